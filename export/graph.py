@@ -1,0 +1,165 @@
+"""The network as deployed: what is traced, with everything inside that a wrapper could get wrong.
+
+``DeployGraph`` takes a pair at the frame's true size and contains the mean of the real pixels, replicate padding, the
+network, and the crop. It computes what :func:`ifrnet.interpolate` computes. Targets change its form with the exact
+rewrites of :mod:`export.rewrites`, which replace its submodules one by one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+from ifrnet.model import Encoder, IFRNet, pair_mean
+from ifrnet.variants import FLOW_CHANNELS, LEVELS, size_multiple
+from ifrnet.warp import resize, warp
+from runtimes.contract import Precision
+
+Pair = tuple[Tensor, ...]
+"""One tensor for each frame, or, in the batched form, one tensor that holds both along the batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionPolicy:
+    """Which arithmetic runs where; the one place that says it.
+
+    Convolutions with their activations run in ``convolutions``. The mean (a sum over millions of values), flow
+    accumulation, sampling positions, warps, mask, residual and blending run in float32: half a unit in the last place
+    of a half-precision grid is half a pixel at 1080p.
+    """
+
+    convolutions: torch.dtype
+
+    @classmethod
+    def of(cls, precision: Precision) -> PrecisionPolicy:
+        """The policy of a precision; INT8 starts from the float32 graph and adds Q/DQ to it."""
+        return cls(convolutions={Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(precision, torch.float32))
+
+
+class PairMean(nn.Module):
+    """Mean over all pixels and channels of both frames: (1, 3, H, W) twice -> (1, 1, 1, 1)."""
+
+    def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
+        return pair_mean(img0, img1)
+
+
+class SeparatePair(nn.Module):
+    """Handles the two frames one after the other, as published."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def join(self, img0: Tensor, img1: Tensor) -> Pair:
+        """Two frames (1, 3, H, W) as a pair."""
+        return img0, img1
+
+    def encode(self, pair: Pair) -> list[Pair]:
+        """Features of both frames, finest level first."""
+        return list(zip(*(self.encoder(img) for img in pair), strict=True))
+
+    def warp(self, pair: Pair, flow: Tensor) -> Pair:
+        """Warp both by ``flow`` (1, 4, H, W): x, y towards frame 0, then x, y towards frame 1."""
+        return warp(pair[0], flow[:, 0:2]), warp(pair[1], flow[:, 2:4])
+
+    def stack(self, pair: Pair) -> Tensor:
+        """Both along the channels: (1, 2 C, H, W)."""
+        return torch.cat(pair, dim=1)
+
+    def split(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """One tensor (1, C, H, W) for each frame."""
+        return pair[0], pair[1]
+
+
+class DeployGraph(nn.Module):
+    """(img0, img1, t) -> imgt at the frame's true size, batch 1; see :mod:`runtimes.contract`.
+
+    Args:
+        model: the reference; its weights are copied.
+        precision: which arithmetic the convolutions run in.
+        scale: the network runs on frames resized by this.
+        size: (height, width) when the graph is static; None computes the padding from the input's shape.
+    """
+
+    def __init__(
+        self,
+        model: IFRNet,
+        *,
+        precision: Precision = Precision.FP32,
+        scale: float = 1.0,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        model = copy.deepcopy(model).eval()
+        self.policy = PrecisionPolicy.of(precision)
+        self.scale = scale
+        self.size = size
+        self.mean = PairMean()
+        self.pair: nn.Module = SeparatePair(model.encoder)
+        self.decoders = nn.ModuleList(model.get_submodule(f"decoder{level}") for level in range(1, LEVELS + 1))
+        self.to(self.policy.convolutions)
+
+    def forward(self, img0: Tensor, img1: Tensor, t: Tensor) -> Tensor:
+        """(1, 3, H, W) twice and (1, 1, 1, 1) -> (1, 3, H, W)."""
+        height, width = self.size or img0.shape[2:]
+        mean = self.mean(img0, img1)
+        pair = self.pair.join(self.pad(img0 - mean), self.pad(img1 - mean))
+        if self.scale == 1.0:
+            flow, synthesis = self.estimate(pair, t)
+        else:
+            flow, synthesis = self.estimate(tuple(resize(img, self.scale) for img in pair), t)
+            flow = resize(flow, 1.0 / self.scale) * (1.0 / self.scale)
+            synthesis = resize(synthesis, 1.0 / self.scale)
+        mask, residual = synthesis[:, 0:1], synthesis[:, 1:4]
+        warped0, warped1 = self.pair.split(self.pair.warp(pair, flow))
+        blend = mask * warped0 + (1.0 - mask) * warped1
+        return (blend + mean + residual).clamp(0.0, 1.0)[:, :, :height, :width]
+
+    def estimate(self, pair: Pair, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Flow (1, 4, H, W) in pixels, and mask (in (0, 1)) with residual (1, 1 + 3, H, W), both float32."""
+        low = self.policy.convolutions
+        pyramid = self.pair.encode(tuple(img.to(low) for img in pair))
+        coarse = self.pair.stack(pyramid[-1])  # (1, 2 c4, H/16, W/16)
+        plane = t.to(low).expand(1, 1, coarse.shape[2], coarse.shape[3])
+        out = self.decoders[LEVELS - 1](torch.cat((coarse, plane), dim=1))  # (1, 4 + c3, H/8, W/8)
+        flow = out[:, :FLOW_CHANNELS].float()
+        for level in range(LEVELS - 1, 0, -1):
+            feature = out[:, FLOW_CHANNELS:]  # (1, ck, H/2^k, W/2^k)
+            features = tuple(f.float() for f in pyramid[level - 1])
+            warped = self.pair.stack(self.pair.warp(features, flow))  # (1, 2 ck, H/2^k, W/2^k)
+            out = self.decoders[level - 1](torch.cat((feature, warped.to(low), flow.to(low)), dim=1))
+            flow = out[:, :FLOW_CHANNELS].float() + 2.0 * resize(flow, 2.0)
+        mask, residual = torch.sigmoid(out[:, 4:5].float()), out[:, 5:8].float()
+        return flow, torch.cat((mask, residual), dim=1)
+
+    def pad(self, img: Tensor) -> Tensor:
+        """Replicate on the right and at the bottom to the multiple that the scale needs."""
+        height, width = self.size or img.shape[2:]
+        multiple = size_multiple(self.scale)
+        right, bottom = -width % multiple, -height % multiple
+        if self.size is not None and right == 0 and bottom == 0:
+            return img
+        return F.pad(img, (0, right, 0, bottom), mode="replicate")
+
+
+def build_graph(
+    model: IFRNet,
+    rewrites: Sequence[str],
+    *,
+    precision: Precision = Precision.FP32,
+    scale: float = 1.0,
+    size: tuple[int, int] | None = None,
+) -> DeployGraph:
+    """The deploy graph of ``model`` with the named rewrites applied in the given order."""
+    from export.rewrites import REWRITES
+
+    graph = DeployGraph(model, precision=precision, scale=scale, size=size)
+    for name in rewrites:
+        REWRITES[name](graph)
+    return graph.eval().requires_grad_(False)

@@ -1,0 +1,137 @@
+"""Exact rewrites of the deploy graph: the same function, in a form that a target runs faster.
+
+Each is a function that replaces submodules of a :class:`export.graph.DeployGraph` in place, with its algebra in the
+docstring and a test of exactness against the form it replaces. Targets list the names of those they want.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from export.graph import DeployGraph, Pair, SeparatePair
+from ifrnet.model import ResBlock
+from ifrnet.warp import warp
+
+
+def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[[nn.Module], nn.Module]) -> None:
+    """Replace every submodule of type ``kind`` (not its subclasses) by ``make(module)``."""
+    for name, child in root.named_children():
+        if type(child) is kind:
+            setattr(root, name, make(child))
+        else:
+            _replace(child, kind, make)
+
+
+class _SplitResBlock(nn.Module):
+    def __init__(self, block: ResBlock) -> None:
+        super().__init__()
+        self.side = block.side
+        for name, child in block.named_children():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self._refine(self.conv1(x), self.conv2)
+        out = self._refine(self.conv3(out), self.conv4)
+        return self.prelu(x + self.conv5(out))
+
+    def _refine(self, x: Tensor, convolution: nn.Module) -> Tensor:
+        keep = x.shape[1] - self.side
+        return torch.cat((x[:, :keep], convolution(x[:, keep:])), dim=1)
+
+
+def split_resblock(graph: DeployGraph) -> None:
+    """ResBlock: ``out[:, -side:] = conv(out[:, -side:])`` becomes ``cat(out[:, :-side], conv(out[:, -side:]))``.
+
+    The same values; the slice assignment would be traced to a ScatterND.
+    """
+    _replace(graph, ResBlock, lambda block: _SplitResBlock(block))  # type: ignore[arg-type]
+
+
+class _BatchedPair(SeparatePair):
+    def join(self, img0: Tensor, img1: Tensor) -> Pair:
+        return (torch.cat((img0, img1), dim=0),)  # (2, 3, H, W)
+
+    def encode(self, pair: Pair) -> list[Pair]:
+        return [(feature,) for feature in self.encoder(pair[0])]
+
+    def warp(self, pair: Pair, flow: Tensor) -> Pair:
+        height, width = flow.shape[2:]
+        return (warp(pair[0], flow.reshape(2, 2, height, width)),)
+
+    def stack(self, pair: Pair) -> Tensor:
+        _, channels, height, width = pair[0].shape
+        return pair[0].reshape(1, 2 * channels, height, width)
+
+    def split(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        return pair[0][0:1], pair[0][1:2]
+
+
+def batch_pair(graph: DeployGraph) -> None:
+    """Both frames travel as one batch of two through the encoder and the warps.
+
+    A convolution treats the samples of a batch alike, and (1, 4, H, W) flow is (2, 2, H, W) in memory, so both
+    reshapes are free. Not for ncnn, which has no batch.
+    """
+    graph.pair = _BatchedPair(graph.pair.encoder)  # type: ignore[arg-type]
+
+
+class _SubpixelConv(nn.Module):
+    def __init__(self, deconv: nn.ConvTranspose2d) -> None:
+        super().__init__()
+        inputs, outputs = deconv.weight.shape[:2]
+        # weight[:, :, k] of the transposed convolution reaches even outputs with k = 1 (x[i]) and 3 (x[i - 1]),
+        # odd ones with k = 2 (x[i]) and 0 (x[i + 1]); the taps of the 3x3 kernel are x[i - 1], x[i], x[i + 1].
+        taps = ((3, 1, None), (None, 2, 0))
+        weight = deconv.weight.new_zeros(outputs, 2, 2, inputs, 3, 3)
+        for row in range(2):
+            for column in range(2):
+                for i, k in enumerate(taps[row]):
+                    for j, m in enumerate(taps[column]):
+                        if k is not None and m is not None:
+                            weight[:, row, column, :, i, j] = deconv.weight.detach()[:, :, k, m].T
+        assert deconv.bias is not None
+        self.conv = nn.Conv2d(inputs, 4 * outputs, 3, 1, 1, device=weight.device, dtype=weight.dtype)
+        self.conv.weight = nn.Parameter(weight.reshape(4 * outputs, inputs, 3, 3))
+        self.conv.bias = nn.Parameter(deconv.bias.detach().repeat_interleave(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(x), 2)  # (1, 4 C, H, W) -> (1, C, 2 H, 2 W)
+
+
+def subpixel_deconv(graph: DeployGraph) -> None:
+    """ConvTranspose 4x4, stride 2, padding 1 becomes Conv 3x3 to 4 C channels and depth-to-space.
+
+    Per axis, with W the kernel: out[2i] = W1 x[i] + W3 x[i-1], out[2i+1] = W2 x[i] + W0 x[i+1]. So each of the four
+    output phases is a 3x3 convolution of the input (with 5 of 9 taps zero): 2.25 times the multiplications, exact.
+    """
+    _replace(graph, nn.ConvTranspose2d, lambda deconv: _SubpixelConv(deconv))  # type: ignore[arg-type]
+
+
+class _ReluPReLU(nn.Module):
+    def __init__(self, prelu: nn.PReLU) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(prelu.weight.detach().reshape(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x) + self.slope * torch.clamp(x, max=0.0)
+
+
+def relu_prelu(graph: DeployGraph) -> None:
+    """PReLU becomes ``relu(x) + a * min(x, 0)``: exact for any slope, since one of the terms is zero."""
+    _replace(graph, nn.PReLU, lambda prelu: _ReluPReLU(prelu))  # type: ignore[arg-type]
+
+
+REWRITES = MappingProxyType(
+    {
+        "split_resblock": split_resblock,
+        "batch_pair": batch_pair,
+        "subpixel_deconv": subpixel_deconv,
+        "relu_prelu": relu_prelu,
+    }
+)
+"""Name -> rewrite. Order matters only where a docstring says so."""

@@ -1,0 +1,244 @@
+"""The artifact: one folder with model files and ``manifest.json``, written whole or not at all, checked on reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.errors import ArtifactError, RuntimesError, UsageError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Raised when a reader of the version before would misunderstand a manifest."""
+
+_MANIFEST_LIMIT = 4 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityResult:
+    """Errors of one comparison with PyTorch; see :mod:`runtimes.compare` for their definitions."""
+
+    size: Size
+    t: float
+    max_error: float
+    mean_error: float
+    psnr: float
+    ssim: float
+    worst: tuple[int, int, int]
+    """Where the largest error is: x, y, channel."""
+    median_flow: float
+    """Median flow of the reference on these frames, in pixels: small flows would hide warp errors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceParity:
+    """The verdict on one device, with the arithmetic that ran there and the tolerance it was held to."""
+
+    device: str
+    verdict: Verdict
+    reason: str = ""
+    arithmetic: str = ""
+    max_error_limit: float | None = None
+    psnr_limit: float | None = None
+    results: tuple[ParityResult, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything known of an artifact. Sizes in pixels, file sizes in bytes."""
+
+    name: str
+    target: str
+    backend: str
+    variant: str
+    checkpoint: Mapping[str, Any]
+    timesteps: Timesteps
+    precision: Precision
+    sizes: SizeRange
+    scale: float
+    rewrites: tuple[str, ...]
+    tools: Mapping[str, str]
+    details: Mapping[str, Any]
+    """What the target read back from what it built (layer precisions, compute capabilities, ...)."""
+    files: Mapping[str, Mapping[str, Any]]
+    """File name -> sha256 and bytes."""
+    parity: tuple[DeviceParity, ...] = ()
+    created: str = ""
+    format: int = FORMAT
+    contract: str = field(default="img0, img1: float32 NCHW RGB [0, 1]; t: float32 (1, 1, 1, 1); imgt like img0")
+
+    def parity_on(self, device: str) -> DeviceParity:
+        """The verdict for ``device``; ``not run`` when the export did not try it."""
+        for record in self.parity:
+            if record.device == device:
+                return record
+        return DeviceParity(device=device, verdict=Verdict.NOT_RUN, reason=f"never compared on {device}")
+
+    def to_json(self) -> str:
+        """The manifest as written to disk."""
+        return json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"width", "height"}:
+            return f"{value['width']}x{value['height']}"
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def _parse(data: Any) -> Manifest:
+    """Build a manifest from untrusted JSON. Raises KeyError, TypeError, ValueError or RuntimesError."""
+    if data["format"] != FORMAT:
+        raise ArtifactError(f"its format is {data['format']}, this version reads {FORMAT}: update ifrnet or export again")
+    sizes = SizeRange(**{key: Size.parse(data["sizes"][key]) for key in ("minimum", "typical", "maximum")})
+    files = {str(name): {"sha256": str(f["sha256"]), "bytes": int(f["bytes"])} for name, f in data["files"].items()}
+    for name in files:
+        if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
+            raise ValueError(f"file name {name!r} leaves the folder")
+    return Manifest(
+        **{key: str(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")},
+        **{key: dict(data[key]) for key in ("checkpoint", "tools", "details")},
+        timesteps=Timesteps(data["timesteps"]),
+        precision=Precision(data["precision"]),
+        sizes=sizes,
+        scale=float(data["scale"]),
+        rewrites=tuple(str(name) for name in data["rewrites"]),
+        files=files,
+        parity=tuple(_parse_device(record) for record in data["parity"]),
+    )
+
+
+def _parse_device(data: Any) -> DeviceParity:
+    results = tuple(
+        ParityResult(
+            size=Size.parse(result["size"]),
+            **{key: float(result[key]) for key in ("t", "max_error", "mean_error", "psnr", "ssim", "median_flow")},
+            worst=tuple(int(i) for i in result["worst"]),  # type: ignore[arg-type]
+        )
+        for result in data["results"]
+    )
+    limits = {key: None if data[key] is None else float(data[key]) for key in ("max_error_limit", "psnr_limit")}
+    texts = {key: str(data[key]) for key in ("device", "reason", "arithmetic")}
+    return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``manifest.json`` of an artifact folder; the model files are checked by :func:`open_artifact`.
+
+    Raises:
+        ArtifactError: no such folder, no manifest, not one of ours, or of a newer version.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is not an artifact: it has no {MANIFEST}; make one with python -m export")
+    if path.stat().st_size > _MANIFEST_LIMIT:
+        raise ArtifactError(f"{path} is {path.stat().st_size} bytes; a manifest has at most {_MANIFEST_LIMIT}")
+    try:
+        return _parse(json.loads(path.read_text(encoding="utf-8")))
+    except RuntimesError as error:
+        raise ArtifactError(f"cannot read {path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"cannot read {path}: {type(error).__name__}: {error}; export it again") from error
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact whose files have been checked against their sha256."""
+
+    folder: Path
+    manifest: Manifest
+
+    def file(self, suffix: str) -> Path:
+        """The one model file that ends in ``suffix``.
+
+        Raises:
+            ArtifactError: there is none, or more than one.
+        """
+        names = [name for name in self.manifest.files if name.endswith(suffix)]
+        if len(names) != 1:
+            raise ArtifactError(f"{self.folder} has {len(names)} files ending in {suffix}; expected one: export it again")
+        return self.folder / names[0]
+
+
+def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
+    """Open an artifact and check every file's size and sha256 against the manifest.
+
+    Raises:
+        ArtifactError: see :func:`read_manifest`; or a file is missing or changed.
+    """
+    root = Path(folder)
+    manifest = read_manifest(root)
+    for name, expected in manifest.files.items():
+        path = root / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing: export the artifact again")
+        if path.stat().st_size != expected["bytes"] or sha256_of(path) != expected["sha256"]:
+            raise ArtifactError(f"{path} has changed since it was exported (sha256 differs): export the artifact again")
+    return Artifact(root, manifest)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """The ``files`` entry of a manifest for everything in ``folder``, by name."""
+    return {
+        path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }
+
+
+@contextmanager
+def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
+    """A temporary folder beside ``final`` that takes its name when the block ends well, and vanishes when not.
+
+    Raises:
+        UsageError: ``final`` exists and ``force`` is false, or is not an artifact that may be replaced.
+    """
+    check_destination(final, force=force)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    staging.chmod(0o755)
+    try:
+        yield staging
+        if final.exists():
+            retired = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
+            final.rename(retired / final.name)
+            staging.rename(final)
+            shutil.rmtree(retired)
+        else:
+            staging.rename(final)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_destination(final: Path, *, force: bool) -> None:
+    """Refuse to overwrite, before any work is done.
+
+    Raises:
+        UsageError: see :func:`staged_folder`.
+    """
+    if not final.exists():
+        return
+    if not force:
+        raise UsageError(f"{final} exists: pass --force to replace it, or another --out")
+    if not (final / MANIFEST).is_file():
+        raise UsageError(f"{final} exists and is not an artifact, so --force does not replace it: pass another --out")

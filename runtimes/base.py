@@ -1,0 +1,144 @@
+"""The one interface of all backends: this class validates, the subclass computes."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.artifact import Manifest
+from runtimes.contract import Precision, SizeRange, Timesteps
+from runtimes.errors import RuntimesError
+from runtimes.frames import Array, check_frames, check_tensors, to_frame, to_tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What a loaded artifact is and what runs it.
+
+    Attributes:
+        name: the artifact's name.
+        backend: ``onnxruntime``, ``openvino``, ``ncnn`` or ``tensorrt``.
+        device: the device that runs it, for example ``cpu`` or ``cuda:0``.
+        precision: what the artifact was built for.
+        arithmetic: what the convolutions really run in on this device, which may be wider than ``precision``.
+        timesteps: which t it serves.
+        sizes: which frame sizes it takes.
+        threads: CPU threads, or None for the backend's default.
+    """
+
+    name: str
+    backend: str
+    device: str
+    precision: Precision
+    arithmetic: str
+    timesteps: Timesteps
+    sizes: SizeRange
+    threads: int | None
+
+
+class Runtime(ABC):
+    """A loaded artifact.
+
+    Safe to use from several threads: calls on one runtime run one after the other. For parallel inference load the
+    artifact once per thread.
+    """
+
+    def __init__(self, manifest: Manifest, *, backend: str, device: str, arithmetic: str, threads: int | None) -> None:
+        self.manifest = manifest
+        self.spec = Spec(
+            name=manifest.name,
+            backend=backend,
+            device=device,
+            precision=manifest.precision,
+            arithmetic=arithmetic,
+            timesteps=manifest.timesteps,
+            sizes=manifest.sizes,
+            threads=threads,
+        )
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @abstractmethod
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+        """Compute; inputs are checked and C-contiguous. Returns float32 (1, 3, H, W) that the caller owns."""
+
+    def _close(self) -> None:
+        """Release what the backend holds."""
+
+    def infer(self, img0: Array, img1: Array, t: Array) -> NDArray[np.float32]:
+        """The frame at ``t``, as tensors.
+
+        Args:
+            img0, img1: float32 (1, 3, H, W), RGB in [0, 1].
+            t: float32 (1, 1, 1, 1) in (0, 1).
+
+        Returns:
+            float32 (1, 3, H, W), a new array.
+
+        Raises:
+            FrameError: wrong dtype, shape, size or range.
+            TimestepError: a t that the checkpoint does not serve.
+        """
+        self.spec.sizes.check(check_tensors(img0, img1, t))
+        self.spec.timesteps.check(float(t.item()))
+        img0, img1, t = (np.ascontiguousarray(x) for x in (img0, img1, t))
+        with self._lock:
+            self._check_open()
+            return self._infer(img0, img1, t)
+
+    @overload
+    def interpolate(self, img0: Array, img1: Array, t: float = 0.5) -> Array: ...
+    @overload
+    def interpolate(self, img0: Array, img1: Array, t: Sequence[float]) -> list[Array]: ...
+    def interpolate(self, img0: Array, img1: Array, t: float | Sequence[float] = 0.5) -> Array | list[Array]:
+        """The frame or frames between two.
+
+        Args:
+            img0, img1: uint8 (or uint16) (H, W, 3), RGB.
+            t: one time step in (0, 1), or several.
+
+        Returns:
+            One frame of the same shape and dtype, or a list with one for each time step.
+
+        Raises:
+            FrameError: wrong dtype, shape or size.
+            TimestepError: a t that the checkpoint does not serve.
+        """
+        self.spec.sizes.check(check_frames(img0, img1))
+        steps = [float(t)] if isinstance(t, (int, float)) else [float(step) for step in t]
+        for step in steps:
+            self.spec.timesteps.check(step)
+        with self._lock:
+            self._check_open()
+            frames = self._interpolate(img0, img1, steps)
+        return frames[0] if isinstance(t, (int, float)) else frames
+
+    def _interpolate(self, img0: Array, img1: Array, steps: Sequence[float]) -> list[Array]:
+        """Frames in and out; a backend that takes integers directly overrides this."""
+        x0, x1 = to_tensor(img0), to_tensor(img1)
+        outputs = (self._infer(x0, x1, np.full((1, 1, 1, 1), step, np.float32)) for step in steps)
+        return [to_frame(output, img0.dtype) for output in outputs]
+
+    def close(self) -> None:
+        """Release the backend; further calls raise. Closing twice is fine."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimesError(f"{self.spec.name} is closed; load it again with runtimes.load()")

@@ -1,0 +1,39 @@
+"""The exceptions of the deployed side. Every message says what, got, expected and how to fix it."""
+
+from __future__ import annotations
+
+
+class RuntimesError(Exception):
+    """Root of what a user can cause and repair; ``exit_code`` is what a command line returns for it."""
+
+    exit_code = 1
+
+
+class ArtifactError(RuntimesError):
+    """The artifact folder is missing, incomplete, changed, or of another version."""
+
+
+class ParityError(RuntimesError):
+    """The artifact failed the comparison with its PyTorch reference."""
+
+    exit_code = 2
+
+
+class BackendError(RuntimesError):
+    """A backend is not installed, lacks the device asked for, or refused the model."""
+
+
+class FrameError(RuntimesError, ValueError):
+    """A frame has the wrong type, shape, size or range."""
+
+
+class TimestepError(RuntimesError, ValueError):
+    """The time step is outside (0, 1), or not one that this checkpoint serves."""
+
+
+class UsageError(RuntimesError):
+    """The command line asks for something that does not exist or contradicts itself."""
+
+
+class ParityNotRunWarning(UserWarning):
+    """The artifact was never compared with PyTorch on this device."""
