@@ -254,7 +254,7 @@ def _check_timesteps(info: CheckpointInfo | None, t: Tensor) -> None:
         raise TimestepError(f"t is {t.flatten().tolist()}; expected times between the frames, 0 < t < 1")
     if info is not None and info.timesteps is Timesteps.MIDDLE and not bool((t == 0.5).all()):
         raise TimestepError(
-            f"t is {t.flatten().tolist()}, but checkpoint {info.name!r} serves t = 0.5 only (it was trained on middle "
-            "frames and gives the middle one for every t): halve recursively (1/2, then 1/4 and 3/4 from the "
+            f"t is {t.flatten().tolist()}, but checkpoint {info.name!r} serves t = 0.5 only: it was trained on middle "
+            "frames and does not give the frame of another time; halve recursively (1/2, then 1/4 and 3/4 from the "
             "results) or load a checkpoint for any t, such as IFRNet's GoPro ones"
         )

@@ -17,7 +17,7 @@ from typing import Any
 from ifrnet.errors import SizeError
 
 LEVELS = 4
-STRIDE = 2**LEVELS
+STRIDE = 1 << LEVELS
 """The encoder halves the frame four times, so the network needs sides that are multiples of 16."""
 
 FLOW_CHANNELS = 4

@@ -1,0 +1,32 @@
+"""IFRNet in PyTorch: the reference that everything else in this repository is measured against."""
+
+from __future__ import annotations
+
+from ifrnet.errors import CheckpointError, ModelError, SizeError, TimestepError
+from ifrnet.model import Estimate, IFRNet, interpolate, pair_mean
+from ifrnet.random_weights import random_model
+from ifrnet.variants import VARIANTS, CheckpointInfo, Timesteps, Variant, padded_side, size_multiple
+from ifrnet.warp import resize, warp
+from ifrnet.weights import BUILTIN, load_model
+
+__all__ = [
+    "BUILTIN",
+    "VARIANTS",
+    "CheckpointError",
+    "CheckpointInfo",
+    "Estimate",
+    "IFRNet",
+    "ModelError",
+    "SizeError",
+    "TimestepError",
+    "Timesteps",
+    "Variant",
+    "interpolate",
+    "load_model",
+    "padded_side",
+    "pair_mean",
+    "random_model",
+    "resize",
+    "size_multiple",
+    "warp",
+]
