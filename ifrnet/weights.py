@@ -18,6 +18,7 @@ from torch import Tensor
 from ifrnet.checkpoint_files import read_limited, read_provenance, read_pth, read_safetensors
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
+from ifrnet.ncnn_weights import read_ncnn
 from ifrnet.variants import VARIANTS, CheckpointInfo, Timesteps, Variant
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -36,6 +37,7 @@ class RawCheckpoint:
     """What a file holds, before anything is known of it."""
 
     format: str
+    source: str
     state: Mapping[str, Tensor]
     sha256: str
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -63,14 +65,14 @@ def load_model(name_or_path: str | os.PathLike[str]) -> IFRNet:
         name = path.stem
         _check_known(path)
     raw = READERS[path.suffix.lower()](path)
-    variant = recognise(raw.state, path.name)
+    variant = recognise(raw.state, raw.source)
     state = {key: tensor.to(torch.float32).contiguous() for key, tensor in raw.state.items()}
-    _check_finite(state, path.name)
+    _check_finite(state, raw.source)
     provenance = read_provenance(path.with_suffix(".json"))
     expected = provenance.get("sha256", raw.sha256)
     if expected != raw.sha256:
         raise CheckpointError(
-            f"{path.name} has sha256 {raw.sha256}, but {path.stem}.json beside it expects {expected}: one of them is "
+            f"{raw.source} has sha256 {raw.sha256}, but {path.stem}.json beside it expects {expected}: one of them is "
             "of another checkpoint or damaged; fetch both again"
         )
     with torch.device("meta"):  # no memory, and the caller's random numbers stay as they were
@@ -78,10 +80,10 @@ def load_model(name_or_path: str | os.PathLike[str]) -> IFRNet:
     model.load_state_dict(state, strict=True, assign=True)
     model.info = CheckpointInfo(
         name=name,
-        source=path.name,
+        source=raw.source,
         format=raw.format,
         sha256=raw.sha256,
-        timesteps=_timesteps(state, raw.metadata, provenance, path.name),
+        timesteps=_timesteps(state, raw.metadata, provenance, raw.source),
         provenance={**raw.metadata, **provenance},
     )
     return model.eval().requires_grad_(False)
@@ -104,13 +106,24 @@ def _check_known(path: Path) -> None:
 
 def _read_pth(path: Path) -> RawCheckpoint:
     data = read_limited(path)
-    return RawCheckpoint(format="pth", state=read_pth(data, path.name), sha256=_sha256(data))
+    return RawCheckpoint(format="pth", source=path.name, state=read_pth(data, path.name), sha256=_sha256(data))
 
 
 def _read_safetensors(path: Path) -> RawCheckpoint:
     data = read_limited(path)
     state, metadata = read_safetensors(data, path.name)
-    return RawCheckpoint(format="safetensors", state=state, sha256=_sha256(data), metadata=metadata)
+    return RawCheckpoint(format="safetensors", source=path.name, state=state, sha256=_sha256(data), metadata=metadata)
+
+
+def _read_ncnn(path: Path) -> RawCheckpoint:
+    """Either file of the pair is given; the other has to lie beside it."""
+    pair = path.with_suffix(".param"), path.with_suffix(".bin")
+    for file in pair:
+        if not file.exists():
+            raise CheckpointError(f"{file}: no such file; ncnn weights are a .param and a .bin of the same name")
+    param, weights = (read_limited(file) for file in pair)
+    state = read_ncnn(param, weights, pair[0].name)
+    return RawCheckpoint(format="ncnn", source=pair[0].name, state=state, sha256=_sha256(param, weights))
 
 
 READERS = MappingProxyType(
@@ -118,6 +131,8 @@ READERS = MappingProxyType(
         ".pth": _read_pth,
         ".pt": _read_pth,
         ".safetensors": _read_safetensors,
+        ".param": _read_ncnn,
+        ".bin": _read_ncnn,
     }
 )
 """File ending -> reader."""
