@@ -199,7 +199,7 @@ def test_graph_is_followed_whatever_the_order_and_names(model: IFRNet, pair: tup
     inputs = [i for i, line in enumerate(lines) if line.startswith("Input")]
     lines[inputs[0]], lines[inputs[2]] = lines[inputs[2]], lines[inputs[0]]
     # Inputs first, so that Splits still follow what they copy.
-    splits = [line for line in lines if line.startswith("Split split_b0") or line.startswith("Split split_b1 ")]
+    splits = [line for line in lines if line.startswith(("Split split_b0 ", "Split split_b1 "))]
     lines = [line for line in lines if line not in splits]
     lines[5:5] = splits
     for i, line in enumerate(lines):
