@@ -17,11 +17,19 @@ from runtimes.errors import BackendError, ParityError, ParityNotRunWarning
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """A device a backend could run on; ``reason`` says why it cannot, and is empty when it can."""
+    """A device a backend could run on.
+
+    Attributes:
+        name: as passed to :func:`load`.
+        description: what it is, for people.
+        reason: why it cannot be used; empty when it can.
+        software: an emulation of a GPU by the CPU: right, and slow.
+    """
 
     name: str
     description: str = ""
     reason: str = ""
+    software: bool = False
 
 
 class Backend(Protocol):

@@ -1,0 +1,231 @@
+"""``python -m export``: from a checkpoint to verified artifacts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.errors import ExportError
+from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, ExportOptions
+from export.targets import TARGETS, target
+from runtimes.cli import Parser, run
+from runtimes.contract import Precision, Size, SizeRange, Verdict
+from runtimes.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from export.pipeline import Outcome
+
+EPILOG = """\
+exit codes: 0 built (verdicts passed, or not run with the reason), 1 the request cannot be met, 2 an artifact differs
+from PyTorch, 3 a bug.
+
+examples:
+  python -m export --target all
+  python -m export --target openvino --target ncnn --size 1920x1080 --model finetuned.pth
+  python -m export --target trt --sm 86 --sm 120 --dynamic --min-size 640x360 --max-size 1920x1080
+"""
+
+
+def parser() -> Parser:
+    """The command line."""
+    result = Parser(
+        prog="python -m export",
+        description="Export IFRNet to devices, and prove that each artifact still computes it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = result.add_argument
+    add("--target", action="append", required=True, choices=[*TARGETS, "all"], help="what to build; repeatable")
+    add("--model", default="ifrnet_s", help="built-in name, checkpoint file, or random:VARIANT (default: %(default)s)")
+    for precision in Precision:
+        add(f"--{precision}", dest="precisions", action="append_const", const=precision, help=_HELP[precision])
+    add("--size", type=_size, help=f"frame size of a static artifact (default: {DEFAULT_SIZE})")
+    add("--dynamic", action="store_true", help="any frame size, within the range below")
+    add("--min-size", type=_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.minimum})")
+    add("--opt-size", type=_size, help=f"with --dynamic, what to tune for (default: {DYNAMIC_RANGE.typical})")
+    add("--max-size", type=_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.maximum})")
+    add("--scale", type=float, default=1.0, help="run the network on frames resized by this; 0.5 for UHD")
+    add("--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable")
+    add("--verify-device", action="append", default=[], metavar="DEVICE", help="verify there too, e.g. software vulkan:0")
+    add("--out", type=Path, default=Path("artifacts"), help="folder for the artifacts (default: %(default)s)")
+    add("--force", action="store_true", help="replace artifacts that exist")
+    return result
+
+
+_HELP = {
+    Precision.FP32: "single precision (default)",
+    Precision.FP16: "half precision",
+    Precision.BF16: "bfloat16",
+    Precision.INT8: "8-bit integers with calibrated scales",
+}
+
+
+def _size(text: str) -> Size:
+    try:
+        return Size.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, build, print the table; returns the exit code."""
+    args = parser().parse_args(arguments)
+    sizes = _sizes(args)
+    precisions = tuple(dict.fromkeys(args.precisions or [Precision.FP32]))
+    names, left_out = _targets(args.target, sizes, precisions)
+    options = ExportOptions(
+        targets=names,
+        precisions=precisions,
+        model=args.model,
+        sizes=sizes,
+        scale=_scale(args.scale),
+        out=args.out,
+        force=args.force,
+        compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
+        verify_devices=tuple(args.verify_device),
+    )
+    return _export(options, left_out)
+
+
+def _export(options: ExportOptions, left_out: dict[str, str]) -> int:
+    from rich.console import Console
+
+    from export.pipeline import Pipeline
+
+    console = Console()
+    outcomes: list[Outcome] = []
+    try:
+        with _progress(console) as status:
+            pipeline = Pipeline(options, lambda line: _show(console, status, line))
+            for job in pipeline.jobs():
+                outcomes.append(pipeline.build(job))
+    finally:  # what was built before an error is whole, and is named
+        _print_table(console, outcomes, left_out)
+    return 2 if any(outcome.verdict is Verdict.FAILED for outcome in outcomes) else 0
+
+
+def _sizes(args: argparse.Namespace) -> SizeRange:
+    """The sizes of the artifact.
+
+    Raises:
+        UsageError: options that contradict each other.
+    """
+    bounds = (args.min_size, args.opt_size, args.max_size)
+    if not args.dynamic:
+        if any(bounds):
+            raise UsageError("--min-size, --opt-size and --max-size belong to --dynamic; pass that too, or --size alone")
+        return SizeRange.static(args.size or DEFAULT_SIZE)
+    if args.size:
+        raise UsageError("--size is for static artifacts; with --dynamic use --min-size, --opt-size and --max-size")
+    low, typical, high = bounds
+    low, high = low or DYNAMIC_RANGE.minimum, high or DYNAMIC_RANGE.maximum
+    if typical is None:
+        default = DYNAMIC_RANGE.typical
+        typical = Size(
+            min(max(default.width, low.width), high.width), min(max(default.height, low.height), high.height)
+        )
+    return SizeRange(minimum=low, typical=typical, maximum=high)
+
+
+def _scale(scale: float) -> float:
+    from ifrnet.variants import size_multiple
+
+    size_multiple(scale)  # refuses what the network does not take
+    return scale
+
+
+def _targets(
+    wanted: Sequence[str], sizes: SizeRange, precisions: Sequence[Precision]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Names to build, and for ``all`` what is left out with the reason.
+
+    Raises:
+        ExportError: a target asked for by name cannot be built here, or nothing is left.
+    """
+    named = [name for name in dict.fromkeys(wanted) if name != "all"]
+    for name in named:
+        if reason := target(name).missing():
+            raise ExportError(f"target {name}: {reason}")
+    if "all" not in wanted:
+        return tuple(named), {}
+    left_out = {}
+    for name in TARGETS:
+        if name not in named and (reason := _why_not(name, sizes, precisions)):
+            left_out[name] = reason
+    names = tuple(name for name in TARGETS if name not in left_out)
+    if not names:
+        raise ExportError("nothing to build: " + "; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+    return names, left_out
+
+
+def _why_not(name: str, sizes: SizeRange, precisions: Sequence[Precision]) -> str:
+    module = target(name)
+    if reason := module.missing():
+        return reason
+    lacking = [precision for precision in precisions if precision not in module.TOLERANCES]
+    if lacking:
+        return f"has no {', '.join(lacking)}; it has {', '.join(module.TOLERANCES)}"
+    try:
+        module.check(ExportOptions(targets=(name,), sizes=sizes))
+    except ExportError as error:
+        return str(error)
+    return ""
+
+
+def _progress(console: Console) -> AbstractContextManager[object]:
+    return console.status("starting") if console.is_terminal else nullcontext()
+
+
+def _show(console: Console, status: object, line: str) -> None:
+    """On a terminal one line that changes, elsewhere one line a stage."""
+    from rich.status import Status
+
+    if isinstance(status, Status):
+        status.update(line)
+    else:
+        console.print(line, highlight=False)
+
+
+def _print_table(console: Console, outcomes: Sequence[Outcome], left_out: dict[str, str]) -> None:
+    from rich.table import Table
+
+    if not outcomes:
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("target", "precision", "MB", "build s", "PSNR dB", "max error", "verdict", "path"):
+        table.add_column(heading, justify="right" if heading in ("MB", "build s", "PSNR dB", "max error") else "left")
+    for outcome in outcomes:
+        worst = outcome.worst
+        table.add_row(
+            outcome.target,
+            outcome.precision,
+            f"{outcome.bytes / 1e6:.1f}",
+            f"{outcome.seconds:.1f}",
+            f"{worst['psnr']:.1f}" if worst else "-",
+            f"{worst['max_error']:.1e}" if worst else "-",
+            outcome.verdict,
+            str(outcome.path),
+        )
+    console.print(table, soft_wrap=True)
+    for outcome in outcomes:
+        for record in outcome.parity:
+            note = f": {record.reason}" if record.reason else ""
+            ran = f" ({record.arithmetic})" if record.arithmetic else ""
+            console.print(f"{outcome.path.name} on {record.device}{ran}: {record.verdict}{note}", highlight=False)
+    for name, reason in left_out.items():
+        console.print(f"{name} left out: {reason}", highlight=False)
+
+
+def command() -> int:
+    """Entry point of ``ifrnet-export``."""
+    return run("python -m export", main)
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -1,0 +1,44 @@
+"""What the user asks for, frozen: everything past the command line reads it from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes.contract import Precision, Size, SizeRange
+
+DEFAULT_SIZE = Size(1280, 720)
+DYNAMIC_RANGE = SizeRange(minimum=Size(32, 32), typical=DEFAULT_SIZE, maximum=Size(4096, 4096))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """One run of ``python -m export``.
+
+    Attributes:
+        targets: names of ``export.targets.TARGETS``, in order.
+        precisions: each is built for every target.
+        model: built-in name, checkpoint path, or ``random:VARIANT`` for speed measurements without weights.
+        sizes: the frame size, or the range of a dynamic artifact, in pixels.
+        scale: the network runs on frames resized by this.
+        out: folder that receives one folder an artifact.
+        force: replace artifacts that exist.
+        compute_capabilities: of NVIDIA GPUs, for example ``("86", "89")``; empty takes the builder's default.
+        verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
+    """
+
+    targets: tuple[str, ...]
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    model: str = "ifrnet_s"
+    sizes: SizeRange = SizeRange.static(DEFAULT_SIZE)
+    scale: float = 1.0
+    out: Path = Path("artifacts")
+    force: bool = False
+    compute_capabilities: tuple[str, ...] = ()
+    verify_devices: tuple[str, ...] = ()
+
+    def artifact_name(self, model: str, target: str, precision: Precision) -> str:
+        """The folder of an artifact: ``<model>-<target>-<precision>-<size>``, with the scale when it is not 1."""
+        size = str(self.sizes) if self.sizes.is_static else "dynamic"
+        scale = "" if self.scale == 1.0 else f"-scale{self.scale:g}"
+        return f"{model}-{target}-{precision}-{size}{scale}"

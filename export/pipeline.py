@@ -1,0 +1,172 @@
+"""The order of the stages: deploy graph, trace, sentinels, compile, verify, write the artifact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export.graph import build_graph
+from export.options import ExportOptions
+from export.sentinels import guard
+from export.targets import Compiled, Target, check_precisions, target
+from export.trace import trace
+from export.verify import Reference, overall, verify, worst
+from ifrnet import IFRNet, load_model, random_model
+from runtimes.artifact import MANIFEST, Artifact, DeviceParity, Manifest, check_destination, describe_files, staged_folder
+from runtimes.contract import Precision, Timesteps, Verdict
+from runtimes.environment import package_versions
+
+Report = Callable[[str], None]
+"""Receives one short line when a stage begins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One artifact of a run, for the table at the end. ``bytes`` counts the model files."""
+
+    target: str
+    precision: Precision
+    path: Path
+    bytes: int
+    seconds: float
+    parity: tuple[DeviceParity, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Over all devices."""
+        return overall(self.parity)
+
+    @property
+    def worst(self) -> Mapping[str, float]:
+        """Largest error and smallest PSNR, or empty."""
+        return worst(self.parity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One artifact to build."""
+
+    name: str
+    target_name: str
+    target: Target
+    precision: Precision
+    options: ExportOptions
+
+
+def open_model(name: str) -> IFRNet:
+    """A built-in name, a checkpoint path, or ``random:VARIANT``.
+
+    Raises:
+        ModelError: see :func:`ifrnet.load_model`.
+    """
+    return random_model(name.removeprefix("random:")) if name.startswith("random:") else load_model(name)
+
+
+class Pipeline:
+    """Builds the artifacts of one run; traced graphs and reference outputs are shared between targets."""
+
+    def __init__(self, options: ExportOptions, report: Report) -> None:
+        self._options, self._report = options, report
+        report(f"loading {options.model}")
+        self._model = open_model(options.model)
+        assert self._model.info is not None
+        self._info = self._model.info
+        self._timesteps = Timesteps[self._info.timesteps.name]
+        self._reference = Reference(self._model, self._timesteps, options.scale)
+        self._graphs: dict[tuple[object, ...], onnx.ModelProto] = {}
+
+    def jobs(self) -> list[Job]:
+        """Everything to build, checked before any work is done.
+
+        Raises:
+            ExportError: an option that a target does not have.
+            UsageError: an artifact that exists.
+        """
+        jobs = []
+        for name in self._options.targets:
+            module = target(name)
+            module.check(self._options)
+            check_precisions(name, self._options)
+            for precision in self._options.precisions:
+                artifact = self._options.artifact_name(self._info.name, name, precision)
+                check_destination(self._options.out / artifact, force=self._options.force)
+                jobs.append(
+                    Job(name=artifact, target_name=name, target=module, precision=precision, options=self._options)
+                )
+        return jobs
+
+    def build(self, job: Job) -> Outcome:
+        """Build, verify and write one artifact.
+
+        Raises:
+            ExportError: a stage failed.
+            SentinelError: a built graph is not the network.
+        """
+        start = time.perf_counter()
+        model = self._graph(job)
+        final = self._options.out / job.name
+        with staged_folder(final, force=self._options.force) as folder:
+            self._report(f"{job.name}: compiling")
+            compiled = job.target.compile(model, folder, job.precision, self._options)
+            seconds = time.perf_counter() - start
+            manifest = self._manifest(job, compiled, folder)
+            self._report(f"{job.name}: comparing with PyTorch")
+            tolerance = job.target.TOLERANCES[job.precision]
+            parity = verify(
+                Artifact(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
+            )
+            manifest = replace(manifest, parity=parity)
+            (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        return Outcome(
+            target=job.target_name,
+            precision=job.precision,
+            path=final,
+            bytes=sum(entry["bytes"] for entry in manifest.files.values()),
+            seconds=seconds,
+            parity=parity,
+        )
+
+    def _graph(self, job: Job) -> onnx.ModelProto:
+        rewrites = job.target.rewrites(job.precision)
+        key = (rewrites, job.precision)
+        if key not in self._graphs:
+            self._report(f"{job.name}: tracing")
+            sizes, scale = self._options.sizes, self._options.scale
+            size = (sizes.typical.height, sizes.typical.width) if sizes.is_static else None
+            graph = build_graph(self._model, rewrites, precision=job.precision, scale=scale, size=size)
+            model = trace(graph, sizes)
+            guard(model)
+            self._graphs[key] = model
+        return self._graphs[key]
+
+    def _manifest(self, job: Job, compiled: Compiled, folder: Path) -> Manifest:
+        info = self._info
+        checkpoint: dict[str, Any] = {
+            "name": info.name,
+            "source": info.source,
+            "format": info.format,
+            "sha256": info.sha256,
+            "provenance": dict(info.provenance),
+        }
+        return Manifest(
+            name=job.name,
+            target=job.target_name,
+            backend=job.target.BACKEND,
+            variant=self._model.variant.name,
+            checkpoint=checkpoint,
+            timesteps=self._timesteps,
+            precision=job.precision,
+            sizes=self._options.sizes,
+            scale=self._options.scale,
+            rewrites=job.target.rewrites(job.precision),
+            tools=package_versions(("ifrnet-export", "torch", "onnxscript", "onnxsim", *compiled.tools)),
+            details=compiled.details,
+            files=describe_files(folder),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )

@@ -1,0 +1,99 @@
+"""The targets: an explicit table from name to module, and what each module provides."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, cast
+
+import onnx
+
+from export.errors import ExportError
+from export.options import ExportOptions
+from runtimes.contract import Precision
+
+TARGETS = MappingProxyType(
+    {
+        "onnx": "export.to_onnx",
+        "openvino": "export.to_openvino",
+        "ncnn": "export.to_ncnn",
+        "trt": "export.to_tensorrt",
+    }
+)
+"""Target name -> module."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far an artifact may be from PyTorch on the parity frames, on the scale [0, 1] and in dB, and why."""
+
+    max_error: float
+    psnr: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """What a target tells of what it built.
+
+    Attributes:
+        details: read back from the result, for the manifest.
+        tools: distributions whose versions decide the files.
+    """
+
+    details: dict[str, Any] = field(default_factory=dict)
+    tools: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """What the module of a target provides. Importing it imports nothing heavy."""
+
+    BACKEND: str
+    """Name in ``runtimes.registry.BACKENDS`` of what runs the artifact."""
+
+    TOLERANCES: dict[Precision, Tolerance]
+    """One row for each precision that the target has."""
+
+    def missing(self) -> str:
+        """Why the target cannot be built here, with the fix; empty when it can."""
+
+    def check(self, options: ExportOptions) -> None:
+        """Raise ExportError for options that this target does not have."""
+
+    def rewrites(self, precision: Precision) -> tuple[str, ...]:
+        """Names in ``export.rewrites.REWRITES``, in order."""
+
+    def compile(self, model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+        """Write the model files into ``folder`` and read back what was built."""
+
+
+def target(name: str) -> Target:
+    """The module of a target.
+
+    Raises:
+        ExportError: there is no such target.
+    """
+    if name not in TARGETS:
+        raise ExportError(f"no target named {name!r}; there are {', '.join(TARGETS)} and all")
+    return cast(Target, importlib.import_module(TARGETS[name]))
+
+
+FP32_TOLERANCE = Tolerance(
+    max_error=2e-4,
+    psnr=80.0,
+    reason="float32 rounds sampling positions by about 1e-4 px, and the parity frames change by up to 0.3 a pixel",
+)
+
+
+def check_precisions(name: str, options: ExportOptions) -> None:
+    """Refuse precisions that a target lacks.
+
+    Raises:
+        ExportError: naming those it has.
+    """
+    for precision in options.precisions:
+        if precision not in target(name).TOLERANCES:
+            have = ", ".join(target(name).TOLERANCES)
+            raise ExportError(f"target {name} has no {precision}; it has {have}")

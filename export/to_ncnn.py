@@ -1,0 +1,83 @@
+"""Target ``ncnn``: ``.param`` and ``.bin`` for ncnn on CPUs and Vulkan, from the same ONNX through pnnx."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from export.errors import ExportError
+from export.options import ExportOptions
+from export.targets import FP32_TOLERANCE, Compiled
+from runtimes.contract import Precision
+
+BACKEND = "ncnn"
+
+TOLERANCES = {Precision.FP32: FP32_TOLERANCE}
+
+
+def missing() -> str:
+    """pnnx converts, ncnn verifies."""
+    for name in ("pnnx", "ncnn"):
+        if importlib.util.find_spec(name) is None:
+            return f"{name} is not installed: pip install 'ifrnet-export[ncnn]'"
+    return ""
+
+
+def check(options: ExportOptions) -> None:
+    """Static sizes only.
+
+    Raises:
+        ExportError: a dynamic artifact is asked for.
+    """
+    if not options.sizes.is_static:
+        raise ExportError(
+            "target ncnn has no --dynamic: with free sizes pnnx leaves layers that ncnn lacks; export one --size each"
+        )
+
+
+def rewrites(precision: Precision) -> tuple[str, ...]:
+    """ncnn has no batch dimension, and its deconvolution is fast."""
+    return ("split_resblock",)
+
+
+def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+    """Write ``model.param`` and ``model.bin``.
+
+    Raises:
+        ExportError: pnnx failed, or left an operator that ncnn does not have.
+    """
+    from pnnx import EXEC_PATH
+
+    from export.trace import save
+
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        source = Path(scratch) / "model.onnx"
+        save(model, source)
+        # pnnx stores half weights unless told otherwise.
+        command = [EXEC_PATH, source.name, f"inputshape={_shapes(model)}", "fp16=0"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        param, weights = (source.with_name(f"model.ncnn.{suffix}") for suffix in ("param", "bin"))
+        if done.returncode != 0 or not param.is_file() or not weights.is_file():
+            raise ExportError(f"pnnx failed with code {done.returncode}: {done.stderr.strip()[-400:]}")
+        unknown = unknown_layers(param.read_text())
+        if unknown:
+            raise ExportError(f"pnnx left layers that ncnn does not have: {', '.join(unknown)}")
+        param.rename(folder / "model.param")
+        weights.rename(folder / "model.bin")
+    return Compiled(details={"weights": "float32"}, tools=("onnx", "pnnx", "ncnn"))
+
+
+def _shapes(model: onnx.ModelProto) -> str:
+    """pnnx's ``inputshape``: ``[1,3,720,1280]f32,...``."""
+    shapes = ([dim.dim_value for dim in item.type.tensor_type.shape.dim] for item in model.graph.input)
+    return ",".join(f"[{','.join(map(str, shape))}]f32" for shape in shapes)
+
+
+def unknown_layers(param: str) -> list[str]:
+    """Layer types of a ``.param`` text that pnnx passed through unconverted (they keep a dotted name)."""
+    types = {line.split()[0] for line in param.splitlines()[2:] if line.strip()}
+    return sorted(name for name in types if "." in name or name.startswith(("aten", "pnnx")))

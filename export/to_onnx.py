@@ -1,0 +1,40 @@
+"""Target ``onnx``: the graph itself, for ONNX Runtime and whatever else reads ONNX."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import onnx
+
+from export.options import ExportOptions
+from export.targets import FP32_TOLERANCE, Compiled
+from runtimes.contract import Precision
+
+BACKEND = "onnxruntime"
+
+TOLERANCES = {Precision.FP32: FP32_TOLERANCE}
+
+
+def missing() -> str:
+    """ONNX Runtime is needed to verify the artifact."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed: pip install 'ifrnet-export[onnx]'"
+    return ""
+
+
+def check(options: ExportOptions) -> None:
+    """Every option fits."""
+
+
+def rewrites(precision: Precision) -> tuple[str, ...]:
+    """One pass for both frames measured fastest in ONNX Runtime."""
+    return ("split_resblock", "batch_pair")
+
+
+def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+    """Write ``model.onnx``."""
+    from export.trace import save
+
+    save(model, folder / "model.onnx")
+    return Compiled(tools=("onnx", "onnxruntime"))

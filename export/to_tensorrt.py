@@ -1,0 +1,134 @@
+"""Target ``trt``: an engine, strongly typed, built by TensorRT or ahead of time by TensorRT for RTX.
+
+TensorRT 11 has no precision flags: what runs is what the ONNX says, and this module reads back that it does.
+TensorRT for RTX compiles for a list of compute capabilities on a machine without a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from export.errors import ExportError, SentinelError
+from export.options import ExportOptions
+from export.targets import FP32_TOLERANCE, Compiled
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
+from runtimes.trt import FLAVOURS
+
+BACKEND = "tensorrt"
+
+TOLERANCES = {Precision.FP32: FP32_TOLERANCE}
+
+RTX_CAPABILITIES = ("75", "80", "86", "89", "120", "121")
+"""What tensorrt-rtx 1.7 compiles for ahead of time."""
+
+DEFAULT_CAPABILITIES = ("86", "89", "120")
+
+
+def flavour() -> str:
+    """The distribution that builds: ``tensorrt`` where it is installed, ``tensorrt-rtx`` otherwise, or empty."""
+    for name, module in FLAVOURS.items():
+        if importlib.util.find_spec(module) is not None:
+            return name
+    return ""
+
+
+def missing() -> str:
+    """A TensorRT 11 builder."""
+    if not flavour():
+        return "neither tensorrt nor tensorrt-rtx is installed: pip install 'ifrnet-export[trt]' (or [trt-rtx])"
+    return ""
+
+
+def check(options: ExportOptions) -> None:
+    """Compute capabilities that the builder has.
+
+    Raises:
+        ExportError: another one is asked for, or any with ``tensorrt``, which builds for the GPU of this machine.
+    """
+    wanted = options.compute_capabilities
+    if flavour() == "tensorrt" and wanted:
+        raise ExportError("--sm needs tensorrt-rtx: tensorrt builds for the GPU of this machine")
+    for capability in wanted:
+        if capability not in RTX_CAPABILITIES:
+            raise ExportError(f"--sm {capability}: tensorrt-rtx compiles for {', '.join(RTX_CAPABILITIES)}")
+
+
+def rewrites(precision: Precision) -> tuple[str, ...]:
+    """PReLU is never fused into a convolution by tensorrt-rtx; relu(x) + a min(x, 0) is."""
+    return ("split_resblock", "batch_pair", "relu_prelu")
+
+
+def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+    """Write ``model.engine``.
+
+    Raises:
+        ExportError: the parser or the builder failed.
+        SentinelError: the parsed network is not what the ONNX says.
+    """
+    name = flavour()
+    trt = importlib.import_module(FLAVOURS[name])
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(0)  # TensorRT 11 networks are strongly typed
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(model.SerializeToString()):
+        errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise ExportError(f"{name} cannot parse the graph: {errors}")
+    read_back(trt, network, None if not options.sizes.is_static else options.sizes.typical)
+    config = builder.create_builder_config()
+    capabilities = _target_devices(trt, config, name, options)
+    if not options.sizes.is_static:
+        config.add_optimization_profile(_profile(builder, options))
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise ExportError(f"{name} could not build the engine; its log is above")
+    (folder / "model.engine").write_bytes(plan)
+    details = {"builder": name, "compute_capabilities": capabilities, "layers": network.num_layers}
+    return Compiled(details=details, tools=("onnx", name))
+
+
+def _target_devices(trt: Any, config: Any, name: str, options: ExportOptions) -> list[str]:
+    if name == "tensorrt":
+        return ["this machine's GPU"]
+    capabilities = options.compute_capabilities or DEFAULT_CAPABILITIES
+    config.num_compute_capabilities = len(capabilities)
+    for i, capability in enumerate(capabilities):
+        config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), i)
+    return list(capabilities)
+
+
+def _profile(builder: Any, options: ExportOptions) -> Any:
+    profile = builder.create_optimization_profile()
+    sizes = (options.sizes.minimum, options.sizes.typical, options.sizes.maximum)
+    for name in INPUT_NAMES[:2]:
+        profile.set_shape(name, *((1, 3, size.height, size.width) for size in sizes))
+    return profile
+
+
+def read_back(trt: Any, network: Any, size: Size | None) -> None:
+    """Compare the parsed network with what was meant: warps, names, types and shapes.
+
+    Raises:
+        SentinelError: a warp that is not bilinear with border padding and aligned corners in float32, or other I/O.
+    """
+    side = (-1, -1) if size is None else (size.height, size.width)
+    frame, step = (1, 3, *side), (1, 1, 1, 1)
+    expected = [*zip(INPUT_NAMES, (frame, frame, step), strict=True), (OUTPUT_NAME, frame)]
+    tensors = [network.get_input(i) for i in range(network.num_inputs)]
+    tensors += [network.get_output(i) for i in range(network.num_outputs)]
+    found = [(tensor.name, tuple(tensor.shape)) for tensor in tensors]
+    if found != expected or any(tensor.dtype != trt.DataType.FLOAT for tensor in tensors):
+        raise SentinelError(f"sentinel trt-io: the parsed network takes and gives {found}, not {expected} in float32")
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        if layer.type != trt.LayerType.GRID_SAMPLE:
+            continue
+        layer.__class__ = trt.IGridSampleLayer  # the base class hides the attributes of the kind
+        modes = (layer.interpolation_mode, layer.sample_mode, layer.align_corners, layer.get_input(1).dtype)
+        if modes != (trt.InterpolationMode.LINEAR, trt.SampleMode.CLAMP, True, trt.DataType.FLOAT):
+            raise SentinelError(f"sentinel trt-warps: {layer.name} was parsed as {modes}, not linear, clamped and aligned")

@@ -1,0 +1,176 @@
+"""The parity gate: an artifact is run by its own runtime and compared with PyTorch before it gets its name.
+
+The reference is :func:`ifrnet.interpolate`, never the deploy graph: a bug planted in a rewrite must fail here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from export.parity_frames import moving_pair
+from export.targets import Tolerance
+from ifrnet.model import IFRNet, interpolate, pair_mean
+from ifrnet.variants import size_multiple
+from ifrnet.warp import resize
+from runtimes.artifact import Artifact, DeviceParity, ParityResult
+from runtimes.base import Runtime
+from runtimes.compare import compare
+from runtimes.contract import Size, SizeRange, Timesteps, Verdict
+from runtimes.errors import BackendError
+from runtimes.registry import Device, backend
+
+DYNAMIC_SIZES = (Size(333, 251), Size(640, 352))
+"""Where dynamic artifacts are compared: neither is traced, and one has odd sides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One comparison: frames, time step, and what PyTorch makes of them."""
+
+    size: Size
+    t: float
+    img0: NDArray[np.float32]
+    img1: NDArray[np.float32]
+    expected: NDArray[np.float32]
+    median_flow: float
+
+
+class Reference:
+    """What PyTorch computes, once for all artifacts of a run.
+
+    Args:
+        model: the network.
+        timesteps: which t the model serves; one that serves any is compared at 0.5 and away from it.
+        scale: see :func:`ifrnet.interpolate`.
+    """
+
+    def __init__(self, model: IFRNet, timesteps: Timesteps, scale: float) -> None:
+        self._model, self._scale = model, scale
+        self._steps = (0.5,) if timesteps is Timesteps.MIDDLE else (0.25, 0.5)
+        self._cases: dict[Size, tuple[Case, ...]] = {}
+
+    def cases(self, size: Size) -> tuple[Case, ...]:
+        """The comparisons at one size."""
+        if size not in self._cases:
+            frames = moving_pair(size)
+            self._cases[size] = tuple(self._case(size, frames, t) for t in self._steps)
+        return self._cases[size]
+
+    def _case(self, size: Size, frames: tuple[NDArray[np.float32], NDArray[np.float32]], t: float) -> Case:
+        img0, img1 = (torch.from_numpy(frame) for frame in frames)
+        step = torch.full((1, 1, 1, 1), t)
+        with torch.inference_mode():
+            expected = interpolate(self._model, img0, img1, step, self._scale)
+        return Case(
+            size=size,
+            t=t,
+            img0=frames[0],
+            img1=frames[1],
+            expected=expected.numpy(),
+            median_flow=median_flow(self._model, img0, img1, step, self._scale),
+        )
+
+
+@torch.inference_mode()
+def median_flow(model: IFRNet, img0: torch.Tensor, img1: torch.Tensor, t: torch.Tensor, scale: float) -> float:
+    """Median length of the flow towards frame 0, in pixels of the frame."""
+    multiple = size_multiple(scale)
+    pad = (0, -img0.shape[3] % multiple, 0, -img0.shape[2] % multiple)
+    mean = pair_mean(img0, img1)
+    padded = [F.pad(img - mean, pad, mode="replicate") for img in (img0, img1)]
+    estimate = model.estimate(*(resize(img, scale) if scale != 1.0 else img for img in padded), t)
+    return float(estimate.flows0[0].norm(dim=1).median()) / scale
+
+
+def verification_sizes(sizes: SizeRange) -> tuple[Size, ...]:
+    """The static size, or two of a dynamic artifact that were not traced, one of them odd."""
+    if sizes.is_static:
+        return (sizes.typical,)
+    low, high = sizes.minimum, sizes.maximum
+    inside = [s for s in DYNAMIC_SIZES if low.width <= s.width <= high.width and low.height <= s.height <= high.height]
+    return tuple(dict.fromkeys((*inside, low, sizes.typical)))[:2]
+
+
+def verify(
+    artifact: Artifact, reference: Reference, tolerance: Tolerance, *, extra_devices: Sequence[str] = ()
+) -> tuple[DeviceParity, ...]:
+    """Compare an artifact with the reference on every device of its backend.
+
+    Args:
+        artifact: the files, before or after they got their name.
+        reference: PyTorch's outputs.
+        tolerance: what the target allows.
+        extra_devices: software devices to run on as well; the real ones always are.
+
+    Returns:
+        One record for each device, with the verdict ``not run`` and the reason where it could not run.
+    """
+    module = backend(artifact.manifest.backend)
+    if reason := module.missing():
+        return (DeviceParity(device=module.DEFAULT_DEVICE, verdict=Verdict.NOT_RUN, reason=reason),)
+    return tuple(_verify_on(device, artifact, reference, tolerance, extra_devices) for device in module.devices())
+
+
+def _verify_on(
+    device: Device, artifact: Artifact, reference: Reference, tolerance: Tolerance, extra_devices: Sequence[str]
+) -> DeviceParity:
+    reason = device.reason
+    if device.software and device.name not in extra_devices:
+        reason = f"{device.description} is a software driver: ask for it with --verify-device {device.name}"
+    record = DeviceParity(device=device.name, verdict=Verdict.NOT_RUN, reason=reason)
+    if reason:
+        return record
+    try:
+        runtime = backend(artifact.manifest.backend).open_runtime(artifact, device.name, None)
+    except BackendError as error:
+        return replace(record, reason=str(error))
+    with runtime:
+        return judge(runtime, reference, tolerance)
+
+
+def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> DeviceParity:
+    """Run a loaded artifact on the parity frames and hold the errors against the tolerance."""
+    results, troubles = [], []
+    for size in verification_sizes(runtime.spec.sizes):
+        for case in reference.cases(size):
+            output = runtime.infer(case.img0, case.img1, np.full((1, 1, 1, 1), case.t, np.float32))
+            found = compare(output, case.expected)
+            results.append(ParityResult(size=size, t=case.t, median_flow=case.median_flow, **vars(found)))
+            if not (found.max_error <= tolerance.max_error and found.psnr >= tolerance.psnr):
+                troubles.append(
+                    f"at {size}, t = {case.t}: max error {found.max_error:.2g} (limit {tolerance.max_error:g}) at "
+                    f"{found.worst[:2]}, PSNR {found.psnr:.1f} dB (limit {tolerance.psnr:g})"
+                )
+    return DeviceParity(
+        device=runtime.spec.device,
+        verdict=Verdict.FAILED if troubles else Verdict.PASSED,
+        reason="; ".join(troubles),
+        arithmetic=runtime.spec.arithmetic,
+        max_error_limit=tolerance.max_error,
+        psnr_limit=tolerance.psnr,
+        results=tuple(results),
+    )
+
+
+def overall(records: Sequence[DeviceParity]) -> Verdict:
+    """Failed if it failed anywhere, passed if it passed somewhere, else not run."""
+    verdicts = {record.verdict for record in records}
+    for verdict in (Verdict.FAILED, Verdict.PASSED):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.NOT_RUN
+
+
+def worst(records: Sequence[DeviceParity]) -> dict[str, Any]:
+    """Largest error and smallest PSNR over all comparisons that ran; empty when none did."""
+    results = [result for record in records for result in record.results]
+    if not results:
+        return {}
+    return {"max_error": max(r.max_error for r in results), "psnr": min(r.psnr for r in results)}

@@ -1,0 +1,57 @@
+"""What the command lines share: exit codes, one-line errors, and nothing heavy before the arguments are parsed.
+
+Exit codes: 0 fine, 1 the user's error, 2 parity or a quality gate failed, 3 a bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+BUG, INTERRUPTED = 3, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit code 1, since 2 says that parity failed."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:
+    """Call ``main`` and turn what it raises into an exit code and one line on standard error.
+
+    Exceptions that carry an integer ``exit_code`` are the user's to repair; so are the operating system's. Anything
+    else is a bug, and is printed with its traceback and the versions that a report needs.
+    """
+    try:
+        return main(arguments)
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone; there is nobody to tell
+        return 1
+    except OSError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if isinstance(code, int):
+            print(f"{program}: {error}", file=sys.stderr)
+            return code
+        traceback.print_exc()
+        print(f"{program}: this is a bug, please report it with the lines above; {versions()}", file=sys.stderr)
+        return BUG
+
+
+def versions() -> str:
+    """Python and platform, and every package of the toolchain that is installed."""
+    from runtimes.environment import package_versions
+
+    found = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    return f"Python {platform.python_version()} on {platform.platform()}, {found}"

@@ -1,0 +1,99 @@
+"""ONNX Runtime on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.artifact import Artifact
+from runtimes.base import Runtime
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
+from runtimes.errors import BackendError
+from runtimes.frames import Array
+from runtimes.registry import Device
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+DEFAULT_DEVICE = "cpu"
+
+
+def missing() -> str:
+    """Why ONNX Runtime cannot be used here; empty when it can."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "onnxruntime is not installed: pip install 'ifrnet-export[onnx]' (or [onnx-cuda] for NVIDIA GPUs)"
+    return ""
+
+
+def devices() -> list[Device]:
+    """The CPU, and CUDA where this build of ONNX Runtime has it."""
+    import onnxruntime
+
+    found = [Device(name="cpu", description=f"ONNX Runtime {onnxruntime.__version__}")]
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        count = max(_cuda_count(), 1)
+        found += [Device(name=f"cuda:{i}", reason="" if _cuda_count() else "no NVIDIA GPU found") for i in range(count)]
+    else:
+        found.append(Device(name="cuda:0", reason="this onnxruntime has no CUDA: install onnxruntime-gpu in its place"))
+    return found
+
+
+def _cuda_count() -> int:
+    from onnxruntime import get_ep_devices
+
+    return sum(1 for item in get_ep_devices() if item.ep_name == "CUDAExecutionProvider")
+
+
+def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+    """Load ``model.onnx`` onto one execution provider."""
+    return OrtRuntime(artifact, device, threads)
+
+
+class OrtRuntime(Runtime):
+    """An ONNX Runtime session."""
+
+    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+        self._session = _session(artifact, device, threads)
+        super().__init__(
+            artifact.manifest,
+            backend="onnxruntime",
+            device=device,
+            arithmetic=_arithmetic(artifact.manifest.precision, device),
+            threads=threads,
+        )
+
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+        feeds = dict(zip(INPUT_NAMES, (img0, img1, t), strict=True))
+        return self._session.run([OUTPUT_NAME], feeds)[0]
+
+    def _close(self) -> None:
+        del self._session
+
+
+def _arithmetic(precision: Precision, device: str) -> str:
+    """The CPU provider has no half-precision convolutions and runs them in float32."""
+    return "fp32" if device == "cpu" and precision is Precision.FP16 else precision.value
+
+
+def _session(artifact: Artifact, device: str, threads: int | None) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    provider: Any = "CPUExecutionProvider"
+    if device.startswith("cuda:"):
+        provider = ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:"), "use_tf32": "0"})
+    try:
+        session = onnxruntime.InferenceSession(str(artifact.file(".onnx")), options, providers=[provider])
+    except Exception as error:  # ONNX Runtime raises classes of its own that share no base
+        raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {error}") from error
+    wanted = provider if isinstance(provider, str) else provider[0]
+    if wanted not in session.get_providers():
+        raise BackendError(f"ONNX Runtime could not start {wanted} and would have used {session.get_providers()}")
+    return session

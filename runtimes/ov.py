@@ -1,0 +1,97 @@
+"""OpenVINO on CPU, GPU and NPU."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.artifact import Artifact
+from runtimes.base import Runtime
+from runtimes.contract import INPUT_NAMES, Precision
+from runtimes.errors import BackendError
+from runtimes.frames import Array
+from runtimes.registry import Device
+
+if TYPE_CHECKING:
+    import openvino
+
+DEFAULT_DEVICE = "cpu"
+
+HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16", Precision.INT8: "f32"}
+"""Inference precision asked for; unasked, a CPU with AVX512_BF16 runs float32 models in bf16."""
+
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+
+
+def missing() -> str:
+    """Why OpenVINO cannot be used here; empty when it can."""
+    if importlib.util.find_spec("openvino") is None:
+        return "openvino is not installed: pip install 'ifrnet-export[openvino]'"
+    return ""
+
+
+def devices() -> list[Device]:
+    """The devices that OpenVINO reports, in lower case."""
+    import openvino
+
+    core = openvino.Core()
+    found = [
+        Device(name=name.lower(), description=str(core.get_property(name, "FULL_DEVICE_NAME")))
+        for name in core.available_devices
+    ]
+    names = {device.name.partition(".")[0] for device in found}
+    return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in ("gpu", "npu") if kind not in names]
+
+
+def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+    """Compile the IR for one device."""
+    return OpenVinoRuntime(artifact, device, threads)
+
+
+class OpenVinoRuntime(Runtime):
+    """A compiled OpenVINO model with one inference request."""
+
+    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+        hint = HINTS[artifact.manifest.precision]
+        self.compiled = compile_ir(artifact, device, threads, hint)
+        self._request = self.compiled.create_infer_request()
+        ran = str(self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        int8 = artifact.manifest.precision is Precision.INT8
+        super().__init__(
+            artifact.manifest,
+            backend="openvino",
+            device=device,
+            arithmetic=f"int8 with {_NAMES.get(ran, ran)}" if int8 else _NAMES.get(ran, ran),
+            threads=threads,
+        )
+
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+        import openvino
+
+        for name, value in zip(INPUT_NAMES, (img0, img1, t), strict=True):
+            self._request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+        self._request.infer()
+        return self._request.get_output_tensor(0).data.copy()
+
+    def _close(self) -> None:
+        del self._request, self.compiled
+
+
+def compile_ir(artifact: Artifact, device: str, threads: int | None, hint: str) -> openvino.CompiledModel:
+    """Compile for latency at an explicit inference precision.
+
+    Raises:
+        BackendError: OpenVINO refuses the model or the device.
+    """
+    import openvino
+
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+    if threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    try:
+        return openvino.Core().compile_model(str(artifact.file(".xml")), device.upper(), properties)
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {error}") from error

@@ -1,0 +1,133 @@
+"""TensorRT, and TensorRT for RTX, on CUDA; without PyTorch or pycuda."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.artifact import Artifact
+from runtimes.base import Runtime
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
+from runtimes.errors import BackendError
+from runtimes.frames import Array
+from runtimes.registry import Device
+
+DEFAULT_DEVICE = "cuda:0"
+
+FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""Distribution -> module. An engine runs with the one that built it."""
+
+
+def missing() -> str:
+    """Why TensorRT cannot be used here; empty when it can."""
+    if not any(importlib.util.find_spec(module) for module in FLAVOURS.values()):
+        return "neither tensorrt nor tensorrt-rtx is installed: pip install 'ifrnet-export[trt]' (or [trt-rtx])"
+    if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None:
+        return "cuda-bindings is not installed: pip install 'ifrnet-export[trt]' (or [trt-rtx])"
+    return ""
+
+
+def devices() -> list[Device]:
+    """CUDA devices of this machine."""
+    from cuda.bindings import runtime as cuda
+
+    status, count = cuda.cudaGetDeviceCount()
+    if status != cuda.cudaError_t.cudaSuccess or count == 0:
+        return [Device(name="cuda:0", reason=f"no NVIDIA GPU or driver ({status.name})")]
+    return [Device(name=f"cuda:{i}", description=_check(cuda.cudaGetDeviceProperties(i)).name.decode()) for i in range(count)]
+
+
+def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+    """Deserialise ``model.engine``."""
+    return TensorRtRuntime(artifact, device, threads)
+
+
+def _check(result: tuple[Any, ...]) -> Any:
+    """The value of a CUDA call, whose first item is its status.
+
+    Raises:
+        BackendError: the call failed.
+    """
+    status, *values = result
+    if status.value != 0:
+        raise BackendError(f"CUDA failed: {status.name}")
+    return values[0] if values else None
+
+
+class TensorRtRuntime(Runtime):
+    """An engine with one execution context, one stream, and device buffers that grow to the largest frame seen."""
+
+    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+        from cuda.bindings import runtime as cuda
+
+        flavour = str(artifact.manifest.details.get("builder", "tensorrt"))
+        if flavour not in FLAVOURS or importlib.util.find_spec(FLAVOURS[flavour]) is None:
+            raise BackendError(f"{artifact.folder} was built by {flavour}, which is not installed here: install it or export again")
+        trt = importlib.import_module(FLAVOURS[flavour])
+        self._cuda = cuda
+        self._index = int(device.removeprefix("cuda:"))
+        _check(cuda.cudaSetDevice(self._index))
+        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine(artifact.file(".engine").read_bytes())
+        if self._engine is None:
+            built = artifact.manifest.details.get("compute_capabilities")
+            raise BackendError(
+                f"{flavour} cannot load {artifact.folder} on {device}: it was built for compute capabilities {built} by "
+                f"{artifact.manifest.tools.get(flavour)}; export it again on this machine, or with --sm for its GPU"
+            )
+        self._context = self._engine.create_execution_context()
+        self._stream = _check(cuda.cudaStreamCreate())
+        self._buffers: dict[str, tuple[int, int]] = {}
+        super().__init__(
+            artifact.manifest,
+            backend="tensorrt",
+            device=device,
+            arithmetic=artifact.manifest.precision.value,
+            threads=threads,
+        )
+
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+        cuda, stream = self._cuda, self._stream
+        _check(cuda.cudaSetDevice(self._index))  # the current device belongs to the calling thread
+        for name, value in zip(INPUT_NAMES, (img0, img1, t), strict=True):
+            address = self._bind(name, value.shape)
+            _check(cuda.cudaMemcpyAsync(address, value.ctypes.data, value.nbytes, _copy(cuda, "HostToDevice"), stream))
+        out = np.empty_like(img0)
+        address = self._bind(OUTPUT_NAME, out.shape)
+        if not self._context.execute_async_v3(int(stream)):
+            raise BackendError(f"TensorRT could not run {self.spec.name} on {self.spec.device}")
+        _check(cuda.cudaMemcpyAsync(out.ctypes.data, address, out.nbytes, _copy(cuda, "DeviceToHost"), stream))
+        _check(cuda.cudaStreamSynchronize(stream))
+        return out
+
+    def _bind(self, name: str, shape: tuple[int, ...]) -> int:
+        """The device address of a tensor of float32, allocated when it is larger than before."""
+        size = 4 * math.prod(shape)
+        address, capacity = self._buffers.get(name, (0, 0))
+        if size > capacity:
+            if address:
+                _check(self._cuda.cudaFree(address))
+            self._buffers.pop(name, None)
+            address = int(_check(self._cuda.cudaMalloc(size)))
+            self._buffers[name] = (address, size)
+        if name != OUTPUT_NAME and not self._context.set_input_shape(name, shape):
+            raise BackendError(f"TensorRT refuses {name} of shape {shape}; the engine takes {self.spec.sizes}")
+        self._context.set_tensor_address(name, address)
+        return address
+
+    def _close(self) -> None:
+        _check(self._cuda.cudaSetDevice(self._index))
+        del self._context, self._engine, self._runtime
+        for address, _ in self._buffers.values():
+            _check(self._cuda.cudaFree(address))
+        self._buffers.clear()
+        _check(self._cuda.cudaStreamDestroy(self._stream))
+
+
+def _copy(cuda: Any, direction: str) -> Any:
+    return getattr(cuda.cudaMemcpyKind, f"cudaMemcpy{direction}")
