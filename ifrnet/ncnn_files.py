@@ -15,6 +15,7 @@ from ifrnet.errors import CheckpointError
 
 MAGIC = "7767517"
 MAX_LAYERS = 2000
+MAX_FIELD = 200
 MAX_ELEMENTS = 2**26
 
 RAW_TAGS = (0x00000000, 0x0002C056)
@@ -89,8 +90,8 @@ def parse_param(param: bytes, source: str) -> list[Layer]:
 def _parse_layer(fields: list[str]) -> Layer:
     """``kind name inputs outputs <inputs> <outputs> <id=value>``; ValueError or IndexError where it is not."""
     kind, name, inputs, outputs = fields[0], fields[1], int(fields[2]), int(fields[3])
-    if min(inputs, outputs) < 0 or len(fields) < 4 + inputs + outputs:
-        raise ValueError(f"layer {name[:40]} is cut short")
+    if min(inputs, outputs) < 0 or len(fields) < 4 + inputs + outputs or max(map(len, fields)) > MAX_FIELD:
+        raise ValueError(f"layer {name[:40]} is cut short or has no end")
     blobs, options = fields[4 : 4 + inputs + outputs], fields[4 + inputs + outputs :]
     params: Params = {}
     for option in options:

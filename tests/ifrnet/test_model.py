@@ -161,9 +161,9 @@ def test_checkpoint_for_the_middle_refuses_other_times() -> None:
     assert interpolate(model, *frames, times(0.5)).shape == (1, 3, 32, 32)
     with pytest.raises(TimestepError, match=r"'ifrnet_s' serves t = 0\.5 only.*halve recursively"):
         interpolate(model, *frames, times(0.25))
-    batch = [torch.cat((frame, frame)) for frame in frames]
+    img0, img1 = (torch.cat((frame, frame)) for frame in frames)
     with pytest.raises(TimestepError, match="halve"):
-        interpolate(model, *batch, times(0.5, 0.75))
+        interpolate(model, img0, img1, times(0.5, 0.75))
 
 
 def test_network_in_training_takes_any_time() -> None:
@@ -225,7 +225,8 @@ def test_samples_of_a_batch_do_not_see_each_other() -> None:
     pairs = [moving_pair(32, 48, phase=phase) for phase in (0.0, 1.0, 2.0)]
     pairs[1] = (pairs[1][0] * 0.2, pairs[1][1] * 0.2)
     steps = (0.2, 0.5, 0.9)
-    batch = interpolate(model, *(torch.cat(frames) for frames in zip(*pairs, strict=True)), times(*steps))
+    img0, img1 = (torch.cat(frames) for frames in zip(*pairs, strict=True))
+    batch = interpolate(model, img0, img1, times(*steps))
     for sample, (frames, t) in enumerate(zip(pairs, steps, strict=True)):
         torch.testing.assert_close(batch[sample], interpolate(model, *frames, times(t))[0], atol=1e-5, rtol=0.0)
 

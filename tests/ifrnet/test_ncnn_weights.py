@@ -17,6 +17,7 @@ from torch import Tensor
 from ifrnet import CheckpointError, IFRNet, Timesteps, interpolate, load_model, random_model
 from ifrnet.ncnn_files import HALF_TAG, parse_param
 from ifrnet.ncnn_weights import read_ncnn
+from ifrnet.variants import Variant
 
 ONE = torch.full((1, 1, 1, 1), 0.5)
 
@@ -180,7 +181,8 @@ def test_either_file_of_the_pair_loads_the_model(
     assert (loaded.info.format, loaded.info.source, loaded.info.name) == ("ncnn", "net.param", "net")
     assert loaded.info.timesteps is Timesteps.ANY
     frames = torch.rand(2, 1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(interpolate(loaded, *frames, ONE), interpolate(model, *frames, ONE))
+    img0, img1 = frames
+    assert torch.equal(interpolate(loaded, img0, img1, ONE), interpolate(model, img0, img1, ONE))
 
 
 def test_half_a_pair_names_the_missing_file(pair: tuple[str, bytes], tmp_path: Path) -> None:
@@ -253,6 +255,11 @@ def append_layer(line: str) -> Callable[[str, bytes], tuple[str, bytes]]:
     return change
 
 
+def repeat_sigmoid(text: str, weights: bytes) -> tuple[str, bytes]:
+    (blob,) = [line.split()[4] for line in text.splitlines() if line.startswith("Sigmoid")]
+    return append_layer(f"Sigmoid again 1 1 {blob} late")(text, weights)
+
+
 FIRST_ENCODER_WEIGHTS = 4 * (1 + 24 * 27)  # tag and weights of the first convolution; its bias follows
 
 BROKEN: dict[str, tuple[Callable[[str, bytes], tuple[str, bytes]], str]] = {
@@ -287,6 +294,13 @@ BROKEN: dict[str, tuple[Callable[[str, bytes], tuple[str, bytes]], str]] = {
     "inverse": (edit("0=7 1=1", "0=1 1=1"), "parameter 0=1, not 7"),
     "swapped warps": (swap_warps, "no Warp"),
     "left over": (append_layer("Sigmoid extra 1 1 b0_0 late"), "extra is left over"),
+    "odd number of weights": (
+        lambda text, weights: (text.replace("6=648", "6=647", 1), weights[:4] + weights[8:]),
+        "647 weights for 24 outputs of 3x3",
+    ),
+    "one name twice": (edit("prelu_6 ", "prelu_4 "), "two layers are called"),
+    "twin layers": (repeat_sigmoid, "two Sigmoid read the same blobs"),
+    "endless name": (edit("Sigmoid sig", "Sigmoid " + "x" * 10_000 + " sig"), "has no end"),
     "undefined blob": (append_layer("Sigmoid extra 1 1 nowhere late"), "reads a blob before"),
     "blob written twice": (append_layer("Sigmoid extra 1 1 b0_0 b1"), "writes one after another"),
     "second reader": (append_layer("Convolution extra 1 1 b0_1 late 0=24 1=3 6=648"), r"ends inside|read the same"),
@@ -302,6 +316,14 @@ def test_broken_pairs_are_refused_in_one_line(case: str, pair: tuple[str, bytes]
         load(*change(*pair))
     assert str(caught.value).startswith("x.param")
     assert "\n" not in str(caught.value)
+
+
+def test_network_of_other_widths_is_refused() -> None:
+    narrow = Variant(name="narrow", widths=(20, 36, 54, 72), first_kernel=3, side=20)
+    writer = Writer(IFRNet(narrow).state_dict())
+    writer.network()
+    with pytest.raises(CheckpointError, match=r"first convolutions have \[20, 20\] outputs, not one of \[24, 32, 64\]"):
+        load(*writer.files())
 
 
 def test_tag_for_scaled_raw_weights_is_float32(model: IFRNet, pair: tuple[str, bytes]) -> None:
