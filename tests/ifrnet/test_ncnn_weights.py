@@ -300,7 +300,7 @@ BROKEN: dict[str, tuple[Callable[[str, bytes], tuple[str, bytes]], str]] = {
     ),
     "one name twice": (edit("prelu_6 ", "prelu_4 "), "two layers are called"),
     "twin layers": (repeat_sigmoid, "two Sigmoid read the same blobs"),
-    "endless name": (edit("Sigmoid sig", "Sigmoid " + "x" * 10_000 + " sig"), "has no end"),
+    "endless name": (edit("Sigmoid sig", "Sigmoid " + "x" * 10_000 + "sig"), "has no end"),
     "undefined blob": (append_layer("Sigmoid extra 1 1 nowhere late"), "reads a blob before"),
     "blob written twice": (append_layer("Sigmoid extra 1 1 b0_0 b1"), "writes one after another"),
     "second reader": (append_layer("Convolution extra 1 1 b0_1 late 0=24 1=3 6=648"), r"ends inside|read the same"),
