@@ -27,13 +27,20 @@ def moving_pair(size: Size, *, seed: int = 0) -> tuple[NDArray[np.float32], NDAr
     Returns:
         float32 (1, 3, H, W) twice, in [0, 1].
     """
+    return moving_frame(size, 0.0, seed=seed), moving_frame(size, 1.0, seed=seed)
+
+
+def moving_frame(size: Size, time: float, *, seed: int = 0) -> NDArray[np.float32]:
+    """The scene of :func:`moving_pair` at a time between its frames: the truth that interpolation should give.
+
+    Returns:
+        float32 (1, 3, H, W) in [0, 1].
+    """
     rng = np.random.default_rng(seed)
     pan = max(MIN_PAN, PAN * min(size.width, size.height))
     angle = rng.uniform(0.2, 0.6) + rng.integers(4) * np.pi / 2
     shift = pan * np.array([np.cos(angle), np.sin(angle)])
-    waves = _waves(rng, pan)
-    frames = tuple(_render(size, waves, time * shift, time) for time in (0.0, 1.0))
-    return frames[0], frames[1]
+    return _render(size, _waves(rng, pan), time * shift, time)
 
 
 def _waves(rng: np.random.Generator, pan: float) -> NDArray[np.float64]:
