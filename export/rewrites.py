@@ -126,12 +126,58 @@ def relu_prelu(graph: DeployGraph) -> None:
     _replace(graph, nn.PReLU, lambda prelu: _ReluPReLU(prelu))  # type: ignore[arg-type]
 
 
+def pooling_window(side: int) -> tuple[int, int]:
+    """Window and symmetric padding that tile ``side`` pixels: ``side + 2 * padding`` is a multiple of the window.
+
+    The window is from 24 to 48 (or the whole side), and the one with the least padding.
+    """
+    if side <= 48:
+        return side, 0
+    padding, window = min((-side % window, window) for window in range(24, 49) if -side % window % 2 == 0)
+    return window, padding // 2
+
+
+class _PooledMean(nn.Module):
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        windows, paddings = zip(*map(pooling_window, size), strict=True)
+        self.window, self.padding = tuple(windows), tuple(paddings)
+        padded = [side + 2 * padding for side, padding in zip(size, paddings, strict=True)]
+        self.factor = padded[0] * padded[1] / (6 * size[0] * size[1])
+
+    def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
+        x = torch.cat((img0, img1), dim=1)  # (1, 6, H, W)
+        x = F.avg_pool2d(x, self.window, padding=self.padding)  # (1, 6, about H/32, about W/32)
+        means = torch.onnx.ops.symbolic("GlobalAveragePool", (x,), dtype=x.dtype, shape=(1, 6, 1, 1), version=18)
+        total = means[:, 0:1]
+        for channel in range(1, 6):
+            total = total + means[:, channel : channel + 1]
+        return total * self.factor
+
+
+def pooled_mean(graph: DeployGraph) -> None:
+    """The mean as averages of small windows, then of the windows, then of the channels: for ncnn, static sizes.
+
+    Zeros beyond the frame add nothing to a sum, so scaling by padded area over real area gives the exact mean. The
+    padding is symmetric, since pnnx has no other. ncnn adds one after the other in float32: 2e-5 off over the pixels of a 720p frame in one go, 1e-7 in two. Its
+    Reduction overflows in half precision on Vulkan, and pnnx turns ReduceMean over channels alone into something
+    else; global pooling is right in both (ncnn 1.0.20261020, pnnx 20261020).
+
+    Raises:
+        ValueError: the graph is dynamic.
+    """
+    if graph.size is None:
+        raise ValueError("pooled_mean needs a static size")
+    graph.mean = _PooledMean(graph.size)
+
+
 REWRITES = MappingProxyType(
     {
         "split_resblock": split_resblock,
         "batch_pair": batch_pair,
         "subpixel_deconv": subpixel_deconv,
         "relu_prelu": relu_prelu,
+        "pooled_mean": pooled_mean,
     }
 )
 """Name -> rewrite. Order matters only where a docstring says so."""

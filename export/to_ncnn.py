@@ -40,8 +40,8 @@ def check(options: ExportOptions) -> None:
 
 
 def rewrites(precision: Precision) -> tuple[str, ...]:
-    """ncnn has no batch dimension, and its deconvolution is fast."""
-    return ("split_resblock",)
+    """ncnn has no batch dimension, its deconvolution is fast, and its mean has to be taken in steps."""
+    return ("split_resblock", "pooled_mean")
 
 
 def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:

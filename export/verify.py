@@ -23,7 +23,7 @@ from runtimes.artifact import Artifact, DeviceParity, ParityResult
 from runtimes.base import Runtime
 from runtimes.compare import compare
 from runtimes.contract import Size, SizeRange, Timesteps, Verdict
-from runtimes.errors import BackendError
+from runtimes.errors import BackendError, DeviceMismatchError
 from runtimes.registry import Device, backend
 
 DYNAMIC_SIZES = (Size(333, 251), Size(640, 352))
@@ -129,8 +129,10 @@ def _verify_on(
         return record
     try:
         runtime = backend(artifact.manifest.backend).open_runtime(artifact, device.name, None)
-    except BackendError as error:
+    except DeviceMismatchError as error:
         return replace(record, reason=str(error))
+    except BackendError as error:
+        return replace(record, verdict=Verdict.FAILED, reason=str(error))
     with runtime:
         return judge(runtime, reference, tolerance)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,5 +31,10 @@ def warp(img: Tensor, flow: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, factor: float) -> Tensor:
-    """Bilinear resize by ``factor`` with align_corners=False. (N, C, H, W) -> (N, C, H * factor, W * factor)."""
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    """Bilinear resize by ``factor`` with align_corners=False. (N, C, H, W) -> (N, C, H * factor, W * factor).
+
+    Sides times ``factor`` are whole numbers, and are computed as such: ``scale_factor`` rounds 719.9999 down.
+    """
+    ratio = Fraction(factor).limit_denominator(64)
+    size = [side * ratio.numerator // ratio.denominator for side in x.shape[2:]]
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

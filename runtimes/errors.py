@@ -23,6 +23,10 @@ class BackendError(RuntimesError):
     """A backend is not installed, lacks the device asked for, or refused the model."""
 
 
+class DeviceMismatchError(BackendError):
+    """The artifact is right, but was compiled for another device than this one."""
+
+
 class FrameError(RuntimesError, ValueError):
     """A frame has the wrong type, shape, size or range."""
 

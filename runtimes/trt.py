@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
-from runtimes.errors import BackendError
+from runtimes.errors import BackendError, DeviceMismatchError
 from runtimes.frames import Array
 from runtimes.registry import Device
 
@@ -76,7 +76,7 @@ class TensorRtRuntime(Runtime):
         self._engine = self._runtime.deserialize_cuda_engine(artifact.file(".engine").read_bytes())
         if self._engine is None:
             built = artifact.manifest.details.get("compute_capabilities")
-            raise BackendError(
+            raise DeviceMismatchError(
                 f"{flavour} cannot load {artifact.folder} on {device}: it was built for compute capabilities {built} by "
                 f"{artifact.manifest.tools.get(flavour)}; export it again on this machine, or with --sm for its GPU"
             )
