@@ -25,7 +25,7 @@ class Command(Protocol):
         """Add the options."""
 
     def execute(self, args: argparse.Namespace) -> int:
-        """Do the work; returns the exit code."""
+        """Do the work; returns the exit code. ``args.arguments`` is the command line itself, for results files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,9 @@ COMMANDS = MappingProxyType(
         "throughput": Entry(module="benchmarks.throughput", purpose="sustained frames a second with parallel requests"),
         "accuracy": Entry(module="benchmarks.accuracy", purpose="PSNR, SSIM and IE by the published protocols"),
         "parameters": Entry(module="benchmarks.parameters", purpose="parameters, multiply-adds and activation memory"),
-        "compare": Entry(module="benchmarks.compare_results", purpose="two results of one kind; exit code 2 when slower"),
+        "compare": Entry(
+            module="benchmarks.compare_results", purpose="two results of one kind; exit code 2 when slower"
+        ),
         "plot": Entry(module="benchmarks.plots", purpose="a picture of saved latency results"),
     }
 )
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.configure(inner)
+    inner.set_defaults(arguments=tuple(args.rest))
     return command.execute(inner.parse_args(args.rest))
 
 

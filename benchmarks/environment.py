@@ -1,0 +1,93 @@
+"""The machine that a figure belongs to: processor and flags, memory, GPUs and driver, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from runtimes.environment import PACKAGES, package_versions
+
+FLAGS = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "asimdhp",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+)
+"""Instruction sets that decide how fast a precision runs."""
+
+BUSY = 0.5
+"""Load average above which timings are called noisy: some other program is running."""
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe() -> dict[str, Any]:
+    """The environment as it stands in results files. Memory in GB; ``load`` is the load average of the last minute."""
+    info = _cpuinfo()
+    flags = set(info.get("flags", info.get("Features", "")).split())
+    return {
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
+        "cores": available_cores(),
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "memory_gb": _memory_gb(),
+        "gpus": _gpus(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "packages": package_versions((*PACKAGES, "opencv-python-headless")),
+        "load": load_average(),
+    }
+
+
+def load_average() -> float | None:
+    """Mean number of running processes in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor of ``/proc/cpuinfo``; empty elsewhere than on Linux."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    pairs = (line.partition(":") for line in path.read_text().split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _memory_gb() -> float | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
+
+
+def _gpus() -> list[dict[str, str]]:
+    """NVIDIA GPUs with their driver, as nvidia-smi lists them."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    fields = ("name", "driver_version", "compute_cap", "memory.total")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return [{"name": "unknown", "error": done.stderr.strip() or f"nvidia-smi exited with {done.returncode}"}]
+    rows = (line.split(", ") for line in done.stdout.strip().splitlines())
+    return [dict(zip(fields, row, strict=True)) for row in rows]

@@ -1,0 +1,119 @@
+"""What latency and throughput share on the command line, frozen past it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.environment import available_cores
+from benchmarks.errors import BenchmarkError
+from export.options import DEFAULT_SIZE
+from export.targets import TARGETS, target
+from runtimes.cli import Parser
+from runtimes.contract import Precision, Size
+from runtimes.errors import UsageError
+from runtimes.registry import BACKENDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which rows to measure, and on what.
+
+    Attributes:
+        model: built-in name, checkpoint path, or ``random:VARIANT``.
+        size: of the frames, in pixels.
+        threads: CPU threads of every backend.
+        backends: names of ``runtimes.registry.BACKENDS``; PyTorch is always measured, as the baseline.
+        precisions: None for all that each target has; named ones that a target lacks give a row that says so.
+        devices: None for all real ones; software devices are measured only when named.
+        artifacts: folder of the artifacts; missing ones are exported into it.
+    """
+
+    model: str
+    size: Size
+    threads: int
+    backends: tuple[str, ...]
+    precisions: tuple[Precision, ...] | None
+    devices: tuple[str, ...] | None
+    artifacts: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyOptions:
+    """One session of ``latency``.
+
+    Attributes:
+        rounds: visits to each row.
+        warmup: untimed calls of each row at the start, besides the first.
+        timesteps: frames made between two; 7 is 8x interpolation.
+    """
+
+    selection: Selection
+    rounds: int
+    warmup: int
+    timesteps: int
+
+
+def add_selection(parser: Parser) -> None:
+    """The options behind :class:`Selection`."""
+    add = parser.add_argument
+    precisions = [precision.value for precision in Precision]
+    add("--model", default="ifrnet_s", help="built-in name, checkpoint file, or random:VARIANT (default: %(default)s)")
+    add("--size", type=size, default=DEFAULT_SIZE, help="frame size (default: %(default)s)")
+    add(
+        "--threads",
+        type=int,
+        default=available_cores(),
+        help="CPU threads of every backend (default: all, %(default)s)",
+    )
+    add("--backends", nargs="+", metavar="NAME", help=f"only these of {', '.join(BACKENDS)}, or of the targets' names")
+    add("--precisions", nargs="+", metavar="NAME", choices=precisions, help=f"only these of {', '.join(precisions)}")
+    add("--devices", nargs="+", metavar="NAME", help="only these, e.g. cpu cuda:0; a software vulkan:0 has to be named")
+    add(
+        "--artifacts",
+        type=Path,
+        default=Path("artifacts"),
+        help="artifacts; missing ones are exported (default: %(default)s)",
+    )
+
+
+def size(text: str) -> Size:
+    """An argparse type for frame sizes."""
+    try:
+        return Size.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def selection(args: argparse.Namespace) -> Selection:
+    """Read what :func:`add_selection` added.
+
+    Raises:
+        BenchmarkError: a backend that does not exist, or a number of threads that makes no sense.
+    """
+    if not 1 <= args.threads <= 1024:
+        raise BenchmarkError(f"--threads {args.threads}: expected 1 to 1024")
+    return Selection(
+        model=args.model,
+        size=args.size,
+        threads=args.threads,
+        backends=_backends(args.backends or list(BACKENDS)),
+        precisions=tuple(Precision(name) for name in args.precisions) if args.precisions else None,
+        devices=tuple(args.devices) if args.devices else None,
+        artifacts=args.artifacts,
+    )
+
+
+def _backends(names: list[str]) -> tuple[str, ...]:
+    """Backend names; a target stands for the backend that runs it."""
+    found = []
+    for name in names:
+        if name == "pytorch":
+            continue  # always there
+        if name not in BACKENDS and name not in TARGETS:
+            raise BenchmarkError(
+                f"--backends {name}: there are pytorch, {', '.join(BACKENDS)} (targets: {', '.join(TARGETS)})"
+            )
+        found.append(name if name in BACKENDS else target(name).BACKEND)
+    return tuple(dict.fromkeys(found))
