@@ -60,7 +60,7 @@ def check(options: ExportOptions) -> None:
 
 def rewrites(precision: Precision) -> tuple[str, ...]:
     """PReLU is never fused into a convolution by tensorrt-rtx; relu(x) + a min(x, 0) is."""
-    return ("split_resblock", "batch_pair", "relu_prelu")
+    return ("split_resblock", "batch_pair", "row_mean", "relu_prelu")
 
 
 def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
