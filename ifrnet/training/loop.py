@@ -1,0 +1,202 @@
+"""The training loop: one function that starts or resumes a run and leaves its state behind."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.swa_utils import AveragedModel
+
+from ifrnet.model import IFRNet
+from ifrnet.training import state as states
+from ifrnet.training.errors import TrainingError
+from ifrnet.training.logs import Log
+from ifrnet.training.objective import TERMS, Objective
+from ifrnet.training.options import RunOptions, Schedule, TrainOptions
+from ifrnet.training.parallel import Processes
+from ifrnet.training.samples import Augmentation, Batch
+from ifrnet.training.stream import Mixture, Source, StepSampler, batches
+from ifrnet.variants import VARIANTS
+
+Evaluate = Callable[[IFRNet], dict[str, float]]
+"""Figures of a network by name, for the log."""
+
+
+def learning_rate(options: TrainOptions, step: int) -> float:
+    """The rate for the update from ``step`` to ``step + 1``."""
+    warm = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
+    if options.schedule is Schedule.CONSTANT:
+        return warm * options.rate
+    share = min(1.0, step / max(1, options.steps))
+    cosine = 0.5 * (1.0 + math.cos(math.pi * share))
+    return warm * (options.final_rate + (options.rate - options.final_rate) * cosine)
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A network on its way, with all that a step changes."""
+
+    options: TrainOptions
+    model: IFRNet
+    average: AveragedModel | None
+    optimiser: AdamW
+    step: int = 0
+    seconds: float = 0.0
+    parent: dict[str, Any] | None = None
+
+    def best(self) -> IFRNet:
+        """The weights to evaluate and export: the average where there is one."""
+        if self.average is None:
+            return self.model
+        averaged = self.average.module
+        assert isinstance(averaged, IFRNet)
+        return averaged
+
+    def snapshot(self) -> states.State:
+        """The state to write."""
+        return states.State(
+            step=self.step,
+            options=self.options.as_record(),
+            model=self.model.state_dict(),
+            average=None if self.average is None else self.average.module.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            rng=torch.get_rng_state(),
+            seconds=self.seconds,
+            parent=self.parent,
+        )
+
+
+def new_run(options: TrainOptions, device: torch.device) -> Run:
+    """Random weights from the seed, a fresh optimiser."""
+    torch.manual_seed(options.seed)
+    model = IFRNet(VARIANTS[options.variant]).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = None
+    if options.average:
+        average = AveragedModel(model, device=device, multi_avg_fn=_rising_average(options.average))
+    optimiser = AdamW(model.parameters(), lr=options.rate, weight_decay=0.0)
+    return Run(options=options, model=model, average=average, optimiser=optimiser)
+
+
+def _rising_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """Exponential average whose decay rises to its value, so that it soon forgets the random initial weights."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
+        seen = int(count)
+        share = 1.0 - min(decay, (1.0 + seen) / (10.0 + seen))
+        torch._foreach_lerp_(averages, values, share)
+
+    return update
+
+
+def resume(run: Run, folder: Path) -> None:
+    """Go on from ``folder``/state.pt where there is one."""
+    path = folder / states.FILE
+    if not path.exists():
+        return
+    state = states.load(path)
+    states.check_resumable(state, run.options.as_record(), path)
+    run.model.load_state_dict(state.model)
+    if run.average is not None and state.average is not None:
+        run.average.module.load_state_dict(state.average)
+        run.average.n_averaged.fill_(state.step)
+    run.optimiser.load_state_dict(state.optimiser)
+    torch.set_rng_state(state.rng)
+    run.step, run.seconds, run.parent = state.step, state.seconds, state.parent
+
+
+def start_from(run: Run, path: Path) -> None:
+    """Take the (averaged) weights of another run's state as the initial ones of this run.
+
+    Raises:
+        TrainingError: that run trained another variant.
+    """
+    state = states.load(path)
+    if state.options["variant"] != run.options.variant:
+        raise TrainingError(f"{path} holds {state.options['variant']}, this run trains {run.options.variant}")
+    weights = state.model if state.average is None else state.average
+    run.model.load_state_dict(weights)
+    if run.average is not None:
+        run.average.module.load_state_dict(weights)
+    run.parent = {"step": state.step, "options": state.options, "parent": state.parent}
+
+
+def train(
+    run: Run,
+    folder: Path,
+    sources: list[Source],
+    machine: RunOptions,
+    processes: Processes,
+    evaluate: Evaluate | None = None,
+    augmentation: Augmentation | None = None,
+) -> None:
+    """Train to ``options.steps``; state and logs go to ``folder``, written by the first process alone.
+
+    Raises:
+        TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
+    """
+    options = run.options
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
+    objective: nn.Module = Objective(run.model, options.weights, options.precision)
+    objective = processes.wrap(objective)
+    if machine.compile:
+        objective = torch.compile(objective)  # type: ignore[assignment]
+    mixture = Mixture(sources, options.crop, augmentation or Augmentation(), options.seed)
+    sampler = StepSampler(
+        first_step=run.step,
+        last_step=options.steps,
+        batch=options.batch,
+        rank=processes.rank,
+        world=processes.world,
+    )
+    with ExitStack() as stack:
+        log = stack.enter_context(Log(folder, options.steps, machine, processes.first))
+        began, saved = time.monotonic(), time.monotonic()
+        before = run.seconds
+        for batch in batches(mixture, sampler, machine.workers):
+            terms = _step(run, objective, batch.to(processes.device), folder)
+            run.seconds = before + time.monotonic() - began
+            log.step(run.step, run.seconds, learning_rate(options, run.step - 1), terms)
+            if evaluate is not None and machine.evaluate_steps and run.step % machine.evaluate_steps == 0:
+                if processes.first:
+                    log.evaluation(run.step, run.seconds, evaluate(run.best()))
+                processes.wait()
+            if processes.first and time.monotonic() - saved >= machine.save_seconds:
+                states.save(run.snapshot(), folder)
+                saved = time.monotonic()
+        if processes.first:
+            states.save(run.snapshot(), folder)
+        processes.wait()
+
+
+def _step(run: Run, objective: nn.Module, batch: Batch, folder: Path) -> dict[str, float]:
+    """One update. Returns the loss terms by name."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(run.options, run.step)
+    run.optimiser.zero_grad(set_to_none=True)
+    terms: Tensor = objective(batch, torch.tensor(run.options.weights.flow_at(run.step), device=batch.t.device))
+    values = dict(zip(TERMS, terms.detach().tolist(), strict=True))
+    if not all(math.isfinite(value) for value in values.values()):
+        kept = folder / f"bad-batch-{run.step}.pt"
+        torch.save({"step": run.step, "terms": values, "batch": tuple(batch)}, kept)
+        raise TrainingError(
+            f"the loss is not finite at step {run.step} ({values}); the batch is kept in {kept}, the last good state "
+            f"in {folder / states.FILE}: lower the learning rate or clip the gradient"
+        )
+    terms[0].backward()  # type: ignore[no-untyped-call]
+    if run.options.clip:
+        nn.utils.clip_grad_norm_(run.model.parameters(), run.options.clip)
+    run.optimiser.step()
+    run.step += 1
+    if run.average is not None:
+        run.average.update_parameters(run.model)
+    return values

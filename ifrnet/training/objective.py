@@ -1,0 +1,52 @@
+"""The network with its losses as one module, so that DistributedDataParallel sees a single forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ifrnet.model import IFRNet, pair_mean
+from ifrnet.training import losses
+from ifrnet.training.options import LossWeights, Precision
+from ifrnet.training.samples import Batch
+from ifrnet.warp import warp
+
+TERMS = ("loss", "reconstruction", "geometry", "distillation", "flow")
+"""Order of the values that :class:`Objective` returns."""
+
+
+class Objective(nn.Module):
+    """Batch -> (5,) loss terms in the order of :data:`TERMS`; only the first has weights applied and is minimised."""
+
+    def __init__(self, model: IFRNet, weights: LossWeights, precision: Precision) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+        self.precision = precision
+
+    def forward(self, batch: Batch, flow_weight: Tensor) -> Tensor:
+        """See the class; ``flow_weight`` () is that of the direct flow loss at this step, ignored where it is off."""
+        mean = pair_mean(batch.img0, batch.img1)
+        low = self.precision is Precision.BFLOAT16
+        with torch.autocast(batch.img0.device.type, dtype=torch.bfloat16, enabled=low):
+            img0, img1 = batch.img0 - mean, batch.img1 - mean
+            estimate = self.model.estimate(img0, img1, batch.t)
+            truths = self.model.encoder(batch.truth - mean)[:3] if self.weights.geometry else ()
+        # Not IFRNet.synthesize: clamping would hide the gradient of everything outside [0, 1].
+        warped0, warped1 = warp(img0, estimate.flows0[0]), warp(img1, estimate.flows1[0])
+        prediction = estimate.mask * warped0 + (1.0 - estimate.mask) * warped1 + mean + estimate.residual
+        rec = losses.reconstruction(prediction, batch.truth)
+        total, zero = rec, rec.new_zeros(())
+        geo = dis = flow = zero
+        if self.weights.geometry:
+            geo = losses.geometry([f.float() for f in estimate.features], [f.float() for f in truths])
+            total = total + self.weights.geometry * geo
+        directions = ((estimate.flows0, batch.flow0), (estimate.flows1, batch.flow1))
+        if self.weights.distillation:
+            dis = dis + sum((losses.distillation(flows, reference) for flows, reference in directions), zero)
+            total = total + self.weights.distillation * dis
+        if self.weights.flow:
+            each = (losses.multiscale_flow(flows, reference, batch.trust) for flows, reference in directions)
+            flow = flow + sum(each, zero)
+            total = total + flow_weight * flow
+        return torch.stack([total, *(term.detach() for term in (rec, geo, dis, flow))])

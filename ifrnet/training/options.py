@@ -1,0 +1,104 @@
+"""What a run is made of, as frozen options; the defaults are those of the paper for Vimeo90K where it gives them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+class Schedule(enum.Enum):
+    """How the learning rate moves after the warm-up."""
+
+    COSINE = "cosine"
+    """From ``rate`` to ``final_rate`` over ``steps``, as published."""
+
+    CONSTANT = "constant"
+    """Stays at ``rate``: a run that can be extended any number of times and cooled down by a second, cosine one."""
+
+
+class Precision(enum.Enum):
+    """Arithmetic of the convolutions; flow, warps and losses are float32 in both."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weights of the loss terms.
+
+    Attributes:
+        geometry, distillation: as published.
+        flow: of the direct multi-scale flow loss at step 0; it halves every ``flow_half_life`` steps down to
+            ``flow_floor``. 0 turns it off, as published.
+    """
+
+    geometry: float = 0.01
+    distillation: float = 0.01
+    flow: float = 0.0
+    flow_floor: float = 0.0
+    flow_half_life: int = 4000
+
+    def flow_at(self, step: int) -> float:
+        """Weight of the direct flow loss at a step."""
+        return max(self.flow_floor, self.flow * 0.5 ** (step / self.flow_half_life))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Everything that decides the outcome of a run.
+
+    Attributes:
+        variant: key in :data:`ifrnet.variants.VARIANTS`.
+        steps: optimiser steps of the whole run.
+        batch: samples per step and process.
+        crop: side of the square crops in pixels, a multiple of 16.
+        rate, final_rate: learning rate of AdamW at the start and, with the cosine, at the end.
+        warmup: steps over which the rate rises linearly from zero.
+        clip: largest norm of the gradient; 0 for no clipping, as published.
+        average: decay of the running average of the weights that is evaluated and exported; 0 for none, as published.
+        seed: of the initial weights and of every sample.
+    """
+
+    variant: str = "ifrnet_s"
+    steps: int = 300 * 51313 // 24
+    batch: int = 24
+    crop: int = 224
+    rate: float = 1e-4
+    final_rate: float = 1e-5
+    warmup: int = 0
+    schedule: Schedule = Schedule.COSINE
+    clip: float = 0.0
+    average: float = 0.0
+    precision: Precision = Precision.FLOAT32
+    weights: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values, for the state file and the provenance."""
+        record = asdict(self)
+        record["schedule"] = self.schedule.value
+        record["precision"] = self.precision.value
+        return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What concerns the machine and not the outcome.
+
+    Attributes:
+        workers: processes that make samples; 0 makes them in the training process.
+        threads: threads of PyTorch in the training process; None leaves its choice.
+        save_seconds: time between two states on disk.
+        evaluate_steps: steps between two evaluations; 0 for none.
+        log_steps: steps between two rows of the log.
+        compile: have the step compiled: minutes at the start, then a quarter faster on a CPU.
+    """
+
+    workers: int = 1
+    threads: int | None = None
+    save_seconds: float = 120.0
+    evaluate_steps: int = 1000
+    log_steps: int = 50
+    compile: bool = False

@@ -1,0 +1,81 @@
+"""The state of a run on disk: everything needed to go on at the next step as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ifrnet.training.errors import TrainingError
+
+FORMAT = 1
+FILE = "state.pt"
+
+
+@dataclass(kw_only=True)
+class State:
+    """A run between two steps.
+
+    Attributes:
+        step: optimiser steps done.
+        options: :meth:`TrainOptions.as_record` of the run.
+        model, average: state dicts; ``average`` is the running average of the weights, None where there is none.
+        optimiser: AdamW's state dict.
+        rng: PyTorch's generator state. Samples need none: each is a function of the seed and its index.
+        seconds: wall time spent training so far.
+        parent: what the initial weights were, for the provenance; None for random ones.
+    """
+
+    step: int
+    options: dict[str, Any]
+    model: dict[str, Tensor]
+    average: dict[str, Tensor] | None
+    optimiser: dict[str, Any]
+    rng: Tensor
+    seconds: float
+    parent: dict[str, Any] | None
+
+
+def save(state: State, folder: Path) -> Path:
+    """Write ``folder``/state.pt; a run that is cut off while writing keeps the state before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{FILE}.{os.getpid()}"
+    torch.save({"format": FORMAT, **vars(state)}, partial)
+    path = folder / FILE
+    partial.replace(path)
+    return path
+
+
+def load(path: Path) -> State:
+    """Read a state.
+
+    Raises:
+        TrainingError: the file is not a state of this version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{path} does not exist; a run writes it every few minutes") from error
+    except Exception as error:  # torch.load raises whatever the damaged part of the file leads to
+        raise TrainingError(f"{path} is not a readable training state: {error}".splitlines()[0]) from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise TrainingError(f"{path} is not a training state of format {FORMAT}; start a new run folder")
+    return State(**content)
+
+
+def check_resumable(state: State, options: dict[str, Any], path: Path) -> None:
+    """Refuse to go on with other options than the run began with; only ``steps`` may change.
+
+    Raises:
+        TrainingError: naming the first option that differs.
+    """
+    for key, value in options.items():
+        if key != "steps" and state.options.get(key) != value:
+            raise TrainingError(
+                f"{path} is a run with {key} = {state.options.get(key)}, asked for {value}: use another run folder, "
+                "or --start-from to begin a new run from its weights"
+            )
