@@ -56,19 +56,21 @@ def contenders(selection: Selection) -> list[Contender]:
         if module.BACKEND not in selection.backends:
             continue
         for precision in selection.precisions or tuple(module.TOLERANCES):
-            for device in _devices(module.BACKEND, selection.devices):
-                reason = device.reason
-                if precision not in module.TOLERANCES:
-                    reason = f"target {name} has no {precision}; it has {', '.join(module.TOLERANCES)}"
-                row = Contender(
+            devices = list(_devices(module.BACKEND, selection.devices))
+            if precision not in module.TOLERANCES:
+                reason = f"target {name} has no {precision}; it has {', '.join(module.TOLERANCES)}"
+                devices = [Device(name=backend(module.BACKEND).DEFAULT_DEVICE, reason=reason)]
+            rows += [
+                Contender(
                     target=name,
                     backend=module.BACKEND,
                     precision=precision,
                     device=device.name,
-                    runnable=not reason,
-                    reason=reason,
+                    runnable=not device.reason,
+                    reason=device.reason,
                 )
-                rows.append(row)
+                for device in devices
+            ]
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -63,6 +64,15 @@ def describe() -> dict[str, Any]:
 def load_average() -> float | None:
     """Mean number of running processes in the last minute; None where the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def available_mb() -> float:
+    """Memory that new processes can take, in MB of 1e6 bytes; infinite where the system does not tell."""
+    path = Path("/proc/meminfo")
+    if not path.is_file():
+        return math.inf
+    line = next(line for line in path.read_text().splitlines() if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) * 1024 / 1e6
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -30,6 +30,9 @@ from runtimes.frames import to_frame
 SETTLE_S = 0.02
 """Pause between two rows: idle thread pools spin for some milliseconds before they sleep."""
 
+MEMORY_MARGIN = 1.3
+"""A row is loaded when this many times what the largest row took is free: all stay loaded, to take turns."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -59,7 +62,7 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
     timesteps = Timesteps[info.timesteps.name]
     check_timesteps(options.timesteps, timesteps)
     items = provide(contenders(chosen), chosen, info, progress.stage)
-    lanes = _measured(list(_plans(items, chosen, timesteps)), options, progress)
+    lanes, left_out = _measured(list(_plans(items, chosen, timesteps)), options, progress)
     empty, lanes = lanes[-1], lanes[:-1]
     baselines = pick_baselines(lanes)
     reference = next(lane.output for lane in lanes if lane.row.form == Layout.NCHW and lane.row.device == "cpu")
@@ -72,7 +75,7 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
         timesteps=options.timesteps,
     )
     shown = [lane for lane in lanes if lane.row.backend != "pytorch" or lane is baselines[lane.row.device]]
-    rows = [*map(judge.row, shown), *(Row.of(item) for item in items if not item.runnable)]
+    rows = [*map(judge.row, shown), *left_out, *(Row.of(item) for item in items if not item.runnable)]
     return Results(
         kind=Kind.LATENCY,
         command=command_line("latency", arguments),
@@ -143,18 +146,28 @@ def _torch_devices(chosen: Selection) -> list[str]:
     return ["cpu", *(gpu for gpu in gpus if chosen.devices is None or gpu in chosen.devices)]
 
 
-def _measured(plans: Sequence[Plan], options: LatencyOptions, progress: Progress) -> list[Lane]:
-    """Load one after the other, take turns, then collect memory and outputs."""
+def _measured(plans: Sequence[Plan], options: LatencyOptions, progress: Progress) -> tuple[list[Lane], list[Row]]:
+    """Load one after the other, take turns, then collect outputs; and the rows that did not fit into memory."""
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         frames = Path(scratch) / "frames.npz"
         write_frames(frames, options.selection.size)
-        lanes = []
+        lanes: list[Lane] = []
+        left_out: list[Row] = []
         for number, plan in enumerate(plans):
             progress.stage(f"loading {label(plan.row)}")
+            needed = MEMORY_MARGIN * max((lane.peak_mb or 0.0 for lane in lanes), default=0.0)
+            if plan.load is not open_empty_row and (available := environment.available_mb()) < needed:
+                reason = (
+                    f"{available:.0f} MB of memory are left, and other rows took up to {needed / MEMORY_MARGIN:.0f}: "
+                )
+                left_out.append(replace(plan.row, reason=reason + "measure fewer --backends or --precisions at once"))
+                continue
             rest = (plan.load, plan.arguments, frames, options.timesteps, options.warmup)
             worker = stack.enter_context(Worker(Session, *rest, log=frames.with_name(f"log{number}.txt")))
-            lanes.append(Lane(row=plan.row, worker=worker))
-            lanes[-1].ready = lanes[-1].attempt(worker.answer)
+            lane = Lane(row=plan.row, worker=worker)
+            lane.ready = lane.attempt(worker.answer)
+            lane.peak_mb = lane.attempt(lambda worker=worker: worker.call(PEAK))  # type: ignore[misc]
+            lanes.append(lane)
         progress.stage(f"measuring {len(lanes)} rows in turn, {options.rounds} rounds", options.rounds * len(lanes))
         for _ in range(options.rounds):
             for lane in lanes:
@@ -166,7 +179,7 @@ def _measured(plans: Sequence[Plan], options: LatencyOptions, progress: Progress
             lane.peak_mb = lane.attempt(lambda worker=lane.worker: worker.call(PEAK))  # type: ignore[misc]
             lane.output = lane.attempt(lambda worker=lane.worker: worker.call("outputs"))  # type: ignore[misc]
             progress.advance()
-    return lanes
+    return lanes, left_out
 
 
 def _summary(lanes: Sequence[Lane], rows: Sequence[Row], empty: Lane) -> dict[str, Any]:

@@ -55,6 +55,22 @@ class LatencyOptions:
     timesteps: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class ThroughputOptions:
+    """One session of ``throughput``.
+
+    Attributes:
+        streams: numbers of requests in flight to try.
+        seconds: length of a turn.
+        rounds: turns of each row.
+    """
+
+    selection: Selection
+    streams: tuple[int, ...]
+    seconds: float
+    rounds: int
+
+
 def add_selection(parser: Parser) -> None:
     """The options behind :class:`Selection`."""
     add = parser.add_argument

@@ -74,7 +74,7 @@ def draw(results: Results, path: Path) -> None:
     for row in rows:
         _point(axes, row)
     settings = results.settings
-    axes.set_title(f"{settings['model']} at {settings['size']}, {settings['threads']} threads")
+    axes.set_title(f"{settings['model']} at {settings['size']}, CPU threads: {settings['threads']}")
     axes.set_xlabel("median latency (ms), lower is better")
     axes.set_ylabel("PSNR lost against fp32 PyTorch (dB), lower is better")
     axes.set_xlim(0.0, 1.15 * max(row["median_ms"] for row in rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ def _text(key: str) -> Cell:
 def _number(key: str, form: str) -> Cell:
     def cell(row: Mapping[str, Any]) -> str:
         value = row.get(key)
-        return "-" if value is None else format(value, form)
+        if value is None:
+            return "-"
+        return format(value, form) if math.isfinite(value) else "unknown"
 
     return cell
 
@@ -111,8 +114,8 @@ def notes(results: Results) -> list[str]:
     """What a reader has to know to trust the table, one line each."""
     settings, summary, machine = results.settings, results.summary, results.environment
     lines = [
-        f"{settings['model']} at {settings['size']}, {settings['threads']} threads, {settings['schedule']}; "
-        f"{settings['rounds']} rounds, rows in turn, each in a process of its own."
+        f"{settings['model']} at {settings['size']}, CPU threads: {settings['threads']}, {settings['schedule']}; "
+        f"rounds: {settings['rounds']}, rows in turn, each in a process of its own."
     ]
     lines += _latency_notes(results) if results.kind is Kind.LATENCY else _throughput_notes()
     if (load := machine.get("load")) is not None and load > BUSY:
@@ -150,7 +153,6 @@ def _throughput_notes() -> list[str]:
 
 def print_results(console: Console, results: Results) -> None:
     """The table, the rows without figures, and the notes."""
-    from rich.console import Console as Wide
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -160,8 +162,8 @@ def print_results(console: Console, results: Results) -> None:
     for row in measured_rows(results):
         style = "red" if row.get("verdict") == "failed" else None
         table.add_row(*(column.cell(row) for column in columns), style=style)
-    # Wider than a narrow terminal, where rich would cut every column down to nothing.
-    Wide(file=console.file, width=max(console.width, TABLE_WIDTH), color_system=console.color_system).print(table)
+    console.width = max(console.width, TABLE_WIDTH)  # on a narrow terminal rich would cut columns down to nothing
+    console.print(table)
     for line in (*unmeasured_lines(results), *notes(results)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -124,9 +124,15 @@ def _parse(data: Mapping[str, Any]) -> Results:
             text = key in ("backend", "precision", "device", "mode", "name")
             if not (isinstance(row[key], str) if text else _is_number(row[key])):
                 raise TypeError(f"{key} of row {number} is {row[key]!r}")
-    texts = {key: str(data[key]) for key in ("command", "created")}
-    mappings = {key: dict(data[key]) for key in ("settings", "environment", "summary")}
-    return Results(kind=kind, rows=rows, **texts, **mappings)
+    return Results(
+        kind=kind,
+        command=str(data["command"]),
+        settings=dict(data["settings"]),
+        environment=dict(data["environment"]),
+        rows=rows,
+        summary=dict(data["summary"]),
+        created=str(data["created"]),
+    )
 
 
 def _is_number(value: Any) -> bool:
