@@ -1,0 +1,61 @@
+"""What the subcommands share: argument types, and lines for the user on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from runtimes.contract import Size
+from runtimes.errors import ParityNotRunWarning, RuntimesError
+
+T = TypeVar("T")
+
+
+def note(line: str) -> None:
+    """Tell the user, apart from what a program may read from standard output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def notes(tell: Callable[[str], None] = note) -> Iterator[None]:
+    """Show our own warnings as one line each."""
+    shown = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any) -> None:
+        if issubclass(category, ParityNotRunWarning):
+            tell(f"warning: {message}")
+        else:
+            shown(message, category, *rest)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", ParityNotRunWarning)
+        warnings.showwarning = show
+        yield
+
+
+def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """For argparse: errors of ours become its own, which are one line and exit code 1."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except RuntimesError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
+
+
+size = argument(Size.parse)
+
+
+def timestep(text: str) -> Fraction:
+    """A time as a decimal or a ratio."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"t is {text!r}; expected a number, for example 0.25 or 1/3") from None

@@ -1,0 +1,207 @@
+"""``python -m runtimes video in.mp4 out.mp4 --artifact DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtimes.cli import INTERRUPTED, Parser
+from runtimes.commands.common import argument, note, notes, size
+from runtimes.errors import UsageError
+from runtimes.video.errors import require_video_packages
+
+if TYPE_CHECKING:
+    from runtimes.video.options import VideoOptions
+    from runtimes.video.summary import Summary
+
+EPILOG = """\
+inputs: whatever FFmpeg decodes, a GIF, a folder of .png/.jpg/.webp, or - for y4m on standard input.
+outputs: .mp4 .mkv .mov .webm .nut, .gif, .y4m, a folder or folder/name_%06d.png, or - for y4m on standard output.
+exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C (what was done is playable).
+
+examples:
+  python -m runtimes video in.mp4 out.mp4 --artifact artifacts/ifrnet_s-openvino-fp32-1280x720
+  python -m runtimes video in.mp4 out.mkv --artifact DIR --fps 60 --encoder libx265 --crf 20
+  python -m runtimes video in.mp4 slow.mp4 --artifact DIR --slowmo 4 --audio stretch
+  ffmpeg -i in.mp4 -f yuv4mpegpipe - | python -m runtimes video - - --artifact DIR | ffmpeg -i - out.mp4
+"""
+
+
+def parser() -> Parser:
+    """The command line. Defaults are named in the help; what they are is decided in the options."""
+    result = Parser(
+        prog="python -m runtimes video",
+        description="Interpolate a video: exact timing, original frames untouched, sound kept.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("input", help="video to read")
+    result.add_argument("output", help="video to write")
+    _timing(result.add_argument_group("timing"))
+    _network(result.add_argument_group("network"))
+    _encoding(result.add_argument_group("encoding and other streams"))
+    _work(result.add_argument_group("long jobs"))
+    result.add_argument("--force", action="store_true", help="replace the output")
+    result.add_argument("--stats", type=Path, metavar="FILE", help="write what was done and how fast, as JSON")
+    return result
+
+
+def _timing(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--factor", type=int, help="output frames for each source frame (default: 2)")
+    add("--fps", help="output frames a second: 60, 24000/1001, 59.94 (taken as 60000/1001), ...")
+    add("--slowmo", type=int, default=1, help="times slower; alone it keeps the frame rate, so 4 makes 4x frames")
+    add("--input-fps", default="24", help="frame rate of a folder of images (default: %(default)s)")
+    add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
+    add("--no-scene-cuts", action="store_true", help="blend across cuts too")
+    add(
+        "--dedup",
+        action="store_true",
+        help="replace repeated frames (pulldown, animation on twos) by interpolated ones",
+    )
+
+
+def _network(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--artifact", type=Path, required=True, help="artifact folder, made by python -m export")
+    add("--export", action="store_true", help="export another artifact when this one has another size")
+    add("--device", action="append", help="for example cpu, cuda:0; repeat to share the work (default: the backend's)")
+    add("--threads", type=int, help="CPU threads of each device (default: the backend's)")
+    add("--tta", action="store_true", help="average over flips and the reversal of time: better, at 8 times the cost")
+    add("--tile", type=size, metavar="WxH", help="work on tiles of this size, where memory is short; the cost is said")
+    add("--overlap", type=int, default=64, help="pixels that tiles share (default: %(default)s)")
+
+
+def _encoding(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--encoder", help="FFmpeg encoder (default: libx264; libvpx-vp9 for .webm)")
+    add("--crf", type=float, help="quality, smaller is better (default: 18 for libx264, 20 libx265, 24 libvpx-vp9)")
+    add("--preset", help="the encoder's speed preset")
+    add("--pix-fmt", help="pixel format (default: the source's, where the encoder has it)")
+    add("--encoder-option", action="append", default=[], metavar="NAME=VALUE", help="any other option; repeatable")
+    add("--audio", choices=("copy", "drop", "stretch"), help="default: copy; drop with --slowmo")
+    add("--no-subtitles", action="store_true", help="leave subtitles out")
+
+
+def _work(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--resume",
+        action="store_true",
+        help="work in parts beside the output; the same command goes on where one ended",
+    )
+    add("--part-seconds", type=float, default=30.0, help="length of these parts (default: %(default)g s of the source)")
+    add("--chunk", metavar="I/N", help="make one of N parts only, for concat")
+    add("--ray", metavar="ADDRESS", help="share the parts out over a Ray cluster ('local' starts one here)")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse and work; returns the exit code."""
+    args = parser().parse_args(arguments)
+    require_video_packages()
+    if sum((args.resume, args.chunk is not None, args.ray is not None)) > 1:
+        raise UsageError("--resume, --chunk and --ray are three ways to cut a job into parts: pass one of them")
+    with notes():
+        return _run(args, _options(args))
+
+
+def _options(args: argparse.Namespace) -> VideoOptions:
+    from runtimes.video.companions import AudioMode
+    from runtimes.video.encode import EncodeOptions
+    from runtimes.video.options import Chunk, InferOptions, VideoOptions
+    from runtimes.video.timeline import Timing, parse_rate
+
+    if args.factor is not None and args.fps is not None:
+        raise UsageError("--factor and --fps exclude each other: pass one of them")
+    factor = None if args.fps is not None else args.factor or (args.slowmo if args.slowmo > 1 else 2)
+    fps = None if args.fps is None else parse_rate(args.fps)
+    audio = AudioMode(args.audio or ("copy" if args.slowmo == 1 else "drop"))
+    if args.audio is None and args.slowmo != 1:
+        note("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
+    pairs = [item.partition("=") for item in args.encoder_option]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise UsageError(f"--encoder-option is {wrong[0]!r}; expected NAME=VALUE, for example tune=animation")
+    return VideoOptions(
+        source=args.input,
+        target=args.output,
+        timing=Timing(factor=factor, fps=fps, slowdown=Fraction(args.slowmo)),
+        infer=InferOptions(
+            artifact=args.artifact,
+            devices=tuple(args.device or [None]),
+            threads=args.threads,
+            tta=args.tta,
+            tile=args.tile,
+            overlap=args.overlap,
+        ),
+        encode=EncodeOptions(
+            encoder=args.encoder,
+            crf=args.crf,
+            preset=args.preset,
+            pixel_format=args.pix_fmt,
+            options={name: value for name, _, value in pairs},
+        ),
+        input_rate=parse_rate(args.input_fps),
+        audio=audio,
+        subtitles=not args.no_subtitles,
+        cut_threshold=None if args.no_scene_cuts else args.scene_threshold,
+        dedup=args.dedup,
+        chunk=None if args.chunk is None else argument(Chunk.parse)(args.chunk),
+        force=args.force,
+    )
+
+
+def _run(args: argparse.Namespace, options: VideoOptions) -> int:
+    from runtimes.commands.watch import interruptible, watching
+    from runtimes.video.fit import fit
+    from runtimes.video.outputs import check_target, open_source
+    from runtimes.video.pipeline import open_job
+    from runtimes.video.resume import parts_folder, run_in_parts
+    from runtimes.video.source import describe
+
+    check_target(options)
+    summary: Summary | None
+    with ExitStack() as stack:
+        source = open_source(options.source, options.input_rate, note)
+        stack.callback(source.close)
+        note(describe(source.info))
+        infer = fit(options.infer, source.info.size, export=args.export, note=note)
+        options = replace(options, infer=infer)
+        _say_cost(options, source.info.size)
+        if args.ray is not None:
+            from runtimes.video.ray_driver import run_on_ray
+
+            run_on_ray(options, args.part_seconds, address=args.ray, note=note)
+            return 0
+        stop = stack.enter_context(interruptible(note))
+        tell, progress = stack.enter_context(watching())
+        if args.resume:
+            summary = run_in_parts(options, args.part_seconds, note=tell, progress=progress, stop=stop)
+        else:
+            summary = open_job(options, stack, note=tell, progress=progress, stop=stop, source=source).run()
+    if stop.is_set() and args.resume:
+        note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
+    elif stop.is_set() and summary is not None:
+        note(f"interrupted: {options.target} is playable and holds the first {summary.end:.2f} s")
+    if summary is not None:
+        note(f"{options.target}: {summary}")
+        if args.stats is not None:
+            args.stats.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+    return INTERRUPTED if stop.is_set() else 0
+
+
+def _say_cost(options: VideoOptions, frame: object) -> None:
+    from runtimes.contract import Size
+    from runtimes.video.between import TTA_COST, tile_cost
+
+    assert isinstance(frame, Size)
+    if options.infer.tile is not None:
+        cost = tile_cost(frame, options.infer.tile, options.infer.overlap)
+        note(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
+    if options.infer.tta:
+        note(f"--tta runs the network {TTA_COST} times for each frame")

@@ -1,0 +1,1 @@
+"""Interpolating videos over any artifact: exact timing, audio kept, honest time steps."""

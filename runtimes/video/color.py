@@ -1,0 +1,232 @@
+"""Between the YUV of video and the RGB of the network, with matrix and range named on every conversion.
+
+swscale guesses 601 for whatever is not told, and its fast paths shift chroma; both are ruled out here. Measured: luma
+survives YUV 4:2:0 -> RGB -> YUV unchanged, chroma at 71 dB; RGB -> YUV is within one step of the defining formulas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from runtimes.frames import Array
+from runtimes.video.errors import VideoError
+
+_EXACT = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
+
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+"""AVColorSpace (ITU-T H.273 MatrixCoefficients) -> what swscale calls it. BT.2020 constant luminance is treated as non-constant."""
+
+_RGB, _UNSPECIFIED = 0, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Color:
+    """How the numbers of a video mean colours; integers are those of ITU-T H.273.
+
+    Attributes:
+        matrix: MatrixCoefficients, never unspecified.
+        full: full range (0..255) and not limited (16..235).
+        primaries, transfer: carried to the output unchanged.
+        assumed: what the file did not say and was taken by convention, for people; empty when it said all.
+    """
+
+    matrix: int
+    full: bool
+    primaries: int = _UNSPECIFIED
+    transfer: int = _UNSPECIFIED
+    assumed: str = ""
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Color:
+        """Read a decoded frame's tags. Unspecified: 709 from 720 lines up, else 601; limited range.
+
+        Raises:
+            VideoError: a matrix that swscale does not have, such as YCgCo.
+        """
+        if frame.format.is_rgb or frame.format.name == "pal8":
+            return STANDARD
+        matrix, assumed = int(frame.colorspace), []
+        if matrix in (_RGB, _UNSPECIFIED):
+            matrix = 1 if frame.height >= 720 or frame.width >= 1280 else 6
+            assumed.append("BT.709" if matrix == 1 else "BT.601")
+        if matrix not in _MATRICES:
+            raise VideoError(
+                f"the video's colour matrix is number {matrix} of ITU-T H.273; expected one of {sorted(_MATRICES)}: "
+                "convert it first, for example with ffmpeg -vf colorspace=bt709"
+            )
+        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+        if frame.color_range == ColorRange.UNSPECIFIED and not full:
+            assumed.append("limited range")
+        return cls(
+            matrix=matrix,
+            full=full,
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+            assumed=" and ".join(assumed),
+        )
+
+    def __str__(self) -> str:
+        name = {1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 10: "BT.2020"}[
+            self.matrix
+        ]
+        return f"{name}, {'full' if self.full else 'limited'} range{' (assumed)' if self.assumed else ''}"
+
+
+STANDARD = Color(matrix=1, full=False, primaries=1, transfer=1)
+"""What RGB sources are encoded as: BT.709, limited range."""
+
+
+class Converter:
+    """Converts frames of one video. Not for use from several threads: each stage has its own."""
+
+    def __init__(self, color: Color) -> None:
+        self._color = color
+        self._reformatter = VideoReformatter()
+
+    def to_rgb(self, frame: VideoFrame) -> Array:
+        """(H, W, 3) uint8, or uint16 where the frame has more than 8 bits."""
+        name = "rgb48le" if bit_depth(frame.format) > 8 else "rgb24"
+        return np.ascontiguousarray(self._convert(frame, name, rgb_in=frame.format.is_rgb, rgb_out=True).to_ndarray())
+
+    def from_rgb(self, rgb: Array, name: str) -> VideoFrame:
+        """A frame of pixel format ``name`` in this video's matrix and range."""
+        source = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
+        frame = VideoFrame.from_ndarray(rgb, format=source)
+        target = VideoFormat(name)
+        return self._tag(self._convert(frame, name, rgb_in=True, rgb_out=target.is_rgb))
+
+    def reformat(self, frame: VideoFrame, name: str) -> VideoFrame:
+        """The frame itself when it has that format already, untouched."""
+        if frame.format.name == name:
+            return frame
+        return self._tag(self._convert(frame, name, rgb_in=frame.format.is_rgb, rgb_out=VideoFormat(name).is_rgb))
+
+    def thumbnail(self, frame: VideoFrame, width: int, height: int) -> Array:
+        """A small (height, width, 3) uint8 RGB picture."""
+        return self._convert(
+            frame, "rgb24", rgb_in=frame.format.is_rgb, rgb_out=True, width=width, height=height, how=Interpolation.AREA
+        ).to_ndarray()
+
+    def _convert(
+        self,
+        frame: VideoFrame,
+        name: str,
+        *,
+        rgb_in: bool,
+        rgb_out: bool,
+        width: int | None = None,
+        height: int | None = None,
+        how: Interpolation = _EXACT,
+    ) -> VideoFrame:
+        matrix = _MATRICES[self._color.matrix]
+        own = ColorRange.JPEG if self._color.full or name.startswith("yuvj") else ColorRange.MPEG
+        return self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format=name,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=ColorRange.JPEG if rgb_in or frame.format.name.startswith("yuvj") else own,
+            dst_color_range=ColorRange.JPEG if rgb_out else own,
+            interpolation=how,
+            threads=1,  # the pipeline's stages run side by side already
+        )
+
+    def _tag(self, frame: VideoFrame) -> VideoFrame:
+        if not frame.format.is_rgb:
+            frame.colorspace = self._color.matrix
+            frame.color_range = ColorRange.JPEG if self._color.full else ColorRange.MPEG
+        frame.color_primaries, frame.color_trc = self._color.primaries, self._color.transfer
+        return frame
+
+
+def bit_depth(format: VideoFormat) -> int:
+    """Bits of the widest component; palettes count as 8."""
+    return 8 if format.name == "pal8" else max(component.bits for component in format.components)
+
+
+def without_jpeg_name(name: str) -> str:
+    """``yuvj420p`` is an old name of full-range ``yuv420p``."""
+    return name.replace("yuvj", "yuv")
+
+
+def has_alpha(format: VideoFormat) -> bool:
+    """Whether there is transparency, which the network does not see."""
+    return any(component.is_alpha for component in format.components)
+
+
+def choose_format(native: VideoFormat, encoder: str, color: Color) -> tuple[str, str]:
+    """The pixel format to encode in, and why it is not the source's; the reason is empty when it is.
+
+    Raises:
+        VideoError: the encoder takes none that keeps the picture.
+    """
+    offered = [fmt.name for fmt in av.codec.Codec(encoder, "w").video_formats or []]
+    own = without_jpeg_name(native.name)
+    if not native.is_rgb and native.name != "pal8" and not has_alpha(native) and (own in offered or not offered):
+        return own, ""
+    depth, (width, height) = bit_depth(native), (native.width, native.height)
+    even = width % 2 == 0 and height % 2 == 0
+    suffix = {8: ("",), 10: ("10le", "12le", "16le")}.get(depth, ("16le", "12le", "10le") if depth > 10 else ("",))
+    layouts = [
+        own.removesuffix("10le").removesuffix("12le").removesuffix("16le").replace("yuva", "yuv"),
+        "yuv420p",
+        "yuv444p",
+    ]
+    if native.is_rgb or native.name == "pal8":
+        layouts = ["yuv420p", "yuv444p"]
+    for end in (*suffix, ""):
+        for layout in layouts:
+            if layout + end in offered and (even or layout != "yuv420p"):
+                why = f"{native.name} is encoded as {layout}{end}" if layout + end != own else ""
+                return layout + end, why
+    raise VideoError(
+        f"{encoder} takes {', '.join(offered)}; none fits {native.name} at {width}x{height}: pass --pix-fmt or another --encoder"
+    )
+
+
+def check_subsampling(name: str, width: int, height: int, encoder: str) -> str:
+    """The format to use at this size: encoders of the MPEG family refuse odd sizes with subsampled chroma.
+
+    Returns ``name``, or its 4:4:4 form where the encoder has that.
+
+    Raises:
+        VideoError: the encoder has no 4:4:4 form.
+    """
+    format = VideoFormat(name, width, height)
+    if format.is_rgb or encoder in _ODD_SIZES:
+        return name
+    chroma = format.components[1] if len(format.components) > 1 else format.components[0]
+    fits = (width % 2 == 0 or chroma.width == width) and (height % 2 == 0 or chroma.height == height)
+    if fits:
+        return name
+    full = name.replace("420", "444").replace("422", "444")
+    if full not in [fmt.name for fmt in av.codec.Codec(encoder, "w").video_formats or []]:
+        raise VideoError(f"{encoder} cannot encode {width}x{height} in {name}: pass --encoder ffv1 or libx264")
+    return full
+
+
+_ODD_SIZES = frozenset({"ffv1", "rawvideo", "libvpx-vp9", "mjpeg", "png"})
+
+
+def seconds(value: Fraction) -> str:
+    """For messages: ``3.208 s``."""
+    return f"{float(value):.3f} s"

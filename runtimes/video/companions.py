@@ -1,0 +1,147 @@
+"""Audio, subtitles, attachments, chapters and metadata of the source: copied as they are, or retimed for slow motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from runtimes.video.errors import VideoError
+from runtimes.video.stretch import Stretcher
+
+
+class AudioMode(StrEnum):
+    """What happens to sound."""
+
+    COPY = "copy"
+    DROP = "drop"
+    STRETCH = "stretch"
+
+
+_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+"""Metadata that describes the old file and not its content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompanionOptions:
+    """What to carry over. ``slowdown`` and ``origin`` map source times to output times, as in the timeline."""
+
+    path: Path
+    audio: AudioMode
+    subtitles: bool
+    slowdown: Fraction
+    origin: Fraction
+
+
+class Companions:
+    """Reads the source a second time and feeds its other streams into the output, in step with the video."""
+
+    def __init__(self, options: CompanionOptions, note: Callable[[str], None]) -> None:
+        self._options, self._note = options, note
+        self._source: InputContainer = av.open(str(options.path), metadata_errors="replace")
+        self._targets: dict[int, Stream | Stretcher] = {}
+        self._packets: Iterator[Packet[Stream]] | None = None
+        self._waiting: Packet[Stream] | None = None
+
+    def attach(self, output: OutputContainer) -> None:
+        """Add the streams, metadata and chapters to the output, whose video stream is there already.
+
+        Raises:
+            VideoError: the container cannot hold one of them.
+        """
+        self._output = output
+        video = next(s for s in self._source.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
+        for stream in self._source.streams:
+            if stream.index != video.index:
+                self._attach(stream)
+        kept = {key: value for key, value in self._source.metadata.items() if key.lower() not in _OF_THE_CONTAINER}
+        output.metadata.update(kept)
+        mine = output.streams.video[0]
+        mine.metadata.update({key: video.metadata[key] for key in ("language", "title") if key in video.metadata})
+        if chapters := self._source.chapters():
+            for chapter in chapters:
+                unit = chapter["time_base"] or Fraction(1, av.time_base)
+                for edge in ("start", "end"):
+                    chapter[edge] = round(self._map(chapter[edge] * unit) / unit)
+            output.set_chapters(chapters)
+        inputs = [self._source.streams[index] for index in self._targets]
+        self._packets = self._source.demux(*inputs) if inputs else iter(())
+
+    def _attach(self, stream: Stream) -> None:
+        options = self._options
+        wanted = {
+            "audio": options.audio is not AudioMode.DROP,
+            "subtitle": options.subtitles,
+            "attachment": self._output.format.name == "matroska",
+        }
+        if not wanted.get(stream.type, False):
+            self._note(f"{stream.type} stream {stream.index} of {options.path} is not carried over")
+            return
+        if isinstance(stream, AudioStream) and options.audio is AudioMode.STRETCH:
+            self._targets[stream.index] = Stretcher(stream, self._output, options.slowdown, self._map)
+            return
+        try:
+            target = self._output.add_stream_from_template(stream)
+        except ValueError as error:
+            kind = "--no-subtitles" if stream.type == "subtitle" else "--audio drop"
+            raise VideoError(
+                f"{self._output.format.name} cannot hold the {stream.type} stream {stream.index} of {options.path} "
+                f"({stream.codec_context.name}): write .mkv, or pass {kind}"
+            ) from error
+        target.metadata.update(stream.metadata)
+        target.disposition = stream.disposition
+        if stream.type != "attachment":
+            self._targets[stream.index] = target
+
+    def copy_until(self, time: Fraction | None) -> None:
+        """Write what begins up to ``time`` of the output; None writes all that is left."""
+        assert self._packets is not None
+        while True:
+            packet = self._waiting or self._next()
+            self._waiting = None
+            if packet is None:
+                break
+            assert packet.dts is not None
+            if time is not None and self._map(packet.dts * packet.time_base) > time:
+                self._waiting = packet
+                return
+            self._write(packet)
+        for target in self._targets.values():
+            if isinstance(target, Stretcher):
+                target.finish()
+
+    def _next(self) -> Packet[Stream] | None:
+        assert self._packets is not None
+        try:
+            return next((packet for packet in self._packets if packet.dts is not None and packet.pts is not None), None)
+        except av.error.InvalidDataError as error:
+            self._note(f"{self._options.path} is damaged: its other streams end early ({error.strerror})")
+            return None
+
+    def _write(self, packet: Packet[Stream]) -> None:
+        target = self._targets[packet.stream_index]
+        if isinstance(target, Stretcher):
+            target.take(packet)
+            return
+        if self._options.slowdown != 1:
+            assert packet.pts is not None and packet.dts is not None
+            unit = packet.time_base
+            packet.pts, packet.dts = (round(self._map(ticks * unit) / unit) for ticks in (packet.pts, packet.dts))
+            packet.duration = round((packet.duration or 0) * self._options.slowdown)
+        packet.stream = target
+        self._output.mux(packet)
+
+    def _map(self, time: Fraction) -> Fraction:
+        return self._options.origin + (time - self._options.origin) * self._options.slowdown
+
+    def close(self) -> None:
+        """Release the source."""
+        self._source.close()

@@ -1,0 +1,234 @@
+"""Video files: one encoded stream, and the streams that are carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+
+import av
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
+
+from runtimes.errors import UsageError
+from runtimes.video.color import check_subsampling, choose_format
+from runtimes.video.companions import Companions
+from runtimes.video.errors import VideoError
+from runtimes.video.sink import Picturing, StagedFile
+
+ENCODERS = MappingProxyType(
+    {
+        ".mp4": "libx264",
+        ".m4v": "libx264",
+        ".mov": "libx264",
+        ".mkv": "libx264",
+        ".webm": "libvpx-vp9",
+        ".nut": "libx264",
+    }
+)
+"""File suffix -> encoder unless another is asked for."""
+
+DEFAULTS = MappingProxyType({"libx264": {"crf": "18"}, "libx265": {"crf": "20"}, "libvpx-vp9": {"crf": "24", "b": "0"}})
+"""Quality unless another is asked for: hard to tell from the source."""
+
+_MOV = (".mp4", ".m4v", ".mov")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How to encode. None is the default of the suffix (``encoder``), of :data:`DEFAULTS` or of the encoder."""
+
+    encoder: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pixel_format: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def encoder_for(self, path: Path) -> str:
+        """Name of the encoder.
+
+        Raises:
+            UsageError: a suffix that is no video's, or an encoder that is not there (lists those that are).
+        """
+        if path.suffix.lower() not in ENCODERS:
+            raise UsageError(
+                f"{path} does not end in {', '.join(ENCODERS)}, .gif or .y4m, and is no folder: name one of those"
+            )
+        name = self.encoder or ENCODERS[path.suffix.lower()]
+        if name not in encoders():
+            raise UsageError(f"there is no encoder {name!r}; there are {', '.join(encoders())}")
+        return name
+
+    def codec_options(self, encoder: str) -> dict[str, str]:
+        """Options for the encoder.
+
+        Raises:
+            UsageError: one that the encoder does not have, which it would ignore in silence.
+        """
+        context = av.CodecContext.create(encoder, "w")
+        known = {
+            option.name
+            for group in (context.supported_options.private, context.supported_options.generic)
+            for option in group
+        }
+        asked = dict(self.options)
+        if self.crf is not None:
+            asked["crf"] = f"{self.crf:g}"
+        if self.preset is not None:
+            asked["preset"] = self.preset
+        for name in asked:
+            if name not in known:
+                raise UsageError(f"{encoder} has no option {name!r}; it has {', '.join(sorted(known))}")
+        return {**DEFAULTS.get(encoder, {}), **asked} if "qp" not in asked else asked
+
+
+def encoders() -> list[str]:
+    """Names of the video encoders of this PyAV."""
+    found = []
+    for name in sorted(av.codecs_available):
+        try:
+            codec = av.Codec(name, "w")
+        except (ValueError, av.error.FFmpegError):
+            continue  # a decoder
+        if codec.type == "video" and name != "wrapped_avframe":
+            found.append(name)
+    return found
+
+
+class VideoSink:
+    """An encoded video file. Times are exact in .mp4, .mov and .nut; Matroska rounds them to milliseconds."""
+
+    def __init__(
+        self,
+        path: Path,
+        picturing: Picturing,
+        options: EncodeOptions,
+        *,
+        force: bool,
+        note: Callable[[str], None],
+        companions: Companions | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Open the file and write its header.
+
+        Raises:
+            UsageError: see :class:`EncodeOptions` and :class:`~runtimes.video.sink.StagedFile`.
+            VideoError: the encoder or the container refuses.
+        """
+        encoder = options.encoder_for(path)
+        codec_options = options.codec_options(encoder)
+        self.pixel_format = self._choose(picturing, options, encoder, note)
+        self._file = StagedFile(path, force=force)
+        self._unit = picturing.unit
+        self._companions = companions
+        self._shift = picturing.shift
+        self._end = picturing.origin
+        try:
+            container_options = _container_options(path.suffix.lower(), picturing, bool(tags) or companions is not None)
+            self._container: OutputContainer = av.open(
+                str(self._file.staging), "w", container_options=container_options
+            )
+            self._stream = self._add_stream(encoder, codec_options, picturing)
+            self._container.metadata.update(tags or {})
+            if companions:
+                companions.attach(self._container)
+            self._start(encoder, path)
+        except BaseException:
+            self.discard()
+            raise
+
+    @staticmethod
+    def _choose(picturing: Picturing, options: EncodeOptions, encoder: str, note: Callable[[str], None]) -> str:
+        if options.pixel_format:
+            offered = [fmt.name for fmt in av.Codec(encoder, "w").video_formats or []]
+            if offered and options.pixel_format not in offered:
+                raise UsageError(f"{encoder} has no pixel format {options.pixel_format!r}; it has {', '.join(offered)}")
+            return options.pixel_format
+        name, why = choose_format(picturing.native_format, encoder, picturing.color)
+        fitting = check_subsampling(name, picturing.size.width, picturing.size.height, encoder)
+        if fitting != name:
+            why = f"{picturing.size} is odd, so {encoder} encodes {fitting} and not {name}"
+        if why:
+            note(why)
+        return fitting
+
+    def _add_stream(self, encoder: str, options: dict[str, str], picturing: Picturing) -> VideoStream:
+        rate = picturing.rate or Fraction(25)
+        try:
+            stream = self._container.add_stream(encoder, rate=rate.limit_denominator(1_000_000), options=options)
+        except ValueError as error:
+            raise VideoError(
+                f"{self._file.final.suffix} does not take {encoder}: write .mkv, or pass another --encoder"
+            ) from error
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = picturing.size.width, picturing.size.height, self.pixel_format
+        stream.time_base = context.time_base = picturing.unit
+        color = picturing.color
+        context.color_primaries, context.color_trc = color.primaries, color.transfer
+        if not picturing.native_format.is_rgb or not self.pixel_format.startswith(("rgb", "bgr", "gbr")):
+            context.colorspace = color.matrix
+            context.color_range = ColorRange.JPEG if color.full else ColorRange.MPEG
+        if picturing.aspect:
+            context.sample_aspect_ratio = picturing.aspect
+        return stream
+
+    def _start(self, encoder: str, path: Path) -> None:
+        try:
+            self._container.start_encoding()
+        except OSError:
+            raise
+        except av.error.FFmpegError as error:
+            raise VideoError(
+                f"{encoder} in {path.suffix} refuses these settings ({error.strerror}): check --crf, --preset, --pix-fmt "
+                "and --encoder-option"
+            ) from error
+
+    def write(self, picture: VideoFrame, time: Fraction, duration: Fraction) -> None:
+        """See :class:`~runtimes.video.sink.Sink`. The frame's pixels are encoded as they are."""
+        picture.time_base = self._unit
+        picture.pts = round((time - self._shift) / self._unit)
+        picture.duration = round((time - self._shift + duration) / self._unit) - picture.pts
+        picture.pict_type = 0  # the source's I, P and B say nothing about the output
+        self._container.mux(self._stream.encode(picture))
+        if self._companions:
+            self._companions.copy_until(time)
+        self._end = time + duration
+
+    def finish(self, *, whole: bool = True) -> None:
+        """See :class:`~runtimes.video.sink.Sink`. Of an interrupted job, other streams end where the video does."""
+        try:
+            self._container.mux(self._stream.encode(None))
+            if self._companions:
+                self._companions.copy_until(None if whole else self._end)
+                self._companions.close()
+            self._container.close()
+        except BaseException:
+            self.discard()
+            raise
+        self._file.finish()
+
+    def discard(self) -> None:
+        """See :class:`~runtimes.video.sink.Sink`."""
+        if self._companions:
+            self._companions.close()
+        container = getattr(self, "_container", None)
+        try:
+            if container is not None:
+                container.close()
+        except (av.error.FFmpegError, OSError, ValueError):
+            pass  # the trailer of a file that is removed in the next line
+        self._file.discard()
+
+
+def _container_options(suffix: str, picturing: Picturing, tags: bool) -> dict[str, str]:
+    if suffix not in _MOV:
+        return {}
+    options = {"movflags": "+use_metadata_tags"} if tags else {}
+    if picturing.origin != picturing.shift:  # the start is stored in units of a millisecond otherwise
+        options["movie_timescale"] = str(min(picturing.unit.denominator, 2**31 - 1))
+    return options

@@ -1,0 +1,24 @@
+"""What goes wrong between a video file and the runtimes."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from runtimes.errors import RuntimesError
+
+
+class VideoError(RuntimesError):
+    """The video, or what is asked for with it, cannot be processed."""
+
+
+def require_video_packages() -> None:
+    """Name the extra when PyAV or rich is missing.
+
+    Raises:
+        VideoError: one of them is not installed.
+    """
+    lacking = [name for name in ("av", "rich", "PIL") if importlib.util.find_spec(name) is None]
+    if lacking:
+        names = {"PIL": "pillow"}
+        listed = ", ".join(names.get(name, name) for name in lacking)
+        raise VideoError(f"videos need {listed}: pip install 'ifrnet-export[video]'")

@@ -1,0 +1,93 @@
+"""Animated GIFs with a palette for each frame."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.filter import Graph
+from av.video.frame import VideoFrame
+
+from runtimes.frames import Array
+from runtimes.video.errors import VideoError
+from runtimes.video.sink import Picturing, StagedFile
+
+FASTEST = 50
+"""Frames a second: GIF counts in hundredths, and viewers slow down whatever is shorter than two."""
+
+_UNIT = Fraction(1, 100)
+
+
+class GifSink:
+    """A GIF that loops for ever. Times are rounded to hundredths of a second, without drift."""
+
+    pixel_format = None
+
+    def __init__(self, path: Path, picturing: Picturing, *, force: bool) -> None:
+        """Open the file.
+
+        Raises:
+            VideoError: more frames a second than GIF has.
+            UsageError: the file exists.
+        """
+        if picturing.rate is not None and picturing.rate > FASTEST:
+            raise VideoError(
+                f"GIF shows at most {FASTEST} frames a second, this would be {float(picturing.rate):g}: pass --fps {FASTEST}, or "
+                f"--slowmo {float(picturing.rate / FASTEST):.3g} or more"
+            )
+        self._staged = StagedFile(path, force=force)
+        size = picturing.size
+        last = round(100 / picturing.rate) if picturing.rate else 4  # the muxer would take one hundredth
+        options = {"loop": "0", "final_delay": str(last)}
+        self._container = av.open(str(self._staged.staging), "w", format="gif", options=options)
+        stream = self._container.add_stream("gif", rate=100)
+        stream.width, stream.height, stream.pix_fmt = size.width, size.height, "pal8"
+        stream.time_base = stream.codec_context.time_base = _UNIT
+        self._stream = stream
+        self._graph = _palettes(size.width, size.height)
+        self._origin = picturing.origin
+
+    def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
+        """See :class:`~runtimes.video.sink.Sink`."""
+        rgb = picture if picture.dtype == "uint8" else (picture >> 8).astype("uint8")
+        frame = VideoFrame.from_ndarray(rgb, format="rgb24")
+        begin = round((time - self._origin) / _UNIT)
+        frame.time_base, frame.pts = _UNIT, begin
+        frame.duration = round((time + duration - self._origin) / _UNIT) - begin
+        self._graph.push(frame)
+        mapped = self._graph.pull()
+        assert isinstance(mapped, VideoFrame)
+        mapped.pts, mapped.time_base, mapped.duration = frame.pts, _UNIT, frame.duration
+        self._container.mux(self._stream.encode(mapped))
+
+    def finish(self, *, whole: bool = True) -> None:
+        """See :class:`~runtimes.video.sink.Sink`."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._staged.finish()
+
+    def discard(self) -> None:
+        """See :class:`~runtimes.video.sink.Sink`."""
+        try:
+            self._container.close()
+        except (av.error.FFmpegError, OSError, ValueError):
+            pass  # the trailer of a file that is removed in the next line
+        self._staged.discard()
+
+
+def _palettes(width: int, height: int) -> Graph:
+    """RGB -> the best 256 colours of each frame, dithered in an ordered pattern, which does not flicker."""
+    graph = Graph()
+    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=_UNIT)
+    split = graph.add("split")
+    generate = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
+    sink = graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(generate, 1, 0)
+    generate.link_to(use, 0, 1)
+    use.link_to(sink)
+    graph.configure()
+    return graph

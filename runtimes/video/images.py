@@ -1,0 +1,197 @@
+"""Single images and folders of them; Pillow for 8 bits, PyAV for PNG with 16."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from runtimes.contract import Size
+from runtimes.errors import UsageError
+from runtimes.frames import Array, size_of
+from runtimes.video.color import STANDARD, seconds
+from runtimes.video.errors import VideoError
+from runtimes.video.source import SourceFrame, SourceInfo
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+_DEEP_PNG = b"\x10"
+_DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk header, 8 of width and height
+
+
+def read_image(path: Path) -> Array:
+    """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits. EXIF orientation is applied, transparency dropped.
+
+    Raises:
+        VideoError: missing, or not an image.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if not path.is_file():
+        raise VideoError(f"{path} does not exist: pass an image ({', '.join(SUFFIXES)})")
+    if _is_deep_png(path):
+        with av.open(str(path)) as container:
+            return next(container.decode(video=0)).to_ndarray(format="rgb48le")
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return np.asarray(upright.convert("RGBA").convert("RGB") if upright.mode == "P" else upright.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise VideoError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _is_deep_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(_DEPTH_OFFSET + 1)
+    return head.startswith(b"\x89PNG") and head[_DEPTH_OFFSET:] == _DEEP_PNG
+
+
+def write_image(rgb: Array, path: Path) -> None:
+    """Write (H, W, 3) RGB by the suffix: lossless for .png and .webp, quality 95 for .jpg. uint16 goes to .png only.
+
+    Raises:
+        UsageError: a suffix that is not an image's, or one that cannot hold 16 bits.
+    """
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    check_suffix(path)
+    staging = path.with_name(f".{path.name}.part{suffix}")
+    try:
+        if rgb.dtype == np.uint16:
+            if suffix != ".png":
+                raise UsageError(f"{path} cannot hold 16 bits: write .png")
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb48le")
+            codec = av.CodecContext.create("png", "w")
+            codec.width, codec.height, codec.pix_fmt, codec.time_base = (
+                frame.width,
+                frame.height,
+                "rgb48be",
+                Fraction(1, 25),
+            )
+            packets = [*codec.encode(frame.reformat(format="rgb48be")), *codec.encode(None)]
+            staging.write_bytes(b"".join(bytes(packet) for packet in packets))
+        else:
+            options = {".webp": {"lossless": True}, ".png": {"compress_level": 3}}.get(suffix, {"quality": 95})
+            Image.fromarray(rgb).save(staging, **options)
+        staging.replace(path)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a file that is not an image by its name."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} does not end in {', '.join(SUFFIXES)}: name an image file")
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key: frame_2 comes before frame_10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+class ImageFolder:
+    """The images of a folder in the order of their numbers, at a constant rate."""
+
+    def __init__(self, folder: Path, rate: Fraction) -> None:
+        """Look at the folder and its first image.
+
+        Raises:
+            VideoError: no images.
+        """
+        self._paths = sorted(
+            (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."), key=_natural
+        )
+        if not self._paths:
+            raise VideoError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+        self._rate = rate
+        first = read_image(self._paths[0])
+        self.info = SourceInfo(
+            name=str(folder),
+            size=size_of(first),
+            rate=rate,
+            tick=1 / rate,
+            start=Fraction(0),
+            duration=len(self._paths) / rate,
+            color=STANDARD,
+            pixel_format="rgb48le" if first.dtype == np.uint16 else "rgb24",
+        )
+
+    def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
+        """See :class:`runtimes.video.source.Source`.
+
+        Raises:
+            VideoError: an image of another size or depth.
+        """
+        start = 0 if since is None else max(0, int(since * self._rate))
+        for index, path in enumerate(self._paths[start:], start):
+            rgb = read_image(path)
+            depth = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
+            if (size_of(rgb), depth) != (self.info.size, self.info.pixel_format):
+                raise VideoError(
+                    f"{path} is {size_of(rgb)} {depth}, the images before it are {self.info.size} {self.info.pixel_format} "
+                    f"(up to {seconds(index / self._rate)}): bring them to one size and depth first"
+                )
+            yield SourceFrame(time=index / self._rate, duration=1 / self._rate, rgb=rgb)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class ImageSink:
+    """Numbered images in a folder that appears when all are written."""
+
+    pixel_format = None
+
+    def __init__(self, target: Path, size: Size, *, force: bool) -> None:
+        """``target`` is a folder, or a folder with a pattern such as ``out/frame_%05d.png``."""
+        self.path, self._pattern = split_pattern(target)
+        del size
+        if self.path.exists() and not (force and _replaceable(self.path)):
+            why = "exists: pass --force to replace it" if _replaceable(self.path) else "exists and holds other files"
+            raise UsageError(f"{self.path} {why}, or name another folder")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._staging = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+        self._staging.chmod(0o755)
+        self._count = 0
+
+    def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
+        """Add one image; the times are those of the numbers."""
+        self._count += 1
+        write_image(picture, self._staging / (self._pattern % self._count))
+
+    def finish(self) -> None:
+        """Give the folder its name."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self._staging.rename(self.path)
+
+    def discard(self) -> None:
+        """Leave nothing."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+
+def split_pattern(target: Path) -> tuple[Path, str]:
+    """Folder and pattern of an image output.
+
+    Raises:
+        UsageError: a pattern without exactly one number, or of another kind of file.
+    """
+    if "%" not in target.name:
+        return target, "%06d.png"
+    check_suffix(target)
+    if not re.fullmatch(r"[^%]*%0?\d*d[^%]*", target.name):
+        raise UsageError(
+            f"{target.name} is not a pattern for numbered files; expected one %d, for example frame_%06d.png"
+        )
+    return target.parent, target.name
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and all(path.suffix.lower() in SUFFIXES for path in folder.iterdir())

@@ -1,0 +1,109 @@
+"""Which source and which sink a name stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+from runtimes.errors import UsageError
+from runtimes.video.companions import CompanionOptions, Companions
+from runtimes.video.encode import ENCODERS, VideoSink
+from runtimes.video.gif import GifSink
+from runtimes.video.images import SUFFIXES, ImageFolder, ImageSink
+from runtimes.video.options import VideoOptions
+from runtimes.video.sink import STDOUT, Picturing, Sink
+from runtimes.video.source import STDIN, Source, SourceInfo, VideoSource
+from runtimes.video.timeline import output_unit
+from runtimes.video.y4m import Y4mSink
+
+Note = Callable[[str], None]
+
+
+def open_source(path: str, input_rate: Fraction, note: Note) -> Source:
+    """Open a file, a folder of images, or standard input.
+
+    Raises:
+        VideoError: see the sources.
+    """
+    if path != STDIN and Path(path).is_dir():
+        note(f"{path} is read at {float(input_rate):g} frames a second (--input-fps)")
+        return ImageFolder(Path(path), input_rate)
+    return VideoSource(path, note)
+
+
+def check_target(options: VideoOptions) -> None:
+    """Refuse, before any work, an output that is the input or of no known kind.
+
+    Raises:
+        UsageError: either of these.
+    """
+    if options.target == STDOUT:
+        return
+    target, source = Path(options.target), Path(options.source)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{target} is the input: name another output")
+    suffix = target.suffix.lower()
+    if options.chunk is not None and suffix not in ENCODERS:
+        raise UsageError(f"{target} cannot be joined later: chunks go to {', '.join(ENCODERS)}")
+    if suffix not in ENCODERS and suffix not in (".gif", ".y4m", "", *SUFFIXES):
+        raise UsageError(
+            f"{target} does not end in {', '.join(ENCODERS)}, .gif or .y4m, and is no folder: name one of those"
+        )
+    if suffix in SUFFIXES and "%" not in target.name:
+        raise UsageError(f"{target} is one image: name a folder, or number them with {target.stem}_%06d{suffix}")
+    if suffix in ENCODERS:
+        options.encode.codec_options(options.encode.encoder_for(target))
+
+
+def picturing_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | None) -> Picturing:
+    """What the output gets to know; ``snapped`` is the rate that source times were put on, if any."""
+    return Picturing(
+        size=info.size,
+        native=info.pixel_format,
+        color=info.color,
+        rate=options.timing.rate(info.rate),
+        unit=output_unit(options.timing, info.start, info.tick, snapped),
+        origin=info.start,
+        aspect=info.aspect,
+    )
+
+
+def open_sink(
+    options: VideoOptions, picturing: Picturing, info: SourceInfo, note: Note, tags: Mapping[str, str]
+) -> Sink:
+    """Open the output.
+
+    Raises:
+        UsageError, VideoError: see the sinks.
+    """
+    suffix = "" if options.target == STDOUT else Path(options.target).suffix.lower()
+    if suffix not in ENCODERS:
+        if info.path is not None and not info.pixel_format.startswith(("bgra", "pal8")):
+            note("this output holds pictures only: sound and other streams are not carried over")
+        if suffix == ".gif":
+            return GifSink(Path(options.target), picturing, force=options.force)
+        if suffix == ".y4m" or options.target == STDOUT:
+            return Y4mSink(options.target, picturing, force=options.force)
+        return ImageSink(Path(options.target), picturing.size, force=options.force)
+    companions = None
+    if info.path is not None and options.chunk is None:
+        companions = Companions(
+            CompanionOptions(
+                path=info.path,
+                audio=options.audio,
+                subtitles=options.subtitles,
+                slowdown=options.timing.slowdown,
+                origin=info.start,
+            ),
+            note,
+        )
+    return VideoSink(
+        Path(options.target),
+        picturing,
+        options.encode,
+        force=options.force,
+        note=note,
+        companions=companions,
+        tags=tags,
+    )

@@ -1,0 +1,104 @@
+"""Parts of a long video, made one by one (or anywhere) and joined without encoding again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from runtimes.artifact import read_manifest
+from runtimes.video.errors import VideoError
+from runtimes.video.options import Chunk, VideoOptions
+from runtimes.video.source import SourceInfo
+
+TAG = "ifrnet"
+"""Container metadata key under which a part says where it belongs."""
+
+SUFFIX = ".nut"
+"""Of parts made to be joined: NUT takes every codec and keeps times exact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartTag:
+    """What a part says of itself; times in seconds of the output.
+
+    Attributes:
+        job: fingerprint of everything that decides the frames.
+        chunk: which part of how many.
+        start: time of its first frame.
+        unit: time base of the whole output.
+        origin, slowdown: map source times to output times.
+    """
+
+    job: str
+    chunk: Chunk
+    start: Fraction
+    unit: Fraction
+    origin: Fraction
+    slowdown: Fraction
+
+    def to_metadata(self) -> dict[str, str]:
+        """For the container."""
+        return {TAG: json.dumps({**{key: str(value) for key, value in vars(self).items()}})}
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, str], path: Path) -> PartTag:
+        """Read it back.
+
+        Raises:
+            VideoError: not a part.
+        """
+        text = next((value for key, value in metadata.items() if key.lower() == TAG), None)
+        try:
+            data = json.loads(text or "")
+            times = {key: Fraction(data[key]) for key in ("start", "unit", "origin", "slowdown")}
+            return cls(job=str(data["job"]), chunk=Chunk.parse(data["chunk"]), **times)
+        except (KeyError, TypeError, ValueError) as error:
+            raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error
+
+
+def window(info: SourceInfo, chunk: Chunk | None) -> tuple[Fraction | None, Fraction | None]:
+    """Source times that a chunk covers, half open; the first and the last are open to their sides.
+
+    Raises:
+        VideoError: the source does not say how long it is.
+    """
+    if chunk is None:
+        return None, None
+    length = _length(info)
+    edges = [info.start + length * i / chunk.count for i in (chunk.index - 1, chunk.index)]
+    return (None if chunk.index == 1 else edges[0]), (None if chunk.index == chunk.count else edges[1])
+
+
+def count_parts(info: SourceInfo, seconds: float) -> int:
+    """How many parts of about this many seconds there are."""
+    return max(1, math.ceil(_length(info) / Fraction(seconds)))
+
+
+def _length(info: SourceInfo) -> Fraction:
+    if info.duration is None:
+        raise VideoError(
+            f"{info.name} does not say how long it is, so it cannot be cut into chunks: remux it (ffmpeg -c copy)"
+        )
+    return info.duration
+
+
+def fingerprint(options: VideoOptions) -> str:
+    """Changes with whatever changes the frames or how they are encoded."""
+    path = Path(options.source)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    manifest = read_manifest(options.infer.artifact)
+    told: dict[str, Any] = {
+        "source": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        "artifact": {name: entry["sha256"] for name, entry in manifest.files.items()},
+        "infer": [options.infer.tta, options.infer.tile, options.infer.overlap],
+        "timing": asdict(options.timing),
+        "encode": asdict(options.encode) | {"options": dict(options.encode.options)},
+        "rest": [options.input_rate, options.cut_threshold, options.dedup],
+    }
+    return hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,214 @@
+"""The job: decode, prepare, infer, finish and encode side by side, in order, in bounded memory.
+
+decode (thread) -> prepare RGB and plan (thread) -> infer (a thread for each device) -> convert (thread) -> encode (caller)
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from runtimes.artifact import read_manifest
+from runtimes.frames import Array
+from runtimes.video.color import Converter
+from runtimes.video.errors import VideoError
+from runtimes.video.options import VideoOptions
+from runtimes.video.outputs import check_target, open_sink, open_source, picturing_of
+from runtimes.video.parts import PartTag, fingerprint, window
+from runtimes.video.plan import Picture, Planner, Rules
+from runtimes.video.scenes import Look, thumbnail_size
+from runtimes.video.sink import Sink
+from runtimes.video.source import Source, SourceFrame, SourceInfo
+from runtimes.video.stages import Crew
+from runtimes.video.summary import Progress, Summary
+from runtimes.video.timeline import Regularizer, Slot, check_timing
+from runtimes.video.workers import Shown, Workers, load_workers
+
+DEPTH = 2
+"""Frames or segments that wait in each queue: enough to keep all stages busy, and all the memory there is."""
+
+
+@dataclass(kw_only=True)
+class Job:
+    """An opened job: the artifact is loaded, the source is open, and nothing has been written.
+
+    ``note`` receives lines for the user, ``progress`` is called after each frame, ``stop`` ends the job early, with a
+    playable output.
+    """
+
+    options: VideoOptions
+    source: Source
+    workers: Workers
+    note: Callable[[str], None]
+    progress: Callable[[Progress], None]
+    stop: threading.Event
+
+    def run(self) -> Summary:
+        """Do it.
+
+        Raises:
+            VideoError, UsageError, TimestepError, BackendError, OSError: nothing is left behind.
+        """
+        info = self.source.info
+        check_timing(self.options.timing, self.workers.timesteps, info.rate)
+        planner = Planner(self._rules(info), info.name)
+        inferred, spent = self.workers.spent
+        start = time.perf_counter()
+        with Crew() as crew:
+            frames_out, end = self._work(crew, planner)
+        return Summary(
+            frames_in=planner.frames,
+            frames_out=frames_out,
+            inferred=self.workers.spent[0] - inferred,
+            cuts=planner.cuts,
+            duplicates=planner.duplicates,
+            seconds=time.perf_counter() - start,
+            infer_seconds=self.workers.spent[1] - spent,
+            devices=len(self.workers.all),
+            end=float(end),
+            complete=not self.stop.is_set(),
+        )
+
+    def _rules(self, info: SourceInfo) -> Rules:
+        since, until = window(info, self.options.chunk)
+        return Rules(
+            timing=self.options.timing,
+            timesteps=self.workers.timesteps,
+            origin=info.start,
+            rate=info.rate,
+            cut_threshold=self.options.cut_threshold,
+            dedup=self.options.dedup,
+            since=since,
+            until=until,
+        )
+
+    def _work(self, crew: Crew, planner: Planner) -> tuple[int, Fraction]:
+        """Build the stages and run the last one here. Returns frames written, and the output time they end at."""
+        info, rules = self.source.info, planner.rules
+        regular = Regularizer(info.rate, info.tick, info.start)
+        decoded = crew.stage(self.source.frames(rules.since), DEPTH)
+        planned = crew.stage(planner.plan(self._prepare(decoded, regular)), DEPTH)
+        first = next(planned, None)
+        if first is None:
+            raise VideoError(f"{info.name} has no frames in chunk {self.options.chunk}: make fewer chunks")
+        sink = self._open_sink(first.slots[0].time, regular)
+        try:
+            inferred = crew.parallel(itertools.chain([first], planned), self.workers.all, DEPTH)
+            ready = crew.stage(self._convert(inferred, sink.pixel_format), DEPTH)
+            count, end = self._encode(ready, sink, rules)
+            if count == 0:
+                raise KeyboardInterrupt
+            sink.finish(whole=not self.stop.is_set())
+        except BaseException:
+            sink.discard()
+            raise
+        return count, end
+
+    def _open_sink(self, first: Fraction, regular: Regularizer) -> Sink:
+        """``first`` is the output time of the first frame; a part begins there."""
+        info, chunk = self.source.info, self.options.chunk
+        picturing = picturing_of(info, self.options, regular.rate)
+        tags: dict[str, str] = {}
+        if chunk is not None:
+            picturing = replace(picturing, origin=first, shift=first)
+            tag = PartTag(
+                job=fingerprint(self.options),
+                chunk=chunk,
+                start=first,
+                unit=picturing.unit,
+                origin=info.start,
+                slowdown=self.options.timing.slowdown,
+            )
+            tags = tag.to_metadata()
+        return open_sink(self.options, picturing, info, self.note, tags)
+
+    def _encode(self, ready: Iterable[tuple[Slot, Any]], sink: Sink, rules: Rules) -> tuple[int, Fraction]:
+        info = self.source.info
+        begin = rules.since or info.start
+        last = rules.until or (None if info.duration is None else info.start + info.duration)
+        count, end = 0, info.start
+        for slot, picture in ready:
+            if self.stop.is_set():
+                break
+            sink.write(picture, slot.time, slot.duration)
+            count, end = count + 1, slot.time + slot.duration
+            self.progress(Progress(frames_out=count, position=slot.source, begin=begin, total=last))
+        return count, end
+
+    def _prepare(self, frames: Iterable[SourceFrame], regular: Regularizer) -> Iterator[Picture]:
+        """RGB once for each frame, and a small picture to judge cuts and duplicates by."""
+        converter, small = Converter(self.source.info.color), Converter(self.source.info.color)
+        judge = self.options.cut_threshold is not None or self.options.dedup
+        width, height = thumbnail_size(self.source.info.size)
+        for frame in frames:
+            if frame.native is not None:
+                rgb = converter.to_rgb(frame.native)
+                look = Look.of(small.thumbnail(frame.native, width, height)) if judge else None
+            else:
+                assert frame.rgb is not None
+                rgb = frame.rgb
+                look = Look.of(_shrink(rgb, width, height)) if judge else None
+            yield Picture(time=regular(frame.time), duration=frame.duration, rgb=rgb, native=frame.native, look=look)
+
+    def _convert(self, groups: Iterable[Sequence[Shown]], pixel_format: str | None) -> Iterator[tuple[Slot, Any]]:
+        """To what the sink takes. A source frame in the sink's own format goes through untouched."""
+        converter = Converter(self.source.info.color)
+        for group in groups:
+            for shown in group:
+                picture = shown.picture
+                if pixel_format is None:
+                    yield shown.slot, picture.rgb if isinstance(picture, Picture) else picture
+                elif isinstance(picture, Picture) and picture.native is not None:
+                    yield shown.slot, converter.reformat(picture.native, pixel_format)
+                else:
+                    rgb = picture.rgb if isinstance(picture, Picture) else picture
+                    yield shown.slot, converter.from_rgb(rgb, pixel_format)
+
+
+def _shrink(rgb: Array, width: int, height: int) -> Array:
+    from PIL import Image
+
+    eight = rgb if rgb.dtype == "uint8" else (rgb >> 8).astype("uint8")
+    return np.asarray(Image.fromarray(eight).resize((width, height), Image.Resampling.BOX))
+
+
+def open_job(
+    options: VideoOptions,
+    stack: ExitStack,
+    *,
+    note: Callable[[str], None],
+    progress: Callable[[Progress], None] = lambda _: None,
+    stop: threading.Event | None = None,
+    source: Source | None = None,
+    workers: Workers | None = None,
+) -> Job:
+    """Check what can be checked, then open the source and load the artifact unless given; what it opens closes with
+    ``stack``.
+
+    Raises:
+        RuntimesError: one line that says what to change.
+    """
+    check_target(options)
+    if source is None:
+        source = open_source(options.source, options.input_rate, note)
+        stack.callback(source.close)
+    if workers is None:
+        if options.infer.tile is None:
+            read_manifest(options.infer.artifact).sizes.check(source.info.size)
+        workers = load_workers(options.infer, stack)
+    return Job(
+        options=options,
+        source=source,
+        workers=workers,
+        note=note,
+        progress=progress,
+        stop=stop or threading.Event(),
+    )

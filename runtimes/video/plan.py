@@ -1,0 +1,161 @@
+"""From a stream of pictures to the work between each two: which output frames, at which t, and where not to blend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from av.video.frame import VideoFrame
+
+from runtimes.contract import Timesteps
+from runtimes.errors import TimestepError
+from runtimes.frames import Array
+from runtimes.video.errors import VideoError
+from runtimes.video.scenes import Look, cut_score, is_duplicate
+from runtimes.video.timeline import Slot, Timing, depth_of, slots
+
+MAX_REPEATS = 3
+"""Duplicates in a row that ``dedup`` takes out: animation on fours. A longer still is a still."""
+
+MAX_DEPTH = 7
+"""Halvings of one interval, as many as the largest factor needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A source frame, prepared once for both intervals it bounds. ``native`` is the decoded frame, if there was one."""
+
+    time: Fraction
+    duration: Fraction | None
+    rgb: Array
+    native: VideoFrame | None
+    look: Look | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The output frames that depict source times from ``left`` up to, but not including, ``right``.
+
+    ``steps`` holds t for each slot; 0 is ``left`` itself. ``right`` is None after the last frame, which is held.
+    """
+
+    left: Picture
+    right: Picture | None
+    slots: tuple[Slot, ...]
+    steps: tuple[Fraction, ...]
+    cut: bool = False
+    sources: int = 1
+    """Source frames that this segment accounts for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How to plan. ``since`` and ``until`` bound the source times of one chunk."""
+
+    timing: Timing
+    timesteps: Timesteps
+    origin: Fraction
+    rate: Fraction | None
+    cut_threshold: float | None
+    dedup: bool = False
+    since: Fraction | None = None
+    until: Fraction | None = None
+
+
+@dataclass
+class Planner:
+    """Counts what it saw while it plans."""
+
+    rules: Rules
+    name: str
+    frames: int = 0
+    cuts: int = 0
+    duplicates: int = 0
+    _run: list[Picture] = field(default_factory=list)
+    """The frame on the left, and the duplicates of it that follow."""
+
+    def plan(self, pictures: Iterable[Picture]) -> Iterator[Segment]:
+        """Segments in order.
+
+        Raises:
+            VideoError: fewer than two frames.
+            TimestepError: a time that a t = 0.5 checkpoint does not reach.
+        """
+        gap: Fraction | None = None
+        for picture in pictures:
+            self.frames += 1
+            if self._run:
+                gap = picture.time - self._run[-1].time
+                if self._repeats(picture):
+                    self._run.append(picture)
+                    continue
+                yield from self._between(picture)
+                if self.rules.until is not None and picture.time >= self.rules.until:
+                    return
+            self._run = [picture]
+        if self.frames < 2 and self.rules.since is None:
+            raise VideoError(f"{self.name} has {self.frames} frame{'s' * (self.frames != 1)}; at least 2 are needed")
+        last = self._run[-1]
+        length = last.duration or (1 / self.rules.rate if self.rules.rate else gap) or Fraction(1, 25)
+        yield from self._hold(last.time + length)
+
+    def _repeats(self, picture: Picture) -> bool:
+        if not self.rules.dedup or len(self._run) > MAX_REPEATS:
+            return False
+        assert self._run[0].look is not None and picture.look is not None
+        return is_duplicate(self._run[0].look, picture.look)
+
+    def _between(self, right: Picture) -> Iterator[Segment]:
+        """One segment up to ``right``; one for each frame where duplicates stay in because halving cannot skip them."""
+        times = [picture.time for picture in self._run] + [right.time]
+        if len(self._run) > 1 and self.rules.timesteps is Timesteps.MIDDLE and not _halvable(times):
+            for left, following in zip(self._run, [*self._run[1:], right], strict=True):
+                yield from self._segment(left, following, [left.time, following.time])
+            return
+        self.duplicates += len(self._run) - 1
+        yield from self._segment(self._run[0], right, times)
+
+    def _segment(self, left: Picture, right: Picture, times: Sequence[Fraction]) -> Iterator[Segment]:
+        found = self._slots(times)
+        threshold = self.rules.cut_threshold
+        cut = False
+        if threshold is not None:
+            assert left.look is not None and right.look is not None
+            cut = cut_score(left.look, right.look) >= threshold
+        self.cuts += cut
+        steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
+        if not cut:
+            for slot, t in zip(found, steps, strict=True):
+                self._check(slot, t)
+        if found:
+            yield Segment(left=left, right=right, slots=found, steps=steps, cut=cut, sources=len(times) - 1)
+
+    def _hold(self, end: Fraction) -> Iterator[Segment]:
+        found = self._slots([picture.time for picture in self._run] + [end])
+        if found:
+            zeros = (Fraction(0),) * len(found)
+            yield Segment(left=self._run[0], right=None, slots=found, steps=zeros, sources=len(self._run))
+
+    def _slots(self, times: Sequence[Fraction]) -> tuple[Slot, ...]:
+        rules = self.rules
+        return tuple(
+            slot
+            for left, right in zip(times, times[1:], strict=False)
+            for slot in slots(rules.timing, rules.origin, left, right)
+            if (rules.since is None or slot.source >= rules.since)
+            and (rules.until is None or slot.source < rules.until)
+        )
+
+    def _check(self, slot: Slot, t: Fraction) -> None:
+        if self.rules.timesteps is Timesteps.MIDDLE and not 0 <= depth_of(t) <= MAX_DEPTH:
+            raise TimestepError(
+                f"the frame at {float(slot.source):.3f} s lies at t = {t} between two source frames of uneven spacing, and "
+                "this checkpoint was trained at t = 0.5 only: pass --factor 2, 4, 8, ..., or use a checkpoint for any t"
+            )
+
+
+def _halvable(times: Sequence[Fraction]) -> bool:
+    """Whether halving reaches each inner time: even spacing, and a power of two of intervals."""
+    gaps = {right - left for left, right in zip(times, times[1:], strict=False)}
+    return len(gaps) == 1 and depth_of(Fraction(1, len(times) - 1)) >= 0

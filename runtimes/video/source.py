@@ -1,0 +1,307 @@
+"""Video files, GIFs and y4m on standard input, decoded upright with exact times."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+from av.container import InputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from runtimes.contract import Size
+from runtimes.frames import Array
+from runtimes.video.color import Color, has_alpha, seconds
+from runtimes.video.errors import VideoError
+
+Note = Callable[[str], None]
+"""Receives one line that the user should know."""
+
+STDIN = "-"
+
+ORIENTATIONS = {
+    (1, 0, 0, 1): (),
+    (0, 1, -1, 0): (("transpose", "clock"),),
+    (0, -1, 1, 0): (("transpose", "cclock"),),
+    (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
+    (-1, 0, 0, 1): (("hflip", ""),),
+    (1, 0, 0, -1): (("vflip", ""),),
+    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (("transpose", "clock_flip"),),
+}
+"""Signs of a display matrix (a, b, c, d) -> filters that show the frame upright, without loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceInfo:
+    """What is known before the frames are read. Times in seconds.
+
+    Attributes:
+        name: for messages.
+        size: of the upright frames.
+        rate: constant frame rate, or None.
+        tick: time base.
+        start: time of the first frame.
+        duration: of the video as declared, or None.
+        color: how YUV numbers are meant.
+        pixel_format: of the decoded frames; ``rgb24`` or ``rgb48le`` for images.
+        aspect: of a pixel, or None for square.
+        path: the file that other streams can be copied from, or None.
+    """
+
+    name: str
+    size: Size
+    rate: Fraction | None
+    tick: Fraction
+    start: Fraction
+    duration: Fraction | None
+    color: Color
+    pixel_format: str
+    aspect: Fraction | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFrame:
+    """One frame. Exactly one of ``native`` (as decoded, upright) and ``rgb`` (images) is set."""
+
+    time: Fraction
+    duration: Fraction | None
+    native: VideoFrame | None = None
+    rgb: Array | None = None
+
+
+class Source(Protocol):
+    """Where frames come from."""
+
+    info: SourceInfo
+
+    def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
+        """All frames in order; with ``since``, from the last frame at or before that time (earlier ones may come)."""
+
+    def close(self) -> None:
+        """Release the files."""
+
+
+class VideoSource:
+    """Anything PyAV decodes."""
+
+    def __init__(self, path: str, note: Note) -> None:
+        """Open and decode the first frame.
+
+        Raises:
+            VideoError: not a video, no video stream, or a matrix that cannot be converted.
+        """
+        self._path, self._note = path, note
+        self._name = "standard input" if path == STDIN else path
+        self._container = _open(path, self._name)
+        self._stream = _video_stream(self._container, self._name)
+        self._stream.thread_type = "AUTO"
+        self._bad = 0
+        self._packets = self._decode()
+        self._orient: Callable[[VideoFrame], VideoFrame] | None = None
+        first = next(self._packets, None)
+        if first is None:
+            raise VideoError(f"{self._name} has no frame that can be decoded: is it a whole video?")
+        self._first: VideoFrame | None = first
+        self._orient = _upright(first, self._stream, note)
+        self.info = self._describe(self._orient(first))
+
+    def _describe(self, frame: VideoFrame) -> SourceInfo:
+        stream, color = self._stream, Color.of(frame)
+        if color.assumed:
+            self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
+        if frame.interlaced_frame:
+            self._note(
+                f"{self._name} is interlaced, which shows as combs: deinterlace it first, for example with ffmpeg -vf bwdif"
+            )
+        if has_alpha(frame.format) and stream.codec_context.name != "gif":
+            self._note(f"{self._name} has transparency, which is dropped")
+        rate, base = stream.average_rate, stream.base_rate
+        constant = rate and base and abs(rate / base - 1) < Fraction(1, 1000)
+        assert stream.time_base is not None
+        ticks = stream.duration
+        duration = ticks * stream.time_base if ticks else None
+        if duration is None and self._container.duration:
+            duration = Fraction(self._container.duration, av.time_base)
+        return SourceInfo(
+            name=self._name,
+            size=Size(frame.width, frame.height),
+            rate=base if constant else None,
+            tick=stream.time_base,
+            start=self._time(frame, None),
+            duration=duration,
+            color=color,
+            pixel_format=frame.format.name,
+            aspect=stream.sample_aspect_ratio or None,
+            path=None if self._path == STDIN else Path(self._path),
+        )
+
+    def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
+        """See :class:`Source`.
+
+        Raises:
+            VideoError: the size changes on the way.
+        """
+        if since is not None:
+            self._seek(since)
+        last: Fraction | None = None
+        for frame in self._raw():
+            assert self._orient is not None
+            frame = self._orient(frame)
+            time = self._time(frame, last)
+            if last is not None and time <= last:
+                continue  # a repeated or reordered timestamp: there is no moment at which this frame could show
+            size = Size(frame.width, frame.height)
+            if size != self.info.size:
+                raise VideoError(
+                    f"{self._name} changes from {self.info.size} to {size} at {seconds(time)}: cut it there, or scale it "
+                    "to one size first, for example with ffmpeg -vf scale"
+                )
+            assert self._stream.time_base is not None
+            duration = frame.duration * self._stream.time_base if frame.duration else None
+            last = time
+            yield SourceFrame(time=time, duration=duration, native=frame)
+        self._say_where_it_ended(last)
+
+    def close(self) -> None:
+        """See :class:`Source`."""
+        self._container.close()
+
+    def _raw(self) -> Iterator[VideoFrame]:
+        if self._first is not None:
+            first, self._first = self._first, None
+            yield first
+        yield from self._packets
+
+    def _seek(self, since: Fraction) -> None:
+        """Go to a key frame well before ``since``: the frames after a key frame may need the ones before it."""
+        assert self._stream.time_base is not None
+        margin = Fraction(1)
+        while True:
+            target = max(self.info.start, since - margin)
+            self._container.seek(int(target / self._stream.time_base), stream=self._stream, backward=True)
+            self._packets = self._decode()
+            self._first = next(self._packets, None)
+            at_start = target == self.info.start
+            if self._first is not None and (at_start or self._time(self._first, None) <= target):
+                return
+            if at_start:
+                raise VideoError(
+                    f"{self._name} cannot be read from {seconds(since)} on: remux it first (ffmpeg -c copy)"
+                )
+            margin *= 4
+
+    def _time(self, frame: VideoFrame, last: Fraction | None) -> Fraction:
+        assert self._stream.time_base is not None
+        if frame.pts is not None:
+            return frame.pts * self._stream.time_base
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        if rate is None:
+            raise VideoError(
+                f"{self._name} has no timestamps: put it into a container first (ffmpeg -r 24 -i ... out.mkv)"
+            )
+        return Fraction(0) if last is None else last + 1 / rate
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Decode packet by packet, so that a broken one costs itself only."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.InvalidDataError:
+                self._bad += 1
+                return
+            if packet is None:
+                return
+            try:
+                yield from packet.decode()
+            except av.error.InvalidDataError:
+                self._bad += 1
+
+    def _say_where_it_ended(self, last: Fraction | None) -> None:
+        if last is None:
+            return
+        if self._bad:
+            self._note(
+                f"{self._name} is damaged: {self._bad} packets could not be decoded; its last frame is at {seconds(last)}"
+            )
+        declared, rate = self.info.duration, self.info.rate or self._stream.average_rate
+        if declared is not None and rate and self.info.start + declared - last > max(2 / rate, Fraction(1, 2)):
+            self._note(
+                f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: it is truncated"
+            )
+
+
+def _open(path: str, name: str) -> InputContainer:
+    if path != STDIN and not Path(path).exists():
+        raise VideoError(
+            f"{path} does not exist: pass a video, a GIF, a folder of images, or - for y4m on standard input"
+        )
+    try:
+        if path == STDIN:
+            return av.open(sys.stdin.buffer, mode="r", format="yuv4mpegpipe")
+        return av.open(path, mode="r", metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        expected = "y4m" if path == STDIN else "a video"
+        raise VideoError(f"{name} cannot be read as {expected} ({error.strerror}): is it whole?") from error
+
+
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The first video stream that is not a cover picture."""
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
+        raise VideoError(f"{name} has no video stream; it has {kinds}")
+    return streams[0]
+
+
+def _upright(frame: VideoFrame, stream: VideoStream, note: Note) -> Callable[[VideoFrame], VideoFrame]:
+    """A function that applies the rotation flag, so that the output needs none."""
+    signs = _orientation(frame)
+    if signs not in ORIENTATIONS:
+        note(f"the rotation flag is not a right angle ({frame.rotation} degrees) and is ignored")
+        return lambda frame: frame
+    filters = ORIENTATIONS[signs]
+    if not filters:
+        return lambda frame: frame
+    note(f"the rotation flag ({frame.rotation} degrees) is applied to the pixels")
+    graph = Graph()
+    chain: list[Any] = [graph.add_buffer(template=stream, time_base=stream.time_base)]
+    chain += [graph.add(name, arguments) for name, arguments in filters]
+    chain.append(graph.add("buffersink"))
+    for left, right in zip(chain, chain[1:], strict=False):
+        left.link_to(right)
+    graph.configure()
+
+    def turn(frame: VideoFrame) -> VideoFrame:
+        graph.push(frame)
+        turned = graph.pull()
+        assert isinstance(turned, VideoFrame)
+        return turned
+
+    return turn
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """The signs of the display matrix, (1, 0, 0, 1) without one."""
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+            largest = max(abs(x) for x in (a, b, c, d))
+            return tuple(round(x / largest) if largest else 0 for x in (a, b, c, d))  # type: ignore[return-value]
+    return (1, 0, 0, 1)
+
+
+def describe(info: SourceInfo) -> str:
+    """One line for people."""
+    rate = f"{float(info.rate):.6g} fps" if info.rate else "variable frame rate"
+    length = f", {float(info.duration):.2f} s" if info.duration else ""
+    return f"{info.name}: {info.size}, {rate}{length}, {info.pixel_format}, {info.color}"

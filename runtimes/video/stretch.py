@@ -1,0 +1,108 @@
+"""Sound for slow motion: longer at the same pitch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.filter import Graph
+from av.packet import Packet
+
+ENCODERS = {"webm": "libopus"}
+"""Container -> encoder of stretched sound; AAC elsewhere."""
+
+_SLOWEST = 2
+"""The atempo filter slows down by at most this, and is chained for more."""
+
+
+class Stretcher:
+    """Decodes one audio stream, stretches it with FFmpeg's atempo, and encodes it again."""
+
+    def __init__(
+        self, stream: AudioStream, output: OutputContainer, slowdown: Fraction, place: Callable[[Fraction], Fraction]
+    ) -> None:
+        """``place`` maps source times to output times, for where the sound begins."""
+        self._output, self._place = output, place
+        rate = stream.codec_context.sample_rate
+        name = ENCODERS.get(output.format.name, "aac")
+        target = output.add_stream(name, rate=48000 if name == "libopus" else rate)
+        assert isinstance(target, AudioStream)
+        target.codec_context.layout = stream.codec_context.layout.name
+        target.metadata.update(stream.metadata)
+        self._stream, self._target, self._slowdown = stream, target, slowdown
+        self._resampler = av.AudioResampler(
+            target.codec_context.format, target.codec_context.layout, target.codec_context.sample_rate
+        )
+        self._graph: Graph | None = None
+        self._samples: int | None = None
+        self._finished = False
+
+    def take(self, packet: Packet[AudioStream]) -> None:
+        """Add one packet of the source."""
+        for frame in packet.decode():
+            self._push(frame)
+
+    def finish(self) -> None:
+        """Write what the filter and the encoder still hold."""
+        if self._finished:
+            return
+        self._finished = True
+        for frame in self._stream.codec_context.decode(None):
+            self._push(frame)
+        if self._graph is not None:
+            self._graph.push(None)
+            self._drain()
+            for frame in self._resampler.resample(None):
+                self._encode(frame)
+        self._output.mux(self._target.encode(None))
+
+    def _push(self, frame: AudioFrame) -> None:
+        if self._graph is None:
+            self._graph = self._build(frame)
+            start = Fraction(frame.pts or 0) * frame.time_base
+            self._samples = round(self._place(start) * self._target.codec_context.sample_rate)
+        self._graph.push(frame)
+        self._drain()
+
+    def _build(self, frame: AudioFrame) -> Graph:
+        graph = Graph()
+        chain = [
+            graph.add_abuffer(
+                sample_rate=frame.sample_rate,
+                format=frame.format.name,
+                layout=frame.layout.name,
+                time_base=frame.time_base,
+            )
+        ]
+        left = self._slowdown
+        while left > 1:
+            step = min(left, Fraction(_SLOWEST))
+            chain.append(graph.add("atempo", f"{float(1 / step):.9f}"))
+            left /= step
+        chain.append(graph.add("abuffersink"))
+        for one, following in zip(chain, chain[1:], strict=False):
+            one.link_to(following)
+        graph.configure()
+        return graph
+
+    def _drain(self) -> None:
+        assert self._graph is not None
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            assert isinstance(frame, AudioFrame)
+            for ready in self._resampler.resample(frame):
+                self._encode(ready)
+
+    def _encode(self, frame: AudioFrame) -> None:
+        assert self._samples is not None
+        frame.pts = self._samples
+        frame.time_base = Fraction(1, self._target.codec_context.sample_rate)
+        self._samples += frame.samples
+        self._output.mux(self._target.encode(frame))

@@ -1,0 +1,82 @@
+"""What a job tells while it runs and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a job is. Times in source seconds; ``total`` is the declared end, or None."""
+
+    frames_out: int
+    position: Fraction
+    begin: Fraction
+    total: Fraction | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a job did.
+
+    Attributes:
+        inferred: frames made by the network, with tiles and averaging each call counted.
+        infer_seconds: the devices' time that took, summed over devices.
+        seconds: from the first decoded frame to the closed file.
+        end: output time in seconds.
+        complete: false when it was stopped early.
+    """
+
+    frames_in: int
+    frames_out: int
+    inferred: int
+    cuts: int
+    duplicates: int
+    seconds: float
+    infer_seconds: float
+    devices: int
+    end: float
+    complete: bool
+
+    @property
+    def throughput(self) -> float:
+        """Inferred frames a second, end to end."""
+        return self.inferred / self.seconds if self.seconds else 0.0
+
+    @property
+    def infer_throughput(self) -> float:
+        """Inferred frames a second that the devices gave while they worked."""
+        return self.inferred * self.devices / self.infer_seconds if self.infer_seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "throughput": self.throughput, "infer_throughput": self.infer_throughput}
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.frames_in} frames in, {self.frames_out} out ({self.inferred} inferred) in {self.seconds:.1f} s"
+        ]
+        if self.inferred:
+            parts.append(f"{self.throughput:.3g} inferred a second; {self.infer_throughput:.3g} by the network alone")
+        if self.cuts:
+            parts.append(f"{self.cuts} cuts not blended")
+        if self.duplicates:
+            parts.append(f"{self.duplicates} duplicates replaced")
+        return "; ".join(parts)
+
+
+def total(parts: Sequence[Summary]) -> Summary:
+    """The sum over the parts of one job, in order."""
+    last = parts[-1]
+    return Summary(
+        **{
+            key: sum(getattr(part, key) for part in parts)
+            for key in ("frames_in", "frames_out", "inferred", "cuts", "duplicates", "seconds", "infer_seconds")
+        },
+        devices=last.devices,
+        end=last.end,
+        complete=last.complete,
+    )
