@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ifrnet.errors import ModelError
 
-class FootageError(Exception):
+
+class FootageError(ModelError):
     """Footage cannot be had or used as asked; the message says what to do."""

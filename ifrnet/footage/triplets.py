@@ -7,6 +7,7 @@ a dropped or repeated frame, so that its middle frame is not at t = 0.5.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,7 +62,7 @@ def small_gray(frame: Frame) -> NDArray[np.float32]:
 
 def differences(smalls: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Mean absolute difference of each frame to the next. n frames -> (n - 1,)."""
-    return np.array([np.abs(b - a).mean() for a, b in zip(smalls, smalls[1:], strict=False)], dtype=np.float32)
+    return np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(smalls)], dtype=np.float32)
 
 
 def find_cuts(steps: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -89,9 +90,7 @@ def find_triplets(frames: Iterable[Frame], *, spacing: int = 1) -> list[Triplet]
     """All fair triplets (i, i + spacing, i + 2 spacing) of a clip."""
     smalls = [small_gray(frame) for frame in frames]
     cuts = find_cuts(differences(smalls))
-    candidates = (
-        Triplet(first=i, middle=i + spacing, last=i + 2 * spacing) for i in range(len(smalls) - 2 * spacing)
-    )
+    candidates = (Triplet(first=i, middle=i + spacing, last=i + 2 * spacing) for i in range(len(smalls) - 2 * spacing))
     return [triplet for triplet in candidates if is_fair(smalls, cuts, triplet)]
 
 

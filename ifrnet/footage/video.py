@@ -46,7 +46,7 @@ def read_frames(
         begin = _seek(container, stream, start) if start else None
         index = start
         for decoded in container.decode(stream):
-            if begin is not None and decoded.pts < begin:
+            if begin is not None and (decoded.pts is None or decoded.pts < begin):
                 continue
             if stop is not None and index >= stop:
                 return

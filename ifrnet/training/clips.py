@@ -21,7 +21,7 @@ from ifrnet.footage.triplets import Triplet, differences, find_cuts, is_fair, sm
 from ifrnet.footage.video import Frame, read_frames
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import FlowEstimator
-from ifrnet.training.samples import Sample
+from ifrnet.training.samples import Sample, without_flow
 
 LENGTH = 7
 """Frames of a clip."""
@@ -201,18 +201,17 @@ def with_flows(
 ) -> Sample:
     """A sample of real frames (H, W, 3) with estimated flows, or with none and a trust of zero."""
     if estimator is None:
-        flow0 = flow1 = np.zeros((*truth.shape[:2], 2), dtype=np.float32)
-        trust = 0.0
-    else:
-        flow0, flow1 = estimator.estimate(truth, img0), estimator.estimate(truth, img1)
+        return without_flow(img0, truth, img1, t)
+    flow0, flow1 = estimator.estimate(truth, img0), estimator.estimate(truth, img1)
     return Sample(img0=img0, img1=img1, truth=truth, t=t, flow0=flow0, flow1=flow1, trust=trust)
 
 
 def write_pictures(frames: Iterable[NDArray[np.uint8]], folder: Path) -> int:
-    """Store pictures (H, W, 3) for :func:`read_pictures`, one array file each. Returns their number."""
+    """Store pictures (H, W, 3) for :class:`Pictures`, one array file each. Returns their number."""
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    for count, frame in enumerate(frames, start=1):  # noqa: B007, the count is the result
+    for frame in frames:
+        count += 1
         partial = folder / f".picture.{os.getpid()}.npy"
         np.save(partial, frame)
         partial.replace(folder / f"{count:05d}.npy")

@@ -5,7 +5,6 @@ The table that counts is that of ``python -m benchmarks accuracy --dataset foota
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from ifrnet.footage.catalogue import evaluation_clips
 from ifrnet.footage.fetch import fetch
 from ifrnet.footage.triplets import evaluation_triplets, frames_of
 from ifrnet.model import IFRNet
-from ifrnet.training.samples import Batch, Sample, collate
+from ifrnet.training.samples import Batch, Sample, collate, without_flow
 from ifrnet.training.synthetic import SyntheticMotion
 
 CENTRE = (384, 512)
@@ -72,16 +71,8 @@ def _sample(img0: np.ndarray, truth: np.ndarray, img1: np.ndarray) -> Sample:
     height, width = (min(limit, side) // 16 * 16 for limit, side in zip(CENTRE, truth.shape[:2], strict=True))
     top, left = (truth.shape[0] - height) // 2, (truth.shape[1] - width) // 2
     window = np.s_[top : top + height, left : left + width]
-    none = np.zeros((height, width, 2), dtype=np.float32)
-    return Sample(
-        img0=img0[window], img1=img1[window], truth=truth[window], t=0.5, flow0=none, flow1=none, trust=0.0
-    )
+    return without_flow(img0[window], truth[window], img1[window], 0.5)
 
 
 def _psnr(model: IFRNet, batch: Batch) -> float:
     return psnr(model(batch.img0, batch.img1, batch.t), batch.truth)
-
-
-def table(figures: Sequence[tuple[str, float]]) -> str:
-    """One line a figure, for the console."""
-    return "\n".join(f"{name:<16}{value:8.2f} dB" for name, value in figures)

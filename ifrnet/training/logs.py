@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,7 +38,7 @@ class Log:
         )
         self._task = self._progress.add_task("train", total=steps, loss="")
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         if self._first:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._progress.start()

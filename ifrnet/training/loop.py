@@ -29,6 +29,8 @@ from ifrnet.variants import VARIANTS
 Evaluate = Callable[[IFRNet], dict[str, float]]
 """Figures of a network by name, for the log."""
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def learning_rate(options: TrainOptions, step: int) -> float:
     """The rate for the update from ``step`` to ``step + 1``."""
@@ -85,11 +87,11 @@ def new_run(options: TrainOptions, device: torch.device) -> Run:
     return Run(options=options, model=model, average=average, optimiser=optimiser)
 
 
-def _rising_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def _rising_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential average whose decay rises to its value, so that it soon forgets the random initial weights."""
 
     @torch.no_grad()
-    def update(averages: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
+    def update(averages: Tensors, values: Tensors, count: Tensor | int) -> None:
         seen = int(count)
         share = 1.0 - min(decay, (1.0 + seen) / (10.0 + seen))
         torch._foreach_lerp_(averages, values, share)

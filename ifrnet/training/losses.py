@@ -77,8 +77,8 @@ def geometry(features: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
     """
     total = features[0].new_zeros(())
     for feature, truth in zip(features, truths, strict=True):
-        maps = (census_map(x.flatten(0, 1).unsqueeze(1), GEOMETRY_PATCH) for x in (feature, truth))  # (N ck, 9, h, w)
-        total = total + census_distance(*maps, GEOMETRY_PATCH)
+        first, second = (census_map(x.flatten(0, 1).unsqueeze(1), GEOMETRY_PATCH) for x in (feature, truth))
+        total = total + census_distance(first, second, GEOMETRY_PATCH)  # maps (N ck, 9, H / 2^k, W / 2^k)
     return total
 
 

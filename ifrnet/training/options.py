@@ -42,7 +42,7 @@ class LossWeights:
 
     def flow_at(self, step: int) -> float:
         """Weight of the direct flow loss at a step."""
-        return max(self.flow_floor, self.flow * 0.5 ** (step / self.flow_half_life))
+        return max(self.flow_floor, self.flow * float(0.5 ** (step / self.flow_half_life)))
 
 
 @dataclass(frozen=True, kw_only=True)

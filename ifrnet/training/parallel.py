@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import torch
 import torch.distributed as dist
@@ -36,7 +37,7 @@ class Processes:
         if self.world > 1:
             dist.barrier()
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -7,12 +7,15 @@ run can stop anywhere and continue with exactly the samples it would have seen.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ifrnet.training.errors import TrainingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,46 @@ class TrainingSet(Protocol):
     def draw(self, index: int, rng: np.random.Generator) -> Sample:
         """The sample for a running index; ``index`` may be any non-negative number."""
         ...
+
+
+def without_flow(img0: NDArray[np.uint8], truth: NDArray[np.uint8], img1: NDArray[np.uint8], t: float) -> Sample:
+    """A sample whose flows are unknown: zeros that nothing is to trust."""
+    none = np.zeros((*truth.shape[:2], 2), dtype=np.float32)
+    return Sample(img0=img0, img1=img1, truth=truth, t=t, flow0=none, flow1=none, trust=0.0)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of an image file.
+
+    Raises:
+        TrainingError: missing or damaged.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise TrainingError(f"{path} cannot be read as an image: {error}") from error
+
+
+def enlarge(sample: Sample) -> Sample:
+    """Twice the size, bilinear; flows double with it."""
+    import cv2
+
+    size = (2 * sample.truth.shape[1], 2 * sample.truth.shape[0])
+
+    def up(array: Any) -> Any:
+        return cv2.resize(array, size, interpolation=cv2.INTER_LINEAR)
+
+    return replace(
+        sample,
+        img0=up(sample.img0),
+        img1=up(sample.img1),
+        truth=up(sample.truth),
+        flow0=2.0 * up(sample.flow0),
+        flow1=2.0 * up(sample.flow1),
+    )
 
 
 class Batch(NamedTuple):
@@ -112,18 +155,20 @@ class Augmentation:
 def crop(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
     """A random square of every array; samples of that size pass unchanged."""
     height, width = sample.truth.shape[:2]
+    if min(height, width) < side:
+        raise TrainingError(f"a sample is {width}x{height}; crops of {side} px do not fit: give a smaller --crop")
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     window = np.s_[top : top + side, left : left + side]
     return _flows(_frames(sample, window), window, (1.0, 1.0))
 
 
-def _frames(sample: Sample, index: object) -> Sample:
-    return replace(sample, img0=sample.img0[index], img1=sample.img1[index], truth=sample.truth[index])  # type: ignore[index]
+def _frames(sample: Sample, index: Any) -> Sample:
+    return replace(sample, img0=sample.img0[index], img1=sample.img1[index], truth=sample.truth[index])
 
 
-def _flows(sample: Sample, index: object, sign: tuple[float, float]) -> Sample:
+def _flows(sample: Sample, index: Any, sign: tuple[float, float]) -> Sample:
     factor = np.array(sign, dtype=np.float32)
-    return replace(sample, flow0=sample.flow0[index] * factor, flow1=sample.flow1[index] * factor)  # type: ignore[index]
+    return replace(sample, flow0=sample.flow0[index] * factor, flow1=sample.flow1[index] * factor)
 
 
 def _transposed(sample: Sample) -> Sample:
@@ -133,6 +178,4 @@ def _transposed(sample: Sample) -> Sample:
         img1=sample.img1.swapaxes(0, 1),
         truth=sample.truth.swapaxes(0, 1),
     )
-    return replace(
-        turned, flow0=sample.flow0.swapaxes(0, 1)[:, :, ::-1], flow1=sample.flow1.swapaxes(0, 1)[:, :, ::-1]
-    )
+    return replace(turned, flow0=sample.flow0.swapaxes(0, 1)[:, :, ::-1], flow1=sample.flow1.swapaxes(0, 1)[:, :, ::-1])

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 from ifrnet.training.clips import Clips, Pictures
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import Dis
+from ifrnet.training.gopro import GoPro
+from ifrnet.training.options import TrainOptions
 from ifrnet.training.samples import TrainingSet
 from ifrnet.training.stream import Source
 from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
+from ifrnet.training.vimeo import Vimeo90K
 
 ESTIMATED_TRUST = 0.3
 """What an estimated flow counts for in the direct flow loss; the published distillation weighs it by itself."""
 
 
-def _synthetic(path: Path, crop: int) -> TrainingSet:
-    return SyntheticMotion(Pictures(path), SyntheticOptions(side=crop))
+def _synthetic(path: Path, options: TrainOptions) -> TrainingSet:
+    return SyntheticMotion(Pictures(path), SyntheticOptions(side=options.crop))
 
 
-def _clips(path: Path, crop: int) -> TrainingSet:
-    return Clips(path, Dis(), ESTIMATED_TRUST, crop)
+def _clips(path: Path, options: TrainOptions) -> TrainingSet:
+    wanted = options.weights.flow or options.weights.distillation
+    return Clips(path, Dis() if wanted else None, ESTIMATED_TRUST, options.crop)
 
 
-KINDS: dict[str, Callable[[Path, int], TrainingSet]] = {
-    "synthetic": _synthetic,
-    "clips": _clips,
-}
-"""Kind -> builder from a folder and the side of the crops."""
+def _vimeo(path: Path, options: TrainOptions) -> TrainingSet:
+    return Vimeo90K(path, ESTIMATED_TRUST, options.seed)
 
 
-def parse_source(text: str, crop: int) -> Source:
+def _gopro(path: Path, options: TrainOptions) -> TrainingSet:
+    if options.weights.flow or options.weights.distillation:
+        raise TrainingError(
+            "GoPro has no reference flows: give --distillation-weight 0, as published, and no flow loss"
+        )
+    return GoPro(path, options.seed)
+
+
+KINDS: MappingProxyType[str, Callable[[Path, TrainOptions], TrainingSet]] = MappingProxyType(
+    {"synthetic": _synthetic, "clips": _clips, "vimeo": _vimeo, "gopro": _gopro}
+)
+"""Kind -> builder from a folder."""
+
+
+def parse_source(text: str, options: TrainOptions) -> Source:
     """``KIND=PATH`` or ``KIND=PATH@SHARE`` as a source.
 
     Raises:
@@ -44,7 +61,7 @@ def parse_source(text: str, crop: int) -> Source:
     try:
         amount = float(share) if share else 1.0
     except ValueError:
-        amount = 0.0
-    if not 0.0 < amount < float("inf"):
+        amount = math.nan
+    if not (math.isfinite(amount) and amount > 0.0):
         raise TrainingError(f"--data {text}: the share is {share!r}; expected a positive number, for example 0.5")
-    return Source(name=kind, data=KINDS[kind](Path(path), crop), share=amount)
+    return Source(name=kind, data=KINDS[kind](Path(path), options), share=amount)

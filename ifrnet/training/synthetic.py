@@ -207,7 +207,7 @@ class SyntheticMotion:
             if cut[::8, ::8, 1].std() > FLAT:
                 break
         shrink = cv2.INTER_AREA if piece > side else cv2.INTER_CUBIC
-        resized: NDArray[np.uint8] = cv2.resize(cut, (side, side), interpolation=shrink)
+        resized = np.asarray(cv2.resize(cut, (side, side), interpolation=shrink), dtype=np.uint8)
         if rng.random() < 0.5:
             resized = np.ascontiguousarray(resized[:, ::-1])
         return resized

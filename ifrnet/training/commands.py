@@ -1,0 +1,177 @@
+"""What the subcommands of ``python -m ifrnet.training`` do; heavy imports wait until one is chosen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from ifrnet.training.errors import TrainingError
+from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
+
+
+def prepare(arguments: argparse.Namespace) -> int:
+    """Cut clips: of the openly licensed footage, or of a folder of videos."""
+    if arguments.videos is not None:
+        from ifrnet.training.videos import prepare_videos
+
+        count = prepare_videos(arguments.videos, arguments.output)
+        print(f"{count} clips in {arguments.output}")
+        return 0
+    from ifrnet.training.openly_licensed import prepare_openly_licensed
+
+    clips, pictures = prepare_openly_licensed(arguments.output, arguments.archives)
+    print(f"{clips} clips and {pictures} pictures in {arguments.output}")
+    return 0
+
+
+def flow(arguments: argparse.Namespace) -> int:
+    """Store reference flows beside the frames of Vimeo90K."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from ifrnet.training.flow import FLOW_ESTIMATORS
+    from ifrnet.training.vimeo import triplet_folders, write_flows
+
+    total = len(triplet_folders(arguments.root))
+    written = track(
+        write_flows(arguments.root, FLOW_ESTIMATORS[arguments.estimator]()),
+        total=total,
+        description="flows",
+        console=Console(stderr=True),
+    )
+    count = sum(written)
+    print(f"{count} flows written, {total - count} were there")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Start a run, or resume the one in its folder."""
+    from ifrnet.training import loop, sources
+    from ifrnet.training.parallel import join
+    from ifrnet.training.state import FILE
+
+    options, machine = train_options(arguments), run_options(arguments)
+    found = [sources.parse_source(text, options) for text in arguments.data]
+    with join(arguments.device) as processes:
+        run = loop.new_run(options, processes.device)
+        if (arguments.run / FILE).exists():
+            loop.resume(run, arguments.run)
+        elif arguments.start_from is not None:
+            loop.start_from(run, arguments.start_from)
+        evaluate = None
+        if machine.evaluate_steps and processes.first:
+            evaluate = _evaluation(found)
+        if processes.first:
+            where = f"run folder {arguments.run}, {processes.world} process(es) on {processes.device.type}"
+            print(f"{options.variant} from step {run.step} to {options.steps}, {where}", file=sys.stderr)
+        loop.train(run, arguments.run, found, machine, processes, evaluate)
+    return 0
+
+
+def _evaluation(found: list[Any]) -> Any:
+    from ifrnet.training.evaluate import quick_evaluation
+    from ifrnet.training.synthetic import SyntheticMotion
+
+    synthetic = [source.data for source in found if isinstance(source.data, SyntheticMotion)]
+    return quick_evaluation(synthetic[0] if synthetic else None)
+
+
+def train_options(arguments: argparse.Namespace) -> TrainOptions:
+    """The command line as options.
+
+    Raises:
+        TrainingError: a number out of its range.
+    """
+    for name, low in (("steps", 1), ("batch", 1), ("crop", 32), ("warmup", 0)):
+        if getattr(arguments, name) < low:
+            raise TrainingError(f"--{name} {getattr(arguments, name)}: expected at least {low}")
+    if arguments.crop % 16:
+        raise TrainingError(f"--crop {arguments.crop}: expected a multiple of 16, for example 160 or 224")
+    if not 0.0 < arguments.final_rate <= arguments.rate < 1.0:
+        raise TrainingError(f"--rate {arguments.rate} --final-rate {arguments.final_rate}: expected 0 < final <= rate")
+    if not 0.0 <= arguments.average < 1.0:
+        raise TrainingError(f"--average {arguments.average}: expected a decay from 0 to below 1, for example 0.999")
+    return TrainOptions(
+        variant=arguments.variant,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        crop=arguments.crop,
+        rate=arguments.rate,
+        final_rate=arguments.final_rate,
+        warmup=arguments.warmup,
+        schedule=Schedule(arguments.schedule),
+        clip=arguments.clip,
+        average=arguments.average,
+        precision=Precision(arguments.precision),
+        weights=LossWeights(
+            geometry=arguments.geometry_weight,
+            distillation=arguments.distillation_weight,
+            flow=arguments.flow_weight,
+            flow_floor=arguments.flow_floor,
+        ),
+        seed=arguments.seed,
+    )
+
+
+def run_options(arguments: argparse.Namespace) -> RunOptions:
+    """The command line as options of the machine."""
+    return RunOptions(
+        workers=arguments.workers,
+        threads=arguments.threads,
+        save_seconds=arguments.save_seconds,
+        evaluate_steps=arguments.evaluate_steps,
+        compile=arguments.compile,
+    )
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Quick figures of a run's weights on the evaluation footage, and on synthetic motion at three times."""
+    import torch
+
+    from ifrnet.model import IFRNet
+    from ifrnet.training import state as states
+    from ifrnet.training.clips import Pictures
+    from ifrnet.training.evaluate import quick_evaluation
+    from ifrnet.training.export import weights_of
+    from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
+    from ifrnet.variants import VARIANTS
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    state = states.load(arguments.state)
+    model = IFRNet(VARIANTS[state.options["variant"]])
+    model.load_state_dict(weights_of(state))
+    scenes = None
+    if arguments.pictures is not None:
+        scenes = SyntheticMotion(Pictures(arguments.pictures), SyntheticOptions(side=256, noise=0.0))
+    print(f"step {state.step}")
+    for name, value in quick_evaluation(scenes, arguments.scenes)(model).items():
+        print(f"{name:<16}{value:8.2f} dB")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the shipped form of a run's weights with its provenance."""
+    from ifrnet.training.export import export_weights, openly_licensed_data
+
+    evaluation: dict[str, Any] = {}
+    if arguments.evaluation is not None:
+        content = json.loads(Path(arguments.evaluation).read_text())
+        evaluation = {"command": content["command"], "rows": content["rows"]}
+    if arguments.data is None:
+        data = openly_licensed_data()
+    else:
+        data = json.loads(Path(arguments.data).read_text())
+    path = export_weights(
+        arguments.state,
+        arguments.output,
+        command=arguments.trained_by or shlex.join(["python", "-m", "ifrnet.training", "train"]),
+        data=data,
+        evaluation=evaluation,
+    )
+    print(f"wrote {path} and {path.with_suffix('.json')}")
+    return 0

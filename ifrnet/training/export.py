@@ -1,0 +1,114 @@
+"""From a run's state to a checkpoint that ships: safetensors in half precision and a provenance file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from ifrnet.footage.catalogue import MEDIA, PACKAGES, training_photographs, training_videos
+from ifrnet.model import IFRNet
+from ifrnet.training import state as states
+from ifrnet.training.errors import TrainingError
+from ifrnet.variants import VARIANTS
+
+HALF_MAX = 6e4
+"""Weights beyond this would become infinite in half precision."""
+
+
+def weights_of(state: states.State) -> dict[str, Tensor]:
+    """The weights that count: the average where the run kept one."""
+    return dict(state.model if state.average is None else state.average)
+
+
+def export_weights(
+    state_path: Path, output: Path, *, command: str, data: list[dict[str, str]], evaluation: Mapping[str, Any]
+) -> Path:
+    """Write ``output``.safetensors and ``output``.json.
+
+    Args:
+        state_path: a run's state.pt.
+        output: path without suffix; its last part is the checkpoint's name.
+        command: what trained it, for the provenance.
+        data: rows of what it was trained on, see :func:`openly_licensed_data`.
+        evaluation: figures, for example the rows of the accuracy benchmark's JSON.
+
+    Returns:
+        The path of the safetensors file.
+
+    Raises:
+        TrainingError: weights that half precision cannot hold, or that are not finite.
+    """
+    state = states.load(state_path)
+    variant = str(state.options["variant"])
+    weights = weights_of(state)
+    IFRNet(VARIANTS[variant]).load_state_dict(weights)  # a state of another network stops here
+    largest = max(float(tensor.abs().max()) for tensor in weights.values())
+    if not largest < HALF_MAX:
+        raise TrainingError(f"{state_path}: the largest weight is {largest}, half precision holds {HALF_MAX:.0f}")
+    half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
+    content = to_safetensors(half, metadata={"variant": variant, "storage": "fp16", "timesteps": "any"})
+    record = {
+        "name": output.name,
+        "variant": variant,
+        "timesteps": "any",
+        "storage": "float16",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "commit": _commit(),
+        "steps": state.step,
+        "seconds": round(state.seconds),
+        "options": state.options,
+        "started_from": state.parent,
+        "data": data,
+        "evaluation": dict(evaluation),
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+    # The provenance first: a checkpoint never lies there without one, and a stale hash is refused by the loader.
+    for suffix, data_bytes in ((".json", text), (".safetensors", content)):
+        partial = output.with_name(f".{output.name}{suffix}.{os.getpid()}")
+        partial.write_bytes(data_bytes)
+        partial.replace(output.with_suffix(suffix))
+    return output.with_suffix(".safetensors")
+
+
+def openly_licensed_data() -> list[dict[str, str]]:
+    """The rows that ``prepare`` trains on, with their licences, for the provenance."""
+    rows = []
+    for media in (*training_videos(), *training_photographs()):
+        package = PACKAGES[media.package]
+        row = {
+            "name": media.name,
+            "package": f"{package.name} {package.version}",
+            "licence": media.licence,
+            "attribution": media.attribution,
+            "sha256": media.sha256,
+            "use": "pictures under synthetic motion" if media.still else "frames",
+        }
+        if MEDIA[media.name].evaluation is not None:
+            first, last = MEDIA[media.name].evaluation or (0, 0)
+            row["left out"] = f"frames {first} to {last} and 24 on either side, titles and credits"
+        rows.append(row)
+    return rows
+
+
+def _commit() -> str:
+    """The commit of the code, or "unknown" outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
