@@ -72,10 +72,14 @@ def _print(console: Console, item: Complexity) -> None:
     console.print(table)
     gmac, weights_mb, live_mb = item.macs / 1e9, 4 * item.parameters / 1e6, item.peak_bytes / 1e6
     lines = [
-        f"{gmac:.1f} GMAC = {2 * gmac:.1f} GFLOP in convolutions (warps, resizes and activations add under 1 %); "
-        f"{_paper(item)}",
-        f"weights {weights_mb:.1f} MB, activations alive at once in eager PyTorch {live_mb:.0f} MB, both in float32 "
-        "and without the library's own working memory",
+        (
+            f"{gmac:.1f} GMAC = {2 * gmac:.1f} GFLOP in convolutions (warps, resizes and activations add under 1 %); "
+            f"{_paper(item)}"
+        ),
+        (
+            f"weights {weights_mb:.1f} MB, activations alive at once in eager PyTorch {live_mb:.0f} MB, both in float32 "
+            "and without the library's own working memory"
+        ),
     ]
     for line in (*lines, ""):
         console.print(line, highlight=False, soft_wrap=True)

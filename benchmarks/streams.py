@@ -84,7 +84,7 @@ class Streams(Mode):
     def run(self, seconds: float) -> Burst:
         """See :meth:`Mode.run`."""
         times: list[list[float]] = [[] for _ in self._runtimes]
-        troubles: list[BaseException] = []
+        troubles: list[Exception] = []
         gate = threading.Barrier(len(self._runtimes))
 
         def loop(runtime: Runtime, taken: list[float]) -> None:
@@ -95,7 +95,7 @@ class Streams(Mode):
                     start = time.perf_counter()
                     runtime.infer(*self._inputs)
                     taken.append(time.perf_counter() - start)
-            except BaseException as error:  # raised again below, in the thread that can report it
+            except Exception as error:  # raised again below, in the thread that can report it
                 troubles.append(error)
 
         threads = [threading.Thread(target=loop, args=pair) for pair in zip(self._runtimes, times, strict=True)]
