@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test lint bench vulkan clean
+
+demo: $(VENV)/installed
+	$(RUN) -m benchmarks demo
+
+test: $(VENV)/installed vulkan
+	$(RUN) -m pytest
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# The leaderboard that the README shows; about ten minutes on two cores.
+bench: $(VENV)/installed
+	$(RUN) -m benchmarks latency --json benchmarks/results/latency.json
+
+$(VENV)/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# ncnn's Vulkan path runs on Mesa's software driver where there is no GPU.
+vulkan:
+	@ls /usr/share/vulkan/icd.d/*.json >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	     && apt-get -qq update && apt-get -qq install -y --no-install-recommends libvulkan1 mesa-vulkan-drivers >/dev/null; } \
+	|| echo "No Vulkan driver: its tests will say so and be skipped. Debian: apt install libvulkan1 mesa-vulkan-drivers"
+
+clean:
+	rm -rf $(VENV) artifacts demo-output build *.egg-info
