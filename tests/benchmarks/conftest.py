@@ -24,7 +24,7 @@ def latency_file(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """One real run of ``latency``, which exports what is missing."""
     path = tmp_path_factory.mktemp("latency") / "small.json"
     where = ["--size", SIZE, "--model", MODEL, "--threads", "1", "--artifacts", str(artifacts)]
-    what = ["--backends", "onnxruntime", "tensorrt", "--precisions", "fp32", "int8", "--rounds", "3"]
+    what = ["--backends", "onnxruntime", "tensorrt", "--precisions", "fp32", "--rounds", "3"]
     assert main(["latency", *where, *what, "--json", str(path)]) == 0
     return path
 
