@@ -38,6 +38,7 @@ class Entry:
 
 COMMANDS = MappingProxyType(
     {
+        "demo": Entry(module="benchmarks.demo", purpose="export to every target, prove it, interpolate a real pair"),
         "latency": Entry(module="benchmarks.latency", purpose="every backend at one size, interleaved, beside PyTorch"),
         "throughput": Entry(module="benchmarks.throughput", purpose="sustained frames a second with parallel requests"),
         "accuracy": Entry(module="benchmarks.accuracy", purpose="PSNR, SSIM and IE by the published protocols"),

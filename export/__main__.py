@@ -99,6 +99,8 @@ def _export(options: ExportOptions, left_out: dict[str, str]) -> int:
     from export.pipeline import Pipeline
 
     console = Console()
+    if not console.is_terminal:
+        console.width = 200  # a pipe or a log has no width; 80 columns would cut the paths
     outcomes: list[Outcome] = []
     try:
         with _progress(console) as status:
@@ -199,7 +201,8 @@ def _print_table(console: Console, outcomes: Sequence[Outcome], left_out: dict[s
         return
     table = Table(box=None, header_style="bold")
     for heading in ("target", "precision", "MB", "build s", "PSNR dB", "max error", "verdict", "path"):
-        table.add_column(heading, justify="right" if heading in ("MB", "build s", "PSNR dB", "max error") else "left")
+        right = heading in ("MB", "build s", "PSNR dB", "max error")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for outcome in outcomes:
         worst = outcome.worst
         table.add_row(

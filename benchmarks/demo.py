@@ -1,0 +1,185 @@
+"""``python -m benchmarks demo``: everything once, on a real pair of frames, with a picture to look at."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.errors import BenchmarkError
+from runtimes.artifact import MANIFEST, read_manifest
+from runtimes.cli import Parser
+from runtimes.compare import psnr
+from runtimes.contract import Verdict
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EPILOG = """\
+examples:
+  python -m benchmarks demo
+  python -m benchmarks demo --model finetuned.pth --frames my_frames
+"""
+
+FRAMES = Path("assets/bbb")
+
+Frame = NDArray[np.uint8]
+
+PANEL = (512, 288)
+GAIN = 8
+"""The difference is shown this many times as large."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One way to make the middle frame. ``to_truth`` and ``to_pytorch`` are PSNR in dB."""
+
+    name: str
+    frame: Frame
+    seconds: float
+    to_truth: float
+    to_pytorch: float | None = None
+
+
+def configure(parser: Parser) -> None:
+    """The options of ``demo``."""
+    parser.add_argument("--model", default="ifrnet_s", help="built-in name or checkpoint file (default: %(default)s)")
+    parser.add_argument(
+        "--frames", type=Path, default=FRAMES, help="folder with frame0.png, middle.png, frame1.png (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo-output"), help="(default: %(default)s)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Export, prove, interpolate, show; the exit code is that of the export."""
+    from rich.console import Console
+
+    from export.__main__ import main as export
+
+    frame0, truth, frame1 = (read_frame(args.frames / f"{name}.png") for name in ("frame0", "middle", "frame1"))
+    height, width = truth.shape[:2]
+    artifacts = args.out / "artifacts"
+    command = ["--target", "all", "--model", args.model, "--size", f"{width}x{height}", "--out", str(artifacts), "--force"]
+    console = Console(soft_wrap=True)
+    console.print(f"[bold]python -m export {' '.join(command)}[/bold]", highlight=False)
+    code = export(command)
+    pytorch = pytorch_row(args.model, frame0, frame1, truth)
+    average = ((frame0.astype(np.uint16) + frame1 + 1) // 2).astype(np.uint8)
+    rows = [
+        Row(name="plain averaging", frame=average, seconds=0.0, to_truth=distance(average, truth)),
+        pytorch,
+        *artifact_rows(artifacts, frame0, frame1, truth, pytorch.frame),
+    ]
+    print_rows(console, rows)
+    picture = args.out / "strip.png"
+    strip(frame0, rows[-1].frame, truth, frame1).save(picture)
+    console.print(f"Look at {picture}: frame 0, {rows[-1].name}, the true frame, frame 1, difference x{GAIN}.")
+    return code
+
+
+def read_frame(path: Path) -> Frame:
+    """An (H, W, 3) uint8 picture.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    from PIL import Image
+
+    if not path.is_file():
+        raise BenchmarkError(f"{path} is missing: run from the repository, or pass --frames with a folder that has it")
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
+
+
+def distance(a: Frame, b: Frame) -> float:
+    """PSNR in dB of two uint8 frames."""
+    return psnr(a / 255.0, b / 255.0)
+
+
+def pytorch_row(model: str, frame0: Frame, frame1: Frame, truth: Frame) -> Row:
+    """The reference itself."""
+    import torch
+
+    from export.pipeline import open_model
+    from ifrnet import interpolate
+    from runtimes.frames import to_frame, to_tensor
+
+    net = open_model(model)
+    img0, img1 = (torch.from_numpy(to_tensor(frame)) for frame in (frame0, frame1))
+    start = time.perf_counter()
+    with torch.inference_mode():
+        output = interpolate(net, img0, img1, torch.full((1, 1, 1, 1), 0.5))
+    frame = to_frame(output.numpy(), np.dtype(np.uint8))
+    seconds = time.perf_counter() - start
+    return Row(name="PyTorch", frame=frame, seconds=seconds, to_truth=distance(frame, truth))
+
+
+def artifact_rows(folder: Path, frame0: Frame, frame1: Frame, truth: Frame, reference: Frame) -> list[Row]:
+    """Every artifact on every device that passed; the second call is timed."""
+    from runtimes import load
+
+    rows = []
+    for path in sorted(folder.iterdir()):
+        if not (path / MANIFEST).is_file():
+            continue
+        for record in read_manifest(path).parity:
+            if record.verdict is not Verdict.PASSED:
+                continue
+            with load(path, device=record.device) as runtime:
+                runtime.interpolate(frame0, frame1)
+                start = time.perf_counter()
+                frame = runtime.interpolate(frame0, frame1)
+                seconds = time.perf_counter() - start
+            rows.append(
+                Row(
+                    name=f"{runtime.spec.backend} {runtime.spec.device} {runtime.spec.arithmetic}",
+                    frame=frame,
+                    seconds=seconds,
+                    to_truth=distance(frame, truth),
+                    to_pytorch=distance(frame, reference),
+                )
+            )
+    return rows
+
+
+def print_rows(console: object, rows: Sequence[Row]) -> None:
+    """The table of the middle frames."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table(box=None, header_style="bold", title="The middle frame of a real pair", title_justify="left")
+    table.add_column("made by")
+    for heading in ("PSNR to the true frame", "PSNR to PyTorch", "ms"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        near = "-" if row.to_pytorch is None else "equal" if row.to_pytorch == float("inf") else f"{row.to_pytorch:.1f} dB"
+        table.add_row(row.name, f"{row.to_truth:.2f} dB", near, f"{1000 * row.seconds:.0f}" if row.seconds else "-")
+    console.print(table)
+
+
+def strip(frame0: Frame, made: Frame, truth: Frame, frame1: Frame) -> Image.Image:
+    """Five labelled panels side by side."""
+    from PIL import Image, ImageDraw
+
+    difference = (GAIN * np.abs(made.astype(np.int16) - truth)).clip(0, 255).astype(np.uint8)
+    panels = {
+        "frame 0": frame0,
+        "interpolated": made,
+        "true middle frame": truth,
+        "frame 1": frame1,
+        f"|interpolated - true| x{GAIN}": difference,
+    }
+    width, height = PANEL
+    picture = Image.new("RGB", (len(panels) * width, height + 24), "white")
+    draw = ImageDraw.Draw(picture)
+    for column, (label, panel) in enumerate(panels.items()):
+        picture.paste(Image.fromarray(panel).resize(PANEL, Image.Resampling.LANCZOS), (column * width, 24))
+        draw.text((column * width + 6, 5), label, fill="black")
+    return picture
