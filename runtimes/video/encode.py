@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import av
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
@@ -168,6 +169,7 @@ class VideoSink:
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = picturing.size.width, picturing.size.height, self.pixel_format
         stream.time_base = context.time_base = picturing.unit
+        context.flags |= int(Flags.frame_duration)  # the last frame's duration is the one that ends the video
         color = picturing.color
         context.color_primaries, context.color_trc = color.primaries, color.transfer
         if not picturing.native_format.is_rgb or not self.pixel_format.startswith(("rgb", "bgr", "gbr")):

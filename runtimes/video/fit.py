@@ -30,10 +30,10 @@ def fit(options: InferOptions, size: Size, *, export: bool, note: Callable[[str]
         ArtifactError: the folder is not an artifact, or the export failed.
     """
     if not options.artifact.exists():
-        command = shlex.join(
+        first = shlex.join(
             [*_EXPORT, "--target", "openvino", "--size", str(size), "--out", str(options.artifact.parent)]
         )
-        raise ArtifactError(f"{options.artifact} does not exist; make an artifact for this video with: {command}")
+        raise ArtifactError(f"{options.artifact} does not exist; make an artifact for this video with: {first}")
     manifest = read_manifest(options.artifact)
     if options.tile is not None:
         return _check_tile(options, manifest, size)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 from av.filter import Graph
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from runtimes.frames import Array
@@ -79,7 +80,7 @@ class GifSink:
 def _palettes(width: int, height: int) -> Graph:
     """RGB -> the best 256 colours of each frame, dithered in an ordered pattern, which does not flicker."""
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=_UNIT)
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=_UNIT)
     split = graph.add("split")
     generate = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -20,6 +21,9 @@ from runtimes.video.errors import VideoError
 from runtimes.video.source import SourceFrame, SourceInfo
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+_LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".png": {"compress_level": 3}}
+"""Pillow's options for suffixes that keep every pixel."""
 
 _DEEP_PNG = b"\x10"
 _DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk header, 8 of width and height
@@ -78,7 +82,9 @@ def write_image(rgb: Array, path: Path) -> None:
             packets = [*codec.encode(frame.reformat(format="rgb48be")), *codec.encode(None)]
             staging.write_bytes(b"".join(bytes(packet) for packet in packets))
         else:
-            options = {".webp": {"lossless": True}, ".png": {"compress_level": 3}}.get(suffix, {"quality": 95})
+            options: dict[str, Any] = {"quality": 95}
+            if suffix in _LOSSLESS:
+                options = _LOSSLESS[suffix]
             Image.fromarray(rgb).save(staging, **options)
         staging.replace(path)
     finally:
@@ -166,7 +172,7 @@ class ImageSink:
         self._count += 1
         write_image(picture, self._staging / (self._pattern % self._count))
 
-    def finish(self) -> None:
+    def finish(self, *, whole: bool = True) -> None:
         """Give the folder its name."""
         if self.path.exists():
             shutil.rmtree(self.path)

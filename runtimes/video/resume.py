@@ -90,7 +90,7 @@ def run_in_parts(
         RuntimesError: see :func:`runtimes.video.pipeline.open_job` and :func:`runtimes.video.concat.concat`.
     """
     prepare(options)
-    done = []
+    done: list[Summary] = []
     with ExitStack() as stack:
         first = open_source(options.source, options.input_rate, note)
         stack.callback(first.close)

@@ -53,7 +53,7 @@ def is_duplicate(a: Look, b: Look) -> bool:
     difference = np.abs(a.rgb.astype(np.int16) - b.rgb).mean(axis=2)  # (h, w)
     rows, columns = (max(1, side // _BLOCK) for side in difference.shape)
     blocks = [part.mean() for row in np.array_split(difference, rows) for part in np.array_split(row, columns, axis=1)]
-    return max(blocks) <= DUPLICATE_LIMIT
+    return bool(max(blocks) <= DUPLICATE_LIMIT)
 
 
 def _hsv(rgb: Array) -> NDArray[np.int16]:

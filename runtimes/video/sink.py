@@ -50,7 +50,9 @@ class Picturing:
 class Sink(Protocol):
     """Where output frames go. ``pixel_format`` None takes (H, W, 3) RGB arrays, else frames of that format."""
 
-    pixel_format: str | None
+    @property
+    def pixel_format(self) -> str | None:
+        """What :meth:`write` takes."""
 
     def write(self, picture: Any, time: Fraction, duration: Fraction) -> None:
         """Take the next frame, to be shown at ``time`` for ``duration``."""

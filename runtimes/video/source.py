@@ -292,7 +292,8 @@ def _upright(frame: VideoFrame, stream: VideoStream, note: Note) -> Callable[[Vi
 
 def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
     """The signs of the display matrix, (1, 0, 0, 1) without one."""
-    for data in frame.side_data:
+    items: Any = frame.side_data  # PyAV 18 types it as a mapping by name, and iterates over the items
+    for data in items:
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
             largest = max(abs(x) for x in (a, b, c, d))

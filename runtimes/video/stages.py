@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,7 +82,7 @@ class Crew:
                 yield future
 
         for worker in workers:
-            self._start(lambda worker=worker: work(worker))
+            self._start(functools.partial(work, worker))
         for future in self.stage(feed(), depth + len(workers)):
             yield self._wait(future)
 

@@ -11,6 +11,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
+from av.stream import Stream
 
 ENCODERS = {"webm": "libopus"}
 """Container -> encoder of stretched sound; AAC elsewhere."""
@@ -41,9 +42,10 @@ class Stretcher:
         self._samples: int | None = None
         self._finished = False
 
-    def take(self, packet: Packet[AudioStream]) -> None:
+    def take(self, packet: Packet[Stream]) -> None:
         """Add one packet of the source."""
         for frame in packet.decode():
+            assert isinstance(frame, AudioFrame)
             self._push(frame)
 
     def finish(self) -> None:
@@ -63,7 +65,8 @@ class Stretcher:
     def _push(self, frame: AudioFrame) -> None:
         if self._graph is None:
             self._graph = self._build(frame)
-            start = Fraction(frame.pts or 0) * frame.time_base
+            assert frame.time_base is not None
+            start = (frame.pts or 0) * frame.time_base
             self._samples = round(self._place(start) * self._target.codec_context.sample_rate)
         self._graph.push(frame)
         self._drain()

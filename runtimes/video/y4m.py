@@ -76,8 +76,8 @@ class Y4mSink:
         self._file.write(b"FRAME\n")
         for plane in picture.planes:
             row = plane.width * (2 if bit_depth(picture.format) > 8 else 1)
-            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, :row]
-            self._file.write(np.ascontiguousarray(rows))
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, :row]
+            self._file.write(rows.tobytes())
 
     def finish(self, *, whole: bool = True) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""
