@@ -91,9 +91,11 @@ def _blur(volume: NDArray[np.float64]) -> NDArray[np.float64]:
     for axis in range(3):
         length = volume.shape[axis]
         pad = [(_RADIUS, _RADIUS) if i == axis else (0, 0) for i in range(3)]
-        padded = np.pad(volume, pad, mode="edge")
-        taps = (weight * padded.take(range(i, i + length), axis) for i, weight in enumerate(window))
-        volume = sum(taps, np.zeros_like(volume))
+        padded = np.moveaxis(np.pad(volume, pad, mode="edge"), axis, 0)
+        blurred = np.zeros_like(np.moveaxis(volume, axis, 0))
+        for i, weight in enumerate(window):
+            blurred += weight * padded[i : i + length]
+        volume = np.moveaxis(blurred, 0, axis)
     return volume
 
 
