@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 from ifrnet.model import Encoder, IFRNet, pair_mean
 from ifrnet.variants import FLOW_CHANNELS, LEVELS, size_multiple
 from ifrnet.warp import resize, warp
@@ -77,6 +76,19 @@ class SeparatePair(nn.Module):
         return pair[0], pair[1]
 
 
+class FlowDecoder(nn.Module):
+    """A decoder that takes and gives flow apart from features."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.convblock = decoder.get_submodule("convblock")
+
+    def forward(self, features: Pair, side: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (1, C, H, W) with flow (1, 4, H, W) or t (1, 1, H, W) -> flow (1, 4, 2H, 2W) and the rest."""
+        out = self.convblock(torch.cat((*features, side), dim=1))
+        return out[:, :FLOW_CHANNELS], out[:, FLOW_CHANNELS:]
+
+
 class DeployGraph(nn.Module):
     """(img0, img1, t) -> imgt at the frame's true size, batch 1; see :mod:`runtimes.contract`.
 
@@ -102,7 +114,7 @@ class DeployGraph(nn.Module):
         self.size = size
         self.mean = PairMean()
         self.pair: nn.Module = SeparatePair(model.encoder)
-        self.decoders = nn.ModuleList(model.get_submodule(f"decoder{level}") for level in range(1, LEVELS + 1))
+        self.decoders = nn.ModuleList(FlowDecoder(model.get_submodule(f"decoder{k}")) for k in range(1, LEVELS + 1))
         self.to(self.policy.convolutions)
 
     def forward(self, img0: Tensor, img1: Tensor, t: Tensor) -> Tensor:
@@ -127,15 +139,14 @@ class DeployGraph(nn.Module):
         pyramid = self.pair.encode(tuple(img.to(low) for img in pair))
         coarse = self.pair.stack(pyramid[-1])  # (1, 2 c4, H/16, W/16)
         plane = t.to(low).expand(1, 1, coarse.shape[2], coarse.shape[3])
-        out = self.decoders[LEVELS - 1](torch.cat((coarse, plane), dim=1))  # (1, 4 + c3, H/8, W/8)
-        flow = out[:, :FLOW_CHANNELS].float()
+        out, feature = self.decoders[LEVELS - 1]((coarse,), plane)  # (1, 4, H/8, W/8), (1, c3, H/8, W/8)
+        flow = out.float()
         for level in range(LEVELS - 1, 0, -1):
-            feature = out[:, FLOW_CHANNELS:]  # (1, ck, H/2^k, W/2^k)
             features = tuple(f.float() for f in pyramid[level - 1])
             warped = self.pair.stack(self.pair.warp(features, flow))  # (1, 2 ck, H/2^k, W/2^k)
-            out = self.decoders[level - 1](torch.cat((feature, warped.to(low), flow.to(low)), dim=1))
-            flow = out[:, :FLOW_CHANNELS].float() + 2.0 * resize(flow, 2.0)
-        mask, residual = torch.sigmoid(out[:, 4:5].float()), out[:, 5:8].float()
+            out, feature = self.decoders[level - 1]((feature, warped.to(low)), flow.to(low))
+            flow = out.float() + 2.0 * resize(flow, 2.0)
+        mask, residual = torch.sigmoid(feature[:, 0:1].float()), feature[:, 1:4].float()
         return flow, torch.cat((mask, residual), dim=1)
 
     def pad(self, img: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.graph import DeployGraph, Pair, SeparatePair
+from export.graph import DeployGraph, FlowDecoder, Pair, SeparatePair
 from ifrnet.model import ResBlock
+from ifrnet.variants import FLOW_CHANNELS, LEVELS
 from ifrnet.warp import warp
 
 
@@ -112,6 +113,56 @@ def subpixel_deconv(graph: DeployGraph) -> None:
     _replace(graph, nn.ConvTranspose2d, lambda deconv: _SubpixelConv(deconv))  # type: ignore[arg-type]
 
 
+class _FlowApart(nn.Module):
+    def __init__(self, decoder: FlowDecoder, *, whole_head: bool) -> None:
+        super().__init__()
+        entry, head = decoder.convblock.get_submodule("0.0"), decoder.convblock.get_submodule("2")
+        assert isinstance(entry, nn.Conv2d) and isinstance(head, nn.ConvTranspose2d)
+        side = entry.in_channels - entry.out_channels
+        self.features = _channels_of(entry, slice(0, -side), bias=True)
+        self.side = _channels_of(entry, slice(-side, None), bias=False)
+        self.prelu, self.block = decoder.convblock.get_submodule("0.1"), decoder.convblock.get_submodule("1")
+        outputs = head.out_channels if whole_head else FLOW_CHANNELS
+        self.flow = _outputs_of(head, slice(0, outputs))
+        self.rest = None if whole_head else _outputs_of(head, slice(outputs, None))
+
+    def forward(self, features: Pair, side: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.block(self.prelu(self.features(torch.cat(features, dim=1)) + self.side(side)))
+        flow = self.flow(x)
+        if self.rest is None:
+            return flow[:, :FLOW_CHANNELS], flow[:, FLOW_CHANNELS:]
+        return flow, self.rest(x)
+
+
+def _channels_of(conv: nn.Conv2d, inputs: slice, *, bias: bool) -> nn.Conv2d:
+    """The part of a convolution that acts on some input channels."""
+    weight = conv.weight.detach()[:, inputs].clone()
+    part = nn.Conv2d(weight.shape[1], weight.shape[0], conv.kernel_size, conv.stride, conv.padding, bias=bias)  # type: ignore[arg-type]
+    part.weight = nn.Parameter(weight)
+    part.bias = conv.bias if bias else None
+    return part
+
+
+def _outputs_of(deconv: nn.ConvTranspose2d, outputs: slice) -> nn.ConvTranspose2d:
+    """The part of a transposed convolution that gives some output channels."""
+    assert deconv.bias is not None
+    weight = deconv.weight.detach()[:, outputs].clone()
+    part = nn.ConvTranspose2d(weight.shape[0], weight.shape[1], 4, 2, 1)
+    part.weight, part.bias = nn.Parameter(weight), nn.Parameter(deconv.bias.detach()[outputs].clone())
+    return part
+
+
+def flow_apart(graph: DeployGraph) -> None:
+    """Flow and t enter a decoder, and flow leaves it, through convolutions of their own.
+
+    conv(cat(f, v)) = conv_f(f) + conv_v(v), and each output channel of a transposed convolution is its own sum. So
+    features can be int8 at a scale of their own while flow, in pixels, stays float32 for frames of any size. Decoder 1
+    gives flow, mask and residual from one head, which stays whole. Before :func:`subpixel_deconv`.
+    """
+    for level in range(1, LEVELS + 1):
+        graph.decoders[level - 1] = _FlowApart(graph.decoders[level - 1], whole_head=level == 1)  # type: ignore[arg-type]
+
+
 class _ReluPReLU(nn.Module):
     def __init__(self, prelu: nn.PReLU) -> None:
         super().__init__()
@@ -135,14 +186,15 @@ def _channel_sum(x: Tensor) -> Tensor:
 class _RowMean(nn.Module):
     def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
         rows = torch.cat((img0, img1), dim=1).mean(dim=3, keepdim=True)  # (1, 6, H, 1)
-        return _channel_sum(rows) * (1.0 / 6.0)
+        return _channel_sum(torch.relu(rows)) * (1.0 / 6.0)
 
 
 def row_mean(graph: DeployGraph) -> None:
     """The mean as means of rows, then of the rows, then of the channels; any size.
 
-    ONNX Runtime's CPU adds one value after the other in float32, which is 3e-5 off over a 640x352 frame, and every
-    simplifier merges ReduceMeans that follow each other: so the second step is a GlobalAveragePool.
+    ONNX Runtime's and OpenVINO's CPU kernels add one value after the other in float32, which is 3e-5 off over a 640x352
+    frame and costs up to 1e-3 in the output. Simplifiers merge means that follow each other, so a ReLU stands between
+    them: it changes nothing, since the values are in [0, 1].
     """
     graph.mean = _RowMean()
 
@@ -150,11 +202,12 @@ def row_mean(graph: DeployGraph) -> None:
 def pooling_window(side: int) -> tuple[int, int]:
     """Window and symmetric padding that tile ``side`` pixels: ``side + 2 * padding`` is a multiple of the window.
 
-    The window is from 24 to 48 (or the whole side), and the one with the least padding.
+    The window is from 24 to 64 (or the whole side), and the one with the least padding. Up to 48 would leave 49, 14183
+    and 14185 without any.
     """
     if side <= 48:
         return side, 0
-    padding, window = min((-side % window, window) for window in range(24, 49) if -side % window % 2 == 0)
+    padding, window = min((-side % window, window) for window in range(24, 65) if -side % window % 2 == 0)
     return window, padding // 2
 
 
@@ -192,6 +245,7 @@ REWRITES = MappingProxyType(
     {
         "split_resblock": split_resblock,
         "batch_pair": batch_pair,
+        "flow_apart": flow_apart,
         "subpixel_deconv": subpixel_deconv,
         "relu_prelu": relu_prelu,
         "pooled_mean": pooled_mean,
