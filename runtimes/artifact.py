@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -107,8 +108,8 @@ def _parse(data: Any) -> Manifest:
     sizes = SizeRange(**{key: Size.parse(data["sizes"][key]) for key in ("minimum", "typical", "maximum")})
     files = {str(name): {"sha256": str(f["sha256"]), "bytes": int(f["bytes"])} for name, f in data["files"].items()}
     for name in files:
-        if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
-            raise ValueError(f"file name {name!r} leaves the folder")
+        if name == MANIFEST or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+            raise ValueError(f"file name {name!r} is not plain, or leaves the folder")
     return Manifest(
         **{key: str(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")},
         **{key: dict(data[key]) for key in ("checkpoint", "tools", "details")},
@@ -220,14 +221,24 @@ def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
     try:
         yield staging
         if final.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
-            final.rename(retired / final.name)
-            staging.rename(final)
-            shutil.rmtree(retired)
+            _replace(final, staging)
         else:
             staging.rename(final)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace(final: Path, staging: Path) -> None:
+    """Let ``staging`` take the name of ``final``, which gets it back if that fails."""
+    retired = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
+    old = final.rename(retired / final.name)
+    try:
+        staging.rename(final)
+    except BaseException:
+        old.rename(final)
+        raise
+    finally:
+        shutil.rmtree(retired)
 
 
 def check_destination(final: Path, *, force: bool) -> None:

@@ -1,0 +1,170 @@
+"""What all tests share: artifacts, each exported once a session, moving frames, and the list of backends that ran.
+
+A backend that is not installed skips its tests with the reason. So that coverage cannot vanish that way,
+``IFRNET_EXPECT_BACKENDS`` names those that have to run (``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,tensorrt:build``); a
+session of the whole suite that ran others fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtimes.contract import Precision, Size, SizeRange
+from runtimes.registry import backend
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from runtimes.base import Runtime
+
+EXPECTED = "IFRNET_EXPECT_BACKENDS"
+
+RAN = pytest.StashKey[set[str]]()
+
+DYNAMIC = SizeRange(minimum=Size(32, 32), typical=Size(160, 96), maximum=Size(400, 300))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RAN] = set()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    expected = os.environ.get(EXPECTED)
+    if expected is not None and set(filter(None, expected.split(","))) != session.config.stash[RAN]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    ran, expected = config.stash[RAN], os.environ.get(EXPECTED)
+    terminalreporter.write_line(f"backends that ran: {','.join(sorted(ran)) or 'none'}")
+    if expected is not None and (wanted := set(filter(None, expected.split(",")))) != ran:
+        missing, extra = ",".join(sorted(wanted - ran)), ",".join(sorted(ran - wanted))
+        terminalreporter.write_line(f"{EXPECTED}: did not run: {missing or 'none'}; not expected: {extra or 'none'}", red=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_torch_threads() -> None:
+    """The machines that run this have two cores, and other work."""
+    import torch
+
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def ran(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Record that a backend really computed (or, for ``tensorrt:build``, built) something that was checked."""
+    return request.config.stash[RAN].add
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Artifacts on demand, each exported once a session; ``artifact(target)`` gives the folder.
+
+    The default model is random weights that move and serve any t; ``model="ifrnet_s"`` is the built-in checkpoint.
+    Treat the folders as read-only: copy one to change it.
+    """
+
+    out: Path
+    made: dict[object, Path] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        target: str,
+        *,
+        model: str = "random:ifrnet_s",
+        size: str = "160x96",
+        precision: Precision = Precision.FP32,
+        dynamic: bool = False,
+        scale: float = 1.0,
+        verify_devices: tuple[str, ...] = (),
+    ) -> Path:
+        """The folder of an artifact.
+
+        Args:
+            target: name in ``export.targets.TARGETS``; the test is skipped with the reason if it cannot be built here.
+            size: of a static artifact. A dynamic one is for 32x32 to 400x300.
+            verify_devices: software devices that the parity gate shall run on as well.
+        """
+        from export.options import ExportOptions
+        from export.pipeline import Pipeline
+        from export.targets import target as module_of
+
+        if reason := module_of(target).missing():
+            pytest.skip(f"target {target}: {reason}")
+        sizes = DYNAMIC if dynamic else SizeRange.static(Size.parse(size))
+        key = (target, model, sizes, precision, scale, verify_devices)
+        if key not in self.made:
+            options = ExportOptions(
+                targets=(target,),
+                precisions=(precision,),
+                model=model,
+                sizes=sizes,
+                scale=scale,
+                out=self.out / f"{len(self.made)}",
+                verify_devices=verify_devices,
+            )
+            pipeline = Pipeline(options, lambda line: None)
+            (job,) = pipeline.jobs()
+            self.made[key] = pipeline.build(job).path
+        return self.made[key]
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """Factory of small artifacts: ``artifact("onnx")``, ``artifact("openvino", dynamic=True)``, ..."""
+    return Artifacts(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="session")
+def open_runtime(artifact: Artifacts) -> Iterator[Callable[..., Runtime]]:
+    """Factory of loaded artifacts with one thread, shared by the session: do not close them."""
+    from runtimes import load
+
+    loaded: dict[tuple[str, str | None], Runtime] = {}
+
+    def open_one(target: str, device: str | None = None) -> Runtime:
+        if (target, device) not in loaded:
+            loaded[target, device] = load(artifact(target), device=device, threads=1)
+        return loaded[target, device]
+
+    yield open_one
+    for runtime in loaded.values():
+        runtime.close()
+
+
+@pytest.fixture(scope="session")
+def require_device() -> Callable[[str, str], None]:
+    """Skip with the reason when a backend or one of its devices is missing here."""
+
+    def require(name: str, device: str) -> None:
+        module = backend(name)
+        reason = module.missing()
+        if not reason:
+            reason = {item.name: item.reason for item in module.devices()}.get(device, "no such device")
+        if reason:
+            pytest.skip(f"{name} on {device}: {reason}")
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def frames() -> Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Factory of moving pairs: ``frames("160x96")`` gives uint8 (H, W, 3) RGB twice."""
+    import numpy as np
+
+    from export.parity_frames import moving_pair
+    from runtimes.frames import to_frame
+
+    def make(size: str = "160x96", seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        img0, img1 = (to_frame(x, np.dtype(np.uint8)) for x in moving_pair(Size.parse(size), seed=seed))
+        return img0, img1
+
+    return make

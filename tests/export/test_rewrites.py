@@ -1,0 +1,175 @@
+"""Each rewrite gives the numbers of the form it replaces: in float64, so that nothing hides in rounding."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.graph import DeployGraph, SeparatePair, build_graph
+from export.parity_frames import moving_pair
+from export.rewrites import REWRITES, pooled_mean, pooling_window
+from ifrnet import IFRNet, interpolate, random_model
+from runtimes.contract import MAX_SIDE, Size
+
+EXACT = 1e-12
+
+MEANS = ("pooled_mean", "row_mean")
+
+
+@pytest.fixture(scope="module")
+def model() -> IFRNet:
+    return random_model("ifrnet_s")
+
+
+@pytest.fixture
+def eager_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``torch.onnx.ops.symbolic`` computes nothing outside an export; here it is what ONNX says the operator is."""
+
+    def symbolic(name: str, inputs: tuple[Tensor], **_: object) -> Tensor:
+        assert name == "GlobalAveragePool"
+        return inputs[0].mean(dim=(2, 3), keepdim=True)
+
+    monkeypatch.setattr(torch.onnx.ops, "symbolic", symbolic)
+
+
+def assert_exact(found: Tensor, expected: Tensor) -> None:
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) <= EXACT * max(1.0, float(expected.abs().max()))
+
+
+def decoder_outputs(graph: DeployGraph) -> list[Tensor]:
+    """All decoders in float64 on the same inputs."""
+    generator = torch.Generator().manual_seed(1)
+    outputs = []
+    for decoder in graph.decoders:
+        inputs = next(m for m in decoder.modules() if isinstance(m, nn.Conv2d)).in_channels
+        outputs.append(decoder.double()(torch.randn(1, inputs, 5, 7, generator=generator, dtype=torch.float64)))
+    return outputs
+
+
+def pair_outputs(graph: DeployGraph) -> list[Tensor]:
+    """Encoder, warps and layout of the pair in float64."""
+    pair = graph.pair.double()
+    assert isinstance(pair, SeparatePair)
+    img0, img1 = (torch.from_numpy(frame).double() for frame in moving_pair(Size(48, 32)))
+    joined = pair.join(img0, img1)
+    generator = torch.Generator().manual_seed(2)
+    flow = 12.0 * torch.randn(1, 4, 32, 48, generator=generator, dtype=torch.float64)
+    features = [pair.stack(level) for level in pair.encode(joined)]
+    return [*features, pair.stack(pair.warp(joined, flow)), *pair.split(joined)]
+
+
+PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
+    "split_resblock": decoder_outputs,
+    "subpixel_deconv": decoder_outputs,
+    "relu_prelu": decoder_outputs,
+    "batch_pair": pair_outputs,
+}
+"""Rewrite -> the part of the graph that it changes."""
+
+
+def test_every_rewrite_is_tested() -> None:
+    assert {*PARTS, *MEANS} == set(REWRITES)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_rewrite_is_exact(model: IFRNet, name: str) -> None:
+    before, after = build_graph(model, ()), build_graph(model, (name,))
+    assert str(before) != str(after)
+    for found, expected in zip(PARTS[name](after), PARTS[name](before), strict=True):
+        assert_exact(found, expected)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_small_error_in_a_rewrite_is_seen(model: IFRNet, name: str) -> None:
+    before, after = build_graph(model, ()), build_graph(model, (name,))
+    part = after.pair if PARTS[name] is pair_outputs else after.decoders
+    convolution = next(m for m in part.modules() if isinstance(m, nn.Conv2d))
+    convolution.weight[0, 0, 1, 1] += 1e-6
+    pairs = zip(PARTS[name](after), PARTS[name](before), strict=True)
+    with pytest.raises(AssertionError):
+        for found, expected in pairs:
+            assert_exact(found, expected)
+
+
+@pytest.mark.parametrize("error", ["order", "sign", "taps"])
+def test_wrong_algebra_is_seen(model: IFRNet, error: str) -> None:
+    """The mistakes that these rewrites invite."""
+    before, after = build_graph(model, ()), build_graph(model, ("subpixel_deconv", "relu_prelu"))
+    for module in after.decoders.modules():
+        if error == "sign" and hasattr(module, "slope"):
+            module.slope.neg_()
+        if isinstance(module, nn.Conv2d) and module.out_channels == 32:  # decoder 1: 8 channels at twice the resolution
+            weight = module.weight.reshape(8, 2, 2, *module.weight.shape[1:])
+            if error == "order":
+                module.weight.copy_(weight.transpose(1, 2).reshape(module.weight.shape))
+            if error == "taps":
+                module.weight.copy_(module.weight.flip(3))
+    with pytest.raises(AssertionError):
+        for found, expected in zip(decoder_outputs(after), decoder_outputs(before), strict=True):
+            assert_exact(found, expected)
+
+
+@pytest.mark.usefixtures("eager_pooling")
+@pytest.mark.parametrize("mean", MEANS)
+@pytest.mark.parametrize("size", ["1x1", "7x3", "49x48", "131x77", "77x131", "641x353", "1278x718"])
+def test_a_mean_is_the_mean_of_the_real_pixels(model: IFRNet, mean: str, size: str) -> None:
+    width, height = (int(side) for side in size.split("x"))
+    graph = build_graph(model, (mean,), size=(height, width))
+    img0, img1 = (torch.from_numpy(frame).double() for frame in moving_pair(Size(width, height)))
+    expected = torch.cat((img0, img1)).mean()
+    found = graph.mean(img0, img1)
+    assert found.shape == (1, 1, 1, 1)
+    assert abs(float(found) - float(expected)) < EXACT
+    assert abs(float(graph.mean(img0, img1 * 0.999)) - float(expected)) > 1e-5
+
+
+@pytest.mark.usefixtures("eager_pooling")
+def test_a_mean_over_the_padding_is_seen(model: IFRNet) -> None:
+    size = Size(131, 77)
+    graph = build_graph(model, ("pooled_mean",), size=(77, 131))
+    img0, img1 = (torch.from_numpy(frame).double() for frame in moving_pair(size))
+    graph.mean.factor = 1.0 / 6.0  # counts the zeros beyond the frame
+    assert abs(float(graph.mean(img0, img1)) - float(torch.cat((img0, img1)).mean())) > 1e-3
+
+
+def test_windows_tile_every_side() -> None:
+    for side in range(1, MAX_SIDE + 1):
+        window, padding = pooling_window(side)
+        assert (side + 2 * padding) % window == 0
+        assert 2 * padding <= window <= 64  # PyTorch pads by half a window at most
+
+
+def test_pooled_mean_needs_a_size(model: IFRNet) -> None:
+    with pytest.raises(ValueError, match="static"):
+        pooled_mean(build_graph(model, ()))
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_a_mean_in_float32_is_accurate_in_onnx_runtime(model: IFRNet, mean: str) -> None:
+    """The real operator, on a frame large enough that adding one pixel after the other is 3e-5 off."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    graph = build_graph(model, (mean,), size=(353, 641))
+    img0, img1 = moving_pair(Size(641, 353))
+    inputs = torch.from_numpy(img0), torch.from_numpy(img1)
+    with warnings.catch_warnings(action="ignore"):  # as export.trace does
+        program = torch.onnx.export(graph.mean, inputs, dynamo=True, opset_version=18, verbose=False)
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {item.name: img for item, img in zip(session.get_inputs(), (img0, img1), strict=True)}
+    found = float(session.run(None, feeds)[0])
+    assert abs(found - float(np.mean([img0, img1], dtype=np.float64))) < 1e-6
+
+
+@pytest.mark.usefixtures("eager_pooling")
+@pytest.mark.parametrize("size", ["131x77", "77x131", "160x96"])
+def test_all_rewrites_together_are_the_network(model: IFRNet, size: str) -> None:
+    width, height = (int(side) for side in size.split("x"))
+    graph = build_graph(model, [name for name in REWRITES if name != "row_mean"], size=(height, width))
+    img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(width, height)))
+    t = torch.full((1, 1, 1, 1), 0.3)
+    assert float((graph(img0, img1, t) - interpolate(model, img0, img1, t)).abs().max()) < 5e-5

@@ -1,0 +1,337 @@
+"""The artifact folder: what is written comes back, what has changed is refused in one line, and nothing is left half-way."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtimes.artifact import (
+    MANIFEST,
+    DeviceParity,
+    Manifest,
+    ParityResult,
+    check_destination,
+    describe_files,
+    open_artifact,
+    read_manifest,
+    staged_folder,
+)
+from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.errors import ArtifactError, UsageError
+
+WEIGHTS = b"weights" * 100
+
+
+def manifest_for(folder: Path) -> Manifest:
+    result = ParityResult(
+        size=Size(64, 48), t=0.5, max_error=1e-5, mean_error=1e-6, psnr=math.inf, ssim=1.0, worst=(1, 2, 0), median_flow=9.0
+    )
+    passed = DeviceParity(
+        device="cpu", verdict=Verdict.PASSED, arithmetic="fp32", max_error_limit=2e-4, psnr_limit=80.0, results=(result,)
+    )
+    return Manifest(
+        name="m",
+        target="onnx",
+        backend="onnxruntime",
+        variant="ifrnet_s",
+        checkpoint={"name": "m", "sha256": "00", "provenance": {"steps": 3}},
+        timesteps=Timesteps.MIDDLE,
+        precision=Precision.FP32,
+        sizes=SizeRange(minimum=Size(32, 32), typical=Size(64, 48), maximum=Size(128, 128)),
+        scale=0.5,
+        rewrites=("split_resblock",),
+        tools={"torch": "2"},
+        details={"layers": 3},
+        files=describe_files(folder),
+        parity=(passed, DeviceParity(device="cuda:0", verdict=Verdict.NOT_RUN, reason="no GPU")),
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An artifact that is whole."""
+    path = tmp_path / "artifact"
+    path.mkdir()
+    (path / "model.bin").write_bytes(WEIGHTS)
+    (path / "model.param").write_text("7767517\n")
+    (path / MANIFEST).write_text(manifest_for(path).to_json(), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def edit(folder: Path) -> Callable[..., None]:
+    """Change one entry of the manifest, found by its keys."""
+
+    def change(*keys: Any, value: Any) -> None:
+        data = json.loads((folder / MANIFEST).read_text())
+        place = data
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+        (folder / MANIFEST).write_text(json.dumps(data))
+
+    return change
+
+
+def refused(folder: Path, match: str) -> None:
+    with pytest.raises(ArtifactError, match=match) as caught:
+        open_artifact(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_written_comes_back(folder: Path) -> None:
+    artifact = open_artifact(str(folder))
+    assert artifact.manifest == manifest_for(folder)
+    assert artifact.file(".bin") == folder / "model.bin"
+    assert artifact.manifest.parity_on("cpu").verdict is Verdict.PASSED
+    assert artifact.manifest.parity_on("vulkan:0").verdict is Verdict.NOT_RUN
+    assert "never compared" in artifact.manifest.parity_on("vulkan:0").reason
+
+
+def test_the_manifest_is_strict_json(folder: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    json.loads((folder / MANIFEST).read_text(), parse_constant=refuse)  # no Infinity, no NaN
+
+
+def test_a_file_by_its_ending(folder: Path) -> None:
+    artifact = open_artifact(folder)
+    with pytest.raises(ArtifactError, match=r"has 0 files ending in \.onnx"):
+        artifact.file(".onnx")
+    with pytest.raises(ArtifactError, match="has 2 files ending in am"):
+        (folder / "steam").touch()
+        (folder / "team").touch()
+        (folder / MANIFEST).write_text(manifest_for(folder).to_json())
+        open_artifact(folder).file("m")
+
+
+def test_a_changed_byte(folder: Path) -> None:
+    data = bytearray(WEIGHTS)
+    data[50] ^= 1
+    (folder / "model.bin").write_bytes(data)
+    refused(folder, r"model\.bin has changed since it was exported \(sha256 differs\)")
+
+
+def test_a_truncated_file(folder: Path) -> None:
+    (folder / "model.bin").write_bytes(WEIGHTS[:-1])
+    refused(folder, "has changed")
+
+
+def test_a_missing_file(folder: Path) -> None:
+    (folder / "model.bin").unlink()
+    refused(folder, r"model\.bin is missing: export the artifact again")
+
+
+def test_a_newer_format(folder: Path, edit: Callable[..., None]) -> None:
+    edit("format", value=2)
+    refused(folder, "its format is 2, this version reads 1: update ifrnet")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "..", ".", "", MANIFEST, "a/", "./model.bin", "a\0b", "..\\b"])
+def test_names_that_leave_the_folder(folder: Path, edit: Callable[..., None], name: str) -> None:
+    edit("files", value={name: {"sha256": "0", "bytes": 0}})
+    refused(folder, "leaves the folder")
+
+
+def test_a_link_out_of_the_folder_does_not_matter_for_its_digest(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    (folder / "model.bin").unlink()
+    (folder / "model.bin").symlink_to(other)
+    refused(folder, "has changed")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "[]", "3", '"x"', "{}", '{"format": 1}', "[" * 100_000, '{"format": 1, "sizes": 3}', "\x00", "NaN"],
+    ids=lambda text: text[:12],
+)
+def test_garbage_instead_of_a_manifest(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text)
+    refused(folder, "cannot read")
+
+
+def test_a_manifest_that_is_not_text(folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(b"\xff\xfe\x00")
+    refused(folder, "cannot read")
+
+
+def test_a_huge_manifest_is_not_read(folder: Path) -> None:
+    with (folder / MANIFEST).open("wb") as file:
+        file.truncate(3 * 2**30)
+    refused(folder, "3221225472 bytes; a manifest has at most")
+
+
+def test_a_huge_number(folder: Path) -> None:
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text.replace(str(len(WEIGHTS)), "9" * 5000))
+    refused(folder, "cannot read")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("timesteps",), "always"),
+        (("precision",), "fp7"),
+        (("sizes", "minimum"), "0x5"),
+        (("sizes", "maximum"), "16x16"),
+        (("sizes",), {}),
+        (("scale",), "large"),
+        (("files",), ["model.bin"]),
+        (("files", "model.bin"), "00"),
+        (("files", "model.bin", "bytes"), None),
+        (("parity",), 3),
+        (("parity", 0, "verdict"), "splendid"),
+        (("parity", 0, "results"), None),
+        (("parity", 0, "results", 0, "size"), "x"),
+        (("checkpoint",), 7),
+        (("rewrites",), 7),
+        (("tools",), "torch"),
+    ],
+)
+def test_entries_of_another_kind(folder: Path, edit: Callable[..., None], keys: tuple[Any, ...], value: Any) -> None:
+    edit(*keys, value=value)
+    refused(folder, "cannot read")
+
+
+@pytest.mark.parametrize("key", ["name", "backend", "timesteps", "sizes", "files", "parity", "format"])
+def test_entries_that_are_missing(folder: Path, key: str) -> None:
+    data = json.loads((folder / MANIFEST).read_text())
+    del data[key]
+    (folder / MANIFEST).write_text(json.dumps(data))
+    refused(folder, key)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_change_of_a_manifest_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever stands in it: a manifest or an ArtifactError, never another exception."""
+    root = tmp_path_factory.mktemp("fuzz")
+    manifest = json.loads(manifest_for(root).to_json())
+    place: Any = manifest
+    while True:
+        keys = list(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(list(keys)))
+        if not (isinstance(place[key], (dict, list)) and place[key] and data.draw(st.booleans())):
+            break
+        place = place[key]
+    place[key] = data.draw(json_values)
+    (root / MANIFEST).write_text(json.dumps(manifest))
+    try:
+        assert isinstance(read_manifest(root), Manifest)
+    except ArtifactError:
+        pass
+
+
+@pytest.mark.parametrize("what", ["nothing", "file", "empty"])
+def test_what_is_no_artifact(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "x"
+    if what == "file":
+        path.write_text("x")
+    if what == "empty":
+        path.mkdir()
+    refused(path, r"is not an artifact: it has no manifest\.json; make one with python -m export")
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(staging: Path, content: str = "new") -> None:
+    (staging / "model.bin").write_text(content)
+    (staging / MANIFEST).write_text("{}")
+
+
+def test_a_staged_folder_appears_whole(tmp_path: Path) -> None:
+    final = tmp_path / "deep" / "artifact"
+    with staged_folder(final, force=False) as staging:
+        write(staging)
+        assert not final.exists()
+        assert staging.parent == final.parent  # the same file system, so that renaming is atomic
+    assert left(final.parent) == ["artifact"]
+    assert left(final) == [MANIFEST, "model.bin"]
+    assert final.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()], ids=["disk", "^C"])
+def test_a_block_that_fails_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)), staged_folder(tmp_path / "artifact", force=False) as staging:
+        write(staging)
+        raise error
+    assert left(tmp_path) == []
+
+
+def test_a_block_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    final = tmp_path / "artifact"
+    with staged_folder(final, force=False) as staging:
+        write(staging, "old")
+    with pytest.raises(RuntimeError), staged_folder(final, force=True) as staging:
+        write(staging)
+        raise RuntimeError
+    assert left(tmp_path) == ["artifact"]
+    assert (final / "model.bin").read_text() == "old"
+
+
+def test_force_replaces(tmp_path: Path) -> None:
+    final = tmp_path / "artifact"
+    for content, force in (("old", False), ("new", True)):
+        with staged_folder(final, force=force) as staging:
+            write(staging, content)
+    assert left(tmp_path) == ["artifact"]
+    assert (final / "model.bin").read_text() == "new"
+
+
+def test_the_old_one_stays_when_the_new_one_cannot_take_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    final = tmp_path / "artifact"
+    with staged_folder(final, force=False) as staging:
+        write(staging, "old")
+    rename = Path.rename
+
+    def fail(self: Path, other: Path) -> Path:
+        if Path(other) == final and self.name.startswith(".artifact-"):
+            raise OSError(errno.EIO, "cannot rename")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="cannot rename"), staged_folder(final, force=True) as staging:
+        write(staging)
+    assert left(tmp_path) == ["artifact"]
+    assert (final / "model.bin").read_text() == "old"
+
+
+def test_what_exists_needs_force(folder: Path) -> None:
+    with pytest.raises(UsageError, match="exists: pass --force to replace it, or another --out"):
+        check_destination(folder, force=False)
+    check_destination(folder, force=True)
+    check_destination(folder.parent / "other", force=False)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_force_replaces_artifacts_only(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "holiday"
+    if what == "file":
+        path.write_text("x")
+    else:
+        path.mkdir()
+        (path / "photo.jpg").write_text("x")
+    with pytest.raises(UsageError, match="is not an artifact, so --force does not replace it"):
+        check_destination(path, force=True)
+    assert path.exists()
