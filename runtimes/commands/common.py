@@ -34,7 +34,7 @@ def notes(tell: Callable[[str], None] = note) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", ParityNotRunWarning)
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]  # its last two parameters pass through *rest
         yield
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes.cli import INTERRUPTED, Parser
-from runtimes.commands.common import argument, note, notes, size
+from runtimes.commands.common import note, notes, size
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -119,7 +119,9 @@ def _options(args: argparse.Namespace) -> VideoOptions:
 
     if args.factor is not None and args.fps is not None:
         raise UsageError("--factor and --fps exclude each other: pass one of them")
-    factor = None if args.fps is not None else args.factor or (args.slowmo if args.slowmo > 1 else 2)
+    factor = args.factor
+    if factor is None and args.fps is None:
+        factor = args.slowmo if args.slowmo > 1 else 2
     fps = None if args.fps is None else parse_rate(args.fps)
     audio = AudioMode(args.audio or ("copy" if args.slowmo == 1 else "drop"))
     if args.audio is None and args.slowmo != 1:
@@ -151,7 +153,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
         subtitles=not args.no_subtitles,
         cut_threshold=None if args.no_scene_cuts else args.scene_threshold,
         dedup=args.dedup,
-        chunk=None if args.chunk is None else argument(Chunk.parse)(args.chunk),
+        chunk=None if args.chunk is None else Chunk.parse(args.chunk),
         force=args.force,
     )
 

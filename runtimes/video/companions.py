@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,13 +33,15 @@ _OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brand
 
 @dataclass(frozen=True, kw_only=True)
 class CompanionOptions:
-    """What to carry over. ``slowdown`` and ``origin`` map source times to output times, as in the timeline."""
+    """What to carry over. Source times become output times by ``slowdown``, as in the timeline."""
 
     path: Path
     audio: AudioMode
     subtitles: bool
     slowdown: Fraction
-    origin: Fraction
+
+
+_MATROSKA = ("matroska", "webm")
 
 
 class Companions:
@@ -109,8 +112,8 @@ class Companions:
             self._waiting = None
             if packet is None:
                 break
-            assert packet.dts is not None
-            if time is not None and self._map(packet.dts * packet.time_base) > time:
+            assert packet.pts is not None
+            if time is not None and self._map(packet.pts * packet.time_base) > time:
                 self._waiting = packet
                 return
             self._write(packet)
@@ -121,7 +124,7 @@ class Companions:
     def _next(self) -> Packet[Stream] | None:
         assert self._packets is not None
         try:
-            return next((packet for packet in self._packets if packet.dts is not None and packet.pts is not None), None)
+            return next((packet for packet in self._packets if packet.pts is not None), None)
         except av.error.InvalidDataError as error:
             self._note(f"{self._options.path} is damaged: its other streams end early ({error.strerror})")
             return None
@@ -131,17 +134,38 @@ class Companions:
         if isinstance(target, Stretcher):
             target.take(packet)
             return
+        if _silent(packet) and not self._can_say_silent(packet):
+            self._note(
+                f"audio stream {packet.stream_index} begins with a decoder's warm-up, which {self._output.format.name} cannot "
+                "mark as such: it is left out, and the first hundredths of a second fade in"
+            )
+            return
         if self._options.slowdown != 1:
-            assert packet.pts is not None and packet.dts is not None
+            assert packet.pts is not None
             unit = packet.time_base
-            packet.pts, packet.dts = (round(self._map(ticks * unit) / unit) for ticks in (packet.pts, packet.dts))
+            packet.pts = packet.dts = round(self._map(packet.pts * unit) / unit)  # neither sound nor subtitles reorder
             packet.duration = round((packet.duration or 0) * self._options.slowdown)
         packet.stream = target
         self._output.mux(packet)
 
+    def _can_say_silent(self, packet: Packet[Stream]) -> bool:
+        """Whether the output can mark a decoder's warm-up as not to be played. MP4 can before time 0; Matroska can if the
+        source did. Otherwise it would be played, and in Matroska delay everything: then it is left out."""
+        if self._output.format.name in _MATROSKA:
+            return self._source.format.name.startswith(_MATROSKA)
+        return (packet.pts or 0) < 0
+
     def _map(self, time: Fraction) -> Fraction:
-        return self._options.origin + (time - self._options.origin) * self._options.slowdown
+        return time * self._options.slowdown
 
     def close(self) -> None:
         """Release the source."""
         self._source.close()
+
+
+def _silent(packet: Packet[Stream]) -> bool:
+    """Whether all of an audio packet only warms up the decoder."""
+    if not packet.has_sidedata("skip_samples") or not isinstance(packet.stream, AudioStream):
+        return False
+    (skipped,) = struct.unpack("<I", bytes(packet.get_sidedata("skip_samples"))[:4])
+    return bool(skipped >= packet.stream.codec_context.frame_size > 0)

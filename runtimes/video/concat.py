@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.companions import AudioMode, CompanionOptions, Companions
+from runtimes.video.encode import container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.parts import PartTag
 from runtimes.video.sink import StagedFile
@@ -47,9 +48,7 @@ def concat(
         companions = None
         if source is not None:
             mode = AudioMode.DROP if first.slowdown != 1 and audio is AudioMode.COPY else audio
-            options = CompanionOptions(
-                path=source, audio=mode, subtitles=subtitles, slowdown=first.slowdown, origin=first.origin
-            )
+            options = CompanionOptions(path=source, audio=mode, subtitles=subtitles, slowdown=first.slowdown)
             companions = Companions(options, note)
             stack.callback(companions.close)
         staged = StagedFile(target, force=force)
@@ -96,11 +95,10 @@ def _check_encoding(parts: Sequence[tuple[InputContainer, Path]]) -> None:
 
 def _write(parts: Sequence[tuple[PartTag, InputContainer]], path: Path, companions: Companions | None) -> None:
     first, template = parts[0]
-    options = {"movie_timescale": str(first.unit.denominator)} if first.start != 0 and path.suffix != ".mkv" else {}
-    if companions is not None and path.suffix in (".mp4", ".m4v", ".mov"):
-        options["movflags"] = "+use_metadata_tags"
     try:
-        output = av.open(str(path), "w", container_options=options if path.suffix in (".mp4", ".m4v", ".mov") else {})
+        output = av.open(
+            str(path), "w", container_options=container_options(path, first.unit, tags=companions is not None)
+        )
     except ValueError as error:
         raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
     with output:
@@ -109,13 +107,10 @@ def _write(parts: Sequence[tuple[PartTag, InputContainer]], path: Path, companio
         stream.time_base = first.unit
         if companions is not None:
             companions.attach(output)
-        last = None
+        schedule = iter(_decode_times([time for tag, container in parts for time in _shown_times(container, tag)]))
         for tag, container in parts:
             for packet in _retimed(container, tag):
-                assert packet.dts is not None and packet.pts is not None
-                if last is not None and packet.dts <= last:
-                    packet.dts = last + 1
-                last = packet.dts
+                packet.dts = next(schedule)
                 time = packet.dts * tag.unit
                 packet.stream = stream
                 output.mux(packet)
@@ -125,17 +120,42 @@ def _write(parts: Sequence[tuple[PartTag, InputContainer]], path: Path, companio
             companions.copy_until(None)
 
 
+def _packets(container: InputContainer) -> Iterator[Packet[VideoStream]]:
+    return (packet for packet in container.demux(container.streams.video[0]) if packet.pts is not None)
+
+
 def _retimed(container: InputContainer, tag: PartTag) -> Iterator[Packet[VideoStream]]:
     """Packets whose times are whole units of the output; the first frame is at the part's start."""
     base: Fraction | None = None
-    for packet in container.demux(container.streams.video[0]):
-        if packet.pts is None or packet.dts is None:
-            continue
+    for packet in _packets(container):
         unit = packet.time_base
+        assert packet.pts is not None
         base = packet.pts * unit if base is None else base  # a part begins with a key frame, shown first
-        packet.pts, packet.dts = (
-            round((ticks * unit - base + tag.start) / tag.unit) for ticks in (packet.pts, packet.dts)
-        )
+        packet.pts = round((packet.pts * unit - base + tag.start) / tag.unit)
         packet.duration = round((packet.duration or 0) * unit / tag.unit)
         packet.time_base = tag.unit
         yield packet
+
+
+def _shown_times(container: InputContainer, tag: PartTag) -> list[int]:
+    """When each packet is shown, in output units and in the order of the file, which is then read from its start again."""
+    times = []
+    for packet in _retimed(container, tag):
+        assert packet.pts is not None
+        times.append(packet.pts)
+    container.seek(0)
+    return times
+
+
+def _decode_times(shown: Sequence[int]) -> list[int]:
+    """When to decode packets that are shown at these times: in order, and none after it is shown.
+
+    Made anew, since parts that reorder frames do not agree on them, and NUT does not store them.
+    """
+    ordered = sorted(shown)
+    delay = 0
+    for index, time in enumerate(shown):
+        while ordered[index - delay] > time:
+            delay += 1
+    step = max(1, ordered[1] - ordered[0]) if len(ordered) > 1 else 1
+    return [ordered[0] - i * step for i in range(delay, 0, -1)] + ordered[: len(ordered) - delay]

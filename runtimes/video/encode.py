@@ -37,6 +37,7 @@ DEFAULTS = MappingProxyType({"libx264": {"crf": "18"}, "libx265": {"crf": "20"},
 """Quality unless another is asked for: hard to tell from the source."""
 
 _MOV = (".mp4", ".m4v", ".mov")
+_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +61,13 @@ class EncodeOptions:
                 f"{path} does not end in {', '.join(ENCODERS)}, .gif or .y4m, and is no folder: name one of those"
             )
         name = self.encoder or ENCODERS[path.suffix.lower()]
-        if name not in encoders():
-            raise UsageError(f"there is no encoder {name!r}; there are {', '.join(encoders())}")
-        return name
+        try:
+            codec = av.Codec(name, "w")
+        except (ValueError, av.error.FFmpegError) as error:
+            raise UsageError(f"there is no encoder {name!r}; there are {', '.join(encoders())}") from error
+        if codec.type != "video":
+            raise UsageError(f"{name} encodes {codec.type}; there are {', '.join(encoders())}")
+        return codec.name  # h264 is libx264
 
     def codec_options(self, encoder: str) -> dict[str, str]:
         """Options for the encoder.
@@ -88,14 +93,14 @@ class EncodeOptions:
 
 
 def encoders() -> list[str]:
-    """Names of the video encoders of this PyAV."""
+    """Names of the video encoders of this PyAV; some need hardware."""
     found = []
     for name in sorted(av.codecs_available):
         try:
             codec = av.Codec(name, "w")
         except (ValueError, av.error.FFmpegError):
             continue  # a decoder
-        if codec.type == "video" and name != "wrapped_avframe":
+        if codec.type == "video" and codec.name == name != "wrapped_avframe":
             found.append(name)
     return found
 
@@ -129,10 +134,8 @@ class VideoSink:
         self._shift = picturing.shift
         self._end = picturing.origin
         try:
-            container_options = _container_options(path.suffix.lower(), picturing, bool(tags) or companions is not None)
-            self._container: OutputContainer = av.open(
-                str(self._file.staging), "w", container_options=container_options
-            )
+            muxing = container_options(path, picturing.unit, tags=bool(tags) or companions is not None)
+            self._container: OutputContainer = av.open(str(self._file.staging), "w", container_options=muxing)
             self._stream = self._add_stream(encoder, codec_options, picturing)
             self._container.metadata.update(tags or {})
             if companions:
@@ -227,10 +230,11 @@ class VideoSink:
         self._file.discard()
 
 
-def _container_options(suffix: str, picturing: Picturing, tags: bool) -> dict[str, str]:
-    if suffix not in _MOV:
+def container_options(path: Path, unit: Fraction, *, tags: bool) -> dict[str, str]:
+    """Options of the muxer for video times in multiples of ``unit``; ``tags`` keeps metadata of any name."""
+    if path.suffix.lower() not in _MOV:
         return {}
-    options = {"movflags": "+use_metadata_tags"} if tags else {}
-    if picturing.origin != picturing.shift:  # the start is stored in units of a millisecond otherwise
-        options["movie_timescale"] = str(min(picturing.unit.denominator, 2**31 - 1))
-    return options
+    # When each stream starts is stored in this unit, a millisecond unless told otherwise.
+    scale = unit.denominator * -(-_MICROSECONDS // unit.denominator)
+    options = {"movie_timescale": str(scale)} if scale < 2**31 else {}
+    return options | ({"movflags": "+use_metadata_tags"} if tags else {})

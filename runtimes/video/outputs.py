@@ -64,7 +64,7 @@ def picturing_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | No
         color=info.color,
         rate=options.timing.rate(info.rate),
         unit=output_unit(options.timing, info.start, info.tick, snapped),
-        origin=info.start,
+        origin=info.start * options.timing.slowdown,
         aspect=info.aspect,
     )
 
@@ -94,7 +94,6 @@ def open_sink(
                 audio=options.audio,
                 subtitles=options.subtitles,
                 slowdown=options.timing.slowdown,
-                origin=info.start,
             ),
             note,
         )

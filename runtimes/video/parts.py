@@ -32,14 +32,13 @@ class PartTag:
         chunk: which part of how many.
         start: time of its first frame.
         unit: time base of the whole output.
-        origin, slowdown: map source times to output times.
+        slowdown: maps source times to output times.
     """
 
     job: str
     chunk: Chunk
     start: Fraction
     unit: Fraction
-    origin: Fraction
     slowdown: Fraction
 
     def to_metadata(self) -> dict[str, str]:
@@ -56,7 +55,7 @@ class PartTag:
         text = next((value for key, value in metadata.items() if key.lower() == TAG), None)
         try:
             data = json.loads(text or "")
-            times = {key: Fraction(data[key]) for key in ("start", "unit", "origin", "slowdown")}
+            times = {key: Fraction(data[key]) for key in ("start", "unit", "slowdown")}
             return cls(job=str(data["job"]), chunk=Chunk.parse(data["chunk"]), **times)
         except (KeyError, TypeError, ValueError) as error:
             raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error

@@ -124,7 +124,6 @@ class Job:
                 chunk=chunk,
                 start=first,
                 unit=picturing.unit,
-                origin=info.start,
                 slowdown=self.options.timing.slowdown,
             )
             tags = tag.to_metadata()

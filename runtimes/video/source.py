@@ -129,14 +129,17 @@ class VideoSource:
         assert stream.time_base is not None
         ticks = stream.duration
         duration = ticks * stream.time_base if ticks else None
+        start = self._time(frame, None)
         if duration is None and self._container.duration:
             duration = Fraction(self._container.duration, av.time_base)
+            if self._container.format.name.startswith("matroska"):
+                duration -= start  # what Matroska calls the duration is the end
         return SourceInfo(
             name=self._name,
             size=Size(frame.width, frame.height),
             rate=base if constant else None,
             tick=stream.time_base,
-            start=self._time(frame, None),
+            start=start,
             duration=duration,
             color=color,
             pixel_format=frame.format.name,

@@ -1,7 +1,7 @@
 """Which output frames there are, when, and between which source frames: rationals only, no floats, no I/O.
 
 Times are seconds as :class:`fractions.Fraction`. *Source times* are those of the input; *output times* are
-``origin + (source time - origin) * slowdown``, where the origin is the time of the first frame.
+``source time * slowdown``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def parse_rate(text: str) -> Fraction:
 
 
 def slots(timing: Timing, origin: Fraction, left: Fraction, right: Fraction) -> Iterator[Slot]:
-    """The output frames that depict source times in ``[left, right)``, in order.
+    """The output frames that depict source times in ``[left, right)``, in order; an even rate counts from ``origin``.
 
     ``left`` and ``right`` are the times of neighbouring source frames, or of the last one and its end. Neighbouring
     intervals share no slot and leave no gap.
@@ -89,15 +89,13 @@ def slots(timing: Timing, origin: Fraction, left: Fraction, right: Fraction) -> 
         step = (right - left) / timing.factor
         for i in range(timing.factor):
             source = left + i * step
-            yield Slot(
-                time=origin + (source - origin) * timing.slowdown, duration=step * timing.slowdown, source=source
-            )
+            yield Slot(time=source * timing.slowdown, duration=step * timing.slowdown, source=source)
         return
     assert timing.fps is not None
     spacing = 1 / (timing.fps * timing.slowdown)  # of source time
     index = math.ceil((left - origin) / spacing)
     while (source := origin + index * spacing) < right:
-        yield Slot(time=origin + index / timing.fps, duration=1 / timing.fps, source=source)
+        yield Slot(time=source * timing.slowdown, duration=1 / timing.fps, source=source)
         index += 1
 
 
@@ -155,11 +153,11 @@ def output_unit(timing: Timing, origin: Fraction, tick: Fraction, rate: Fraction
         rate: constant rate that source times are snapped to, see :class:`Regularizer`, or None.
     """
     if timing.fps is not None:
-        unit = common_unit(origin, 1 / timing.fps)
+        unit = common_unit(origin * timing.slowdown, 1 / timing.fps)
     else:
         assert timing.factor is not None
         scale = timing.slowdown / timing.factor
-        unit = common_unit(origin, tick, tick * scale, *([] if rate is None else [scale / rate]))
+        unit = common_unit(tick, tick * scale, *([] if rate is None else [scale / rate]))
     return unit if unit.denominator <= _LARGEST and unit.numerator <= _LARGEST else Fraction(1, 1_000_000)
 
 

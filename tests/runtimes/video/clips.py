@@ -65,7 +65,7 @@ def write_clip(path: Path, clip: Clip) -> Path:
 
     unit = common_unit(*clip.times)
     converter = Converter(clip.color)
-    options = {"movie_timescale": str(unit.denominator)} if path.suffix == ".mp4" else {}
+    options = {"movie_timescale": "1200000"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", container_options=options) as container:
         container.metadata["title"] = "a test"
         stream = container.add_stream(clip.codec, rate=clip.rate, options=dict(clip.options))

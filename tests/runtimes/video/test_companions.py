@@ -1,0 +1,153 @@
+"""Sound, subtitles, chapters and metadata."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from runtimes.__main__ import main
+from runtimes.video.errors import VideoError
+from tests.runtimes.video.clips import Clip, even, read_video, write_clip
+
+
+def sound(path: Path) -> tuple[Fraction, Fraction, np.ndarray]:
+    """Start and end in seconds, and the samples, as a player gets them."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    first, last = frames[0], frames[-1]
+    samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    return first.pts * first.time_base, last.pts * last.time_base + Fraction(last.samples, last.sample_rate), samples
+
+
+def packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def job(artifact: Path, source: Path, target: Path, *options: str) -> int:
+    return main(["video", str(source), str(target), "--artifact", str(artifact), "--preset", "ultrafast", *options])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(".mp4", ".mp4"), (".mp4", ".mkv"), (".mkv", ".mp4"), (".mkv", ".mkv"), (".mp4", ".mov")]
+)
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 4)])
+def test_sound_is_copied_to_the_sample(
+    artifact: Path, tmp_path: Path, before: str, after: str, start: Fraction
+) -> None:
+    clip = Clip(times=even(25, 30), audio="aac", audio_start=start)
+    source, target = write_clip(tmp_path / f"in{before}", clip), tmp_path / f"out{after}"
+    assert job(artifact, source, target) == 0
+    (start0, end0, samples0), (start1, end1, samples1) = sound(source), sound(target)
+    warm_up = (
+        0 if packets(source) == packets(target) else 1
+    )  # a packet that is not to be played, where that cannot be said
+    assert packets(source)[warm_up:] == packets(target)
+    assert abs(start1 - start0) <= Fraction(1, 1000)
+    assert abs(end1 - end0) <= Fraction(1, 1000)
+    rest = 1024 * warm_up
+    assert np.allclose(samples0[rest:], samples1[rest:], atol=1e-2 if warm_up else 0)  # AAC noise depends on the past
+
+
+def test_video_that_starts_late_stays_in_step(artifact: Path, tmp_path: Path) -> None:
+    clip = Clip(times=even(25, 10, start=Fraction(1, 3)), audio="aac", audio_start=Fraction(0))
+    source, target = write_clip(tmp_path / "in.mp4", clip), tmp_path / "out.mp4"
+    assert job(artifact, source, target) == 0
+    assert read_video(target)[0].time == read_video(source)[0].time == Fraction(1, 3)
+    assert abs(sound(target)[0] - sound(source)[0]) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("slowdown", [2, 5])
+def test_stretched_sound_is_slower_at_the_same_pitch(artifact: Path, tmp_path: Path, slowdown: int) -> None:
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 30), audio="aac")), tmp_path / "out.mp4"
+    assert job(artifact, source, target, "--slowmo", str(slowdown), "--audio", "stretch") == 0
+    start, end, samples = sound(target)
+    assert float(end - start) == pytest.approx(1.2 * slowdown, abs=0.1)
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    peak = np.argmax(spectrum) * 48000 / len(samples)
+    assert peak == pytest.approx(440, abs=6)
+
+
+def rich_clip(path: Path) -> Path:
+    """A clip with subtitles, two chapters, a language and a custom tag, besides picture and sound."""
+    plain = write_clip(path.with_name("plain.mp4"), Clip(times=even(25, 20), audio="aac"))
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        copies[1].metadata["language"] = "fin"
+        subtitles = target.add_mux_stream("subrip" if path.suffix == ".mkv" else "mov_text")
+        subtitles.time_base = Fraction(1, 1000)
+        target.metadata.update({"title": "rich", "comment": "kept"})
+        target.set_chapters(
+            [
+                {
+                    "id": i,
+                    "start": 400 * i,
+                    "end": 400 * (i + 1),
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": f"part {i}"},
+                }
+                for i in range(2)
+            ]
+        )
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+        for begin in (100, 500):
+            packet = av.Packet(b"hello" if path.suffix == ".mkv" else b"\x00\x05hello")
+            packet.pts = packet.dts = begin
+            packet.duration, packet.time_base, packet.stream = 200, Fraction(1, 1000), subtitles
+            target.mux(packet)
+    return path
+
+
+def spoken(path: Path) -> list[tuple[Fraction, Fraction, bytes]]:
+    """Begin, length and text of the subtitles."""
+    with av.open(str(path)) as container:
+        found = [packet for packet in container.demux(subtitles=0) if packet.size]
+        return [(p.pts * p.time_base, p.duration * p.time_base, bytes(p)) for p in found]
+
+
+@pytest.mark.parametrize("slowdown", [1, 2])
+def test_everything_else_is_kept(artifact: Path, tmp_path: Path, slowdown: int) -> None:
+    source, target = rich_clip(tmp_path / "in.mkv"), tmp_path / "out.mkv"
+    assert job(artifact, source, target, "--slowmo", str(slowdown)) == 0
+    with av.open(str(target)) as container:
+        kinds = ["video", "audio", "subtitle"] if slowdown == 1 else ["video", "subtitle"]
+        assert [stream.type for stream in container.streams] == kinds
+        assert container.metadata["title"] == "rich"
+        assert {key.lower(): value for key, value in container.metadata.items()}["comment"] == "kept"
+        chapters = [(c["start"] * c["time_base"], c["metadata"]["title"]) for c in container.chapters()]
+        assert chapters == [(0, "part 0"), (Fraction(2, 5) * slowdown, "part 1")]
+        if slowdown == 1:
+            assert container.streams.audio[0].language == "fin"
+    assert spoken(target) == [(begin * slowdown, length * slowdown, text) for begin, length, text in spoken(source)]
+    assert spoken(source)[0][1:] == (Fraction(1, 5), b"hello")
+
+
+def test_mp4_keeps_tags_it_has_no_name_for(artifact: Path, tmp_path: Path) -> None:
+    source, target = write_clip(tmp_path / "in.mkv", Clip(times=even(25, 4))), tmp_path / "out.mp4"
+    with av.open(str(source)) as before, av.open(str(tmp_path / "tagged.mkv"), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0])
+        after.metadata["CAMERA_SHAKE"] = "3"
+        for packet in before.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                after.mux(packet)
+    assert job(artifact, tmp_path / "tagged.mkv", target) == 0
+    with av.open(str(target)) as container:
+        assert container.metadata["CAMERA_SHAKE"] == "3"
+
+
+def test_what_a_container_cannot_hold_is_refused_with_the_fix(artifact: Path, tmp_path: Path) -> None:
+    source, target = rich_clip(tmp_path / "in.mkv"), tmp_path / "out.mp4"
+    with pytest.raises(
+        VideoError, match=r"cannot hold the subtitle stream 2 .*\((srt|subrip)\): write .mkv, or pass --no-subtitles"
+    ):
+        job(artifact, source, target)
+    assert not target.exists() and len(list(tmp_path.iterdir())) == 3
+    assert job(artifact, source, target, "--no-subtitles") == 0
