@@ -1,0 +1,113 @@
+"""The wheel works outside the checkout: installed into an environment that has never seen it, it exports and interpolates."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"benchmarks", "calibration", "export", "ifrnet", "runtimes"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, since setuptools would take up what an earlier build left in the tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    left_out = shutil.ignore_patterns(".*", "build", "artifacts", "demo-output", "runs", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=left_out)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(command, check=True, timeout=300)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the console scripts of a new environment.
+
+    Third-party packages are lent by the environment that runs the tests; a ``.pth`` file is not followed from there, so
+    that the checkout, installed in development mode, cannot leak in.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
+    subprocess.run(install, check=True, timeout=300)
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python.parent
+
+
+def run(scripts: Path, folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run(
+        [str(scripts / name), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == PACKAGES
+    modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    assert modules <= set(names), "setup.cfg lists packages by name; add the new one"
+    from ifrnet.weights import BUILTIN
+
+    for stem in BUILTIN.values():
+        assert {f"ifrnet/checkpoints/{stem}.safetensors", f"ifrnet/checkpoints/{stem}.json"} <= set(names)
+
+
+def test_an_export_and_an_interpolation_outside_the_checkout(scripts: Path, tmp_path: Path) -> None:
+    where = subprocess.run(
+        [str(scripts / "python"), "-c", "import ifrnet; print(ifrnet.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(ROOT) not in where.stdout
+    done = run(scripts, tmp_path, "ifrnet-export", "--target", "onnx", "--size", "160x96")
+    assert done.returncode == 0, done.stderr
+    assert "passed" in done.stdout
+    (artifact,) = (tmp_path / "artifacts").iterdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (96, 160, 3), np.uint8)).save(tmp_path / name)
+    done = run(
+        scripts,
+        tmp_path,
+        "ifrnet-runtimes",
+        "interpolate",
+        "a.png",
+        "b.png",
+        "-o",
+        "mid.png",
+        "--artifact",
+        str(artifact),
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "mid.png") as image:
+        assert image.size == (160, 96)
+
+
+def test_every_script_has_help(scripts: Path, tmp_path: Path) -> None:
+    for name in ("ifrnet-export", "ifrnet-runtimes", "ifrnet-bench"):
+        done = run(scripts, tmp_path, name, "--help")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("usage:")
