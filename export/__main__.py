@@ -98,7 +98,7 @@ def _export(options: ExportOptions, left_out: dict[str, str]) -> int:
 
     from export.pipeline import Pipeline
 
-    console = Console()
+    console = Console(markup=False, highlight=False)  # the [onnx] of a pip command is no markup
     if not console.is_terminal:
         console.width = 200  # a pipe or a log has no width; 80 columns would cut the paths
     outcomes: list[Outcome] = []
@@ -191,7 +191,7 @@ def _show(console: Console, status: object, line: str) -> None:
     if isinstance(status, Status):
         status.update(line)
     else:
-        console.print(line, highlight=False)
+        console.print(line, soft_wrap=True)
 
 
 def _print_table(console: Console, outcomes: Sequence[Outcome], left_out: dict[str, str]) -> None:
@@ -215,14 +215,17 @@ def _print_table(console: Console, outcomes: Sequence[Outcome], left_out: dict[s
             outcome.verdict,
             str(outcome.path),
         )
+    # A path that is cut short is of no use: rich measures the table against the console's width.
+    console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
     console.print(table, soft_wrap=True)
     for outcome in outcomes:
         for record in outcome.parity:
             note = f": {record.reason}" if record.reason else ""
             ran = f" ({record.arithmetic})" if record.arithmetic else ""
-            console.print(f"{outcome.path.name} on {record.device}{ran}: {record.verdict}{note}", highlight=False)
+            line = f"{outcome.path.name} on {record.device}{ran}: {record.verdict}{note}"
+            console.print(line, soft_wrap=True)
     for name, reason in left_out.items():
-        console.print(f"{name} left out: {reason}", highlight=False)
+        console.print(f"{name} left out: {reason}", soft_wrap=True)
 
 
 def command() -> int:

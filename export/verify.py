@@ -128,13 +128,12 @@ def _verify_on(
     if reason:
         return record
     try:
-        runtime = backend(artifact.manifest.backend).open_runtime(artifact, device.name, None)
+        with backend(artifact.manifest.backend).open_runtime(artifact, device.name, None) as runtime:
+            return judge(runtime, reference, tolerance)
     except DeviceMismatchError as error:
         return replace(record, reason=str(error))
     except BackendError as error:
         return replace(record, verdict=Verdict.FAILED, reason=str(error))
-    with runtime:
-        return judge(runtime, reference, tolerance)
 
 
 def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> DeviceParity:

@@ -1,8 +1,8 @@
 """What all tests share: artifacts, each exported once a session, moving frames, and the list of backends that ran.
 
 A backend that is not installed skips its tests with the reason. So that coverage cannot vanish that way,
-``IFRNET_EXPECT_BACKENDS`` names those that have to run (``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,tensorrt:build``); a
-session of the whole suite that ran others fails.
+``IFRNET_EXPECT_BACKENDS`` names those that have to run (``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,tensorrt:build``);
+a session of the whole suite that ran others fails.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.write_line(f"backends that ran: {','.join(sorted(ran)) or 'none'}")
     if expected is not None and (wanted := set(filter(None, expected.split(",")))) != ran:
         missing, extra = ",".join(sorted(wanted - ran)), ",".join(sorted(ran - wanted))
-        terminalreporter.write_line(f"{EXPECTED}: did not run: {missing or 'none'}; not expected: {extra or 'none'}", red=True)
+        terminalreporter.write_line(
+            f"{EXPECTED}: did not run: {missing or 'none'}; not expected: {extra or 'none'}", red=True
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,8 @@ def model() -> IFRNet:
 
 @pytest.mark.parametrize("static", [True, False], ids=["static", "dynamic"])
 @pytest.mark.parametrize(
-    ("size", "scale"), [("160x96", 1.0), ("131x77", 1.0), ("77x131", 1.0), ("131x77", 0.5), ("150x90", 0.8), ("33x17", 2.0)]
+    ("size", "scale"),
+    [("160x96", 1.0), ("131x77", 1.0), ("77x131", 1.0), ("131x77", 0.5), ("150x90", 0.8), ("33x17", 2.0)],
 )
 def test_the_graph_is_the_network(model: IFRNet, size: str, scale: float, static: bool) -> None:
     frame = Size.parse(size)

@@ -30,7 +30,9 @@ def direct_ssim(x: np.ndarray, y: np.ndarray) -> float:
         var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
         cov = (window * (a - mean_a) * (b - mean_b)).sum()
         c1, c2 = 0.01**2, 0.03**2
-        values.append((2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)))
+        values.append(
+            (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+        )
     return float(np.mean(values))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,9 @@ def test_sizes_are_read_as_they_are_written(size: Size) -> None:
     assert Size.parse(f" {size.width}X{size.height} ") == size
 
 
-@pytest.mark.parametrize("text", ["", "1280", "1280x", "x720", "1280*720", "1280x720x3", "1e3x10", "12 80x720", "axb", "½x2"])
+@pytest.mark.parametrize(
+    "text", ["", "1280", "1280x", "x720", "1280*720", "1280x720x3", "1e3x10", "12 80x720", "axb", "½x2"]
+)
 def test_other_text_is_no_size(text: str) -> None:
     with pytest.raises(UsageError, match="expected WIDTHxHEIGHT"):
         Size.parse(text)
@@ -33,10 +37,8 @@ def test_absurd_sizes_are_refused(text: str) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
-    try:
-        Size.parse(text)
-    except UsageError as error:
-        assert "\n" not in str(error)
+    with suppress(UsageError):
+        assert Size.parse(text) == Size.parse(str(Size.parse(text)))
 
 
 @given(sizes, sizes)

@@ -48,14 +48,18 @@ def test_rounding_is_to_the_nearest(value: float, dtype: type[np.unsignedinteger
     assert abs(found - exact) <= Fraction(1, 2) + Fraction(peak, 2**24)
 
 
-@pytest.mark.parametrize(("level", "expected"), [(254.9, 255), (254.4, 254), (0.6, 1), (0.4, 0), (-20.0, 0), (280.0, 255)])
+@pytest.mark.parametrize(
+    ("level", "expected"), [(254.9, 255), (254.4, 254), (0.6, 1), (0.4, 0), (-20.0, 0), (280.0, 255)]
+)
 def test_values_are_rounded_and_clamped(level: float, expected: int) -> None:
     """Truncation would give 254 for 254.9."""
     tensor = np.full((1, 3, 2, 2), level / 255.0, np.float32)
     assert (to_frame(tensor, np.dtype(np.uint8)) == expected).all()
 
 
-@pytest.mark.parametrize("make", [lambda x: x[::-1], lambda x: x[:, ::2], lambda x: np.asfortranarray(x), lambda x: x[..., ::-1]])
+@pytest.mark.parametrize(
+    "make", [lambda x: x[::-1], lambda x: x[:, ::2], lambda x: np.asfortranarray(x), lambda x: x[..., ::-1]]
+)
 def test_strided_frames_are_read_right(make) -> None:  # type: ignore[no-untyped-def]
     frame = make(np.random.default_rng(0).integers(0, 256, (8, 10, 3), dtype=np.uint8))
     np.testing.assert_array_equal(to_frame(to_tensor(frame), frame.dtype), frame)

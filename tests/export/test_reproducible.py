@@ -1,0 +1,43 @@
+"""The same command twice gives the same bytes: in another process, with another hash seed, folder and day."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.targets import TARGETS, target
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All targets once more, as a user would build them."""
+    out = tmp_path_factory.mktemp("second")
+    arguments = ["--target", "all", "--model", "random:ifrnet_s", "--size", "160x96", "--out", str(out)]
+    environment = {**os.environ, "PYTHONHASHSEED": "17", "TZ": "Asia/Tokyo"}
+    done = subprocess.run(
+        [sys.executable, "-m", "export", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_same_bytes_twice(name: str, second: Path, artifact: Callable[..., Path]) -> None:
+    if reason := target(name).missing():
+        pytest.skip(reason)
+    first = artifact(name)
+    again = second / first.name
+    for path in sorted(first.iterdir()):
+        if path.name != "manifest.json":
+            assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+    ours, theirs = (json.loads((folder / "manifest.json").read_text()) for folder in (first, again))
+    assert set(ours) == set(theirs)
+    assert {key for key in ours if ours[key] != theirs[key]} <= {"created", "parity"}

@@ -1,0 +1,218 @@
+"""The gate itself: what it lets pass, what it fails, and where it looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import export.verify
+from export.targets import Tolerance
+from export.verify import Reference, judge, median_flow, overall, verification_sizes, verify, worst
+from ifrnet import Timesteps as ModelTimesteps
+from ifrnet import random_model
+from runtimes.artifact import Artifact, DeviceParity, Manifest
+from runtimes.base import Runtime
+from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.errors import BackendError, DeviceMismatchError
+from runtimes.registry import Device
+
+TOLERANCE = Tolerance(max_error=2e-4, psnr=80.0, reason="a test")
+
+Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Faithful(Runtime):
+    """Answers what the reference says, after a change."""
+
+    def __init__(self, reference: Reference, change: Change = lambda x: x) -> None:
+        manifest = Manifest(
+            name="m",
+            target="onnx",
+            backend="onnxruntime",
+            variant="ifrnet_s",
+            checkpoint={},
+            timesteps=Timesteps.ANY,
+            precision=Precision.FP32,
+            sizes=SizeRange.static(Size(64, 48)),
+            scale=1.0,
+            rewrites=(),
+            tools={},
+            details={},
+            files={},
+        )
+        super().__init__(manifest, backend="onnxruntime", device="cpu", arithmetic="fp32", threads=None)
+        self._cases = reference.cases(Size(64, 48))
+        self._change = change
+
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Any:
+        (case,) = (case for case in self._cases if case.t == t.item())
+        return self._change(case.expected.copy())
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference(random_model("ifrnet_s"), Timesteps.ANY, 1.0)
+
+
+def test_a_faithful_runtime_passes(reference: Reference) -> None:
+    record = judge(Faithful(reference), reference, TOLERANCE)
+    assert record.verdict is Verdict.PASSED
+    assert record.reason == ""
+    assert (record.device, record.arithmetic) == ("cpu", "fp32")
+    assert (record.max_error_limit, record.psnr_limit) == (2e-4, 80.0)
+    assert [result.t for result in record.results] == [0.25, 0.5]
+    assert all(result.max_error == 0.0 and result.psnr == math.inf for result in record.results)
+    assert all(result.median_flow > 8.0 for result in record.results)
+
+
+def one_pixel(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    x[0, 1, 20, 30] += 3e-4
+    return x
+
+
+def nan(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    x[0, 0, 0, 0] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    "change", [one_pixel, nan, lambda x: x * 1.001, lambda x: np.roll(x, 1, 2), lambda x: x + 1.5e-4, np.zeros_like]
+)
+def test_an_unfaithful_one_fails(reference: Reference, change: Change) -> None:
+    record = judge(Faithful(reference, change), reference, TOLERANCE)
+    assert record.verdict is Verdict.FAILED
+    assert "at 64x48, t = 0.25: max error" in record.reason
+    assert "limit 0.0002" in record.reason
+
+
+def test_psnr_alone_can_fail(reference: Reference) -> None:
+    record = judge(Faithful(reference, lambda x: x + 1e-3), reference, replace(TOLERANCE, max_error=1.0))
+    assert record.verdict is Verdict.FAILED
+    assert "PSNR 60.0 dB (limit 80)" in record.reason
+
+
+def test_a_middle_checkpoint_is_compared_at_the_middle() -> None:
+    cases = Reference(random_model("ifrnet_s"), Timesteps.MIDDLE, 1.0).cases(Size(64, 48))
+    assert [case.t for case in cases] == [0.5]
+
+
+def test_both_packages_know_the_same_timesteps() -> None:
+    assert {item.name for item in ModelTimesteps} == {item.name for item in Timesteps}
+
+
+def test_the_scale_does_not_change_the_unit_of_flow() -> None:
+    import torch
+
+    from export.parity_frames import moving_pair
+
+    model = random_model("ifrnet_s")
+    img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(128, 96)))
+    t = torch.full((1, 1, 1, 1), 0.5)
+    flows = [median_flow(model, img0, img1, t, scale) for scale in (1.0, 0.5)]
+    assert flows[1] == pytest.approx(2.0 * flows[0], rel=0.2)  # these weights flow by so much whatever the size
+
+
+@pytest.mark.parametrize(
+    ("low", "typical", "high", "expected"),
+    [
+        ("160x96", "160x96", "160x96", ["160x96"]),
+        ("32x32", "1280x720", "4096x4096", ["333x251", "640x352"]),
+        ("32x32", "160x96", "400x300", ["333x251", "32x32"]),
+        ("1280x720", "1280x720", "1920x1080", ["1280x720"]),
+        ("640x360", "1280x720", "1920x1080", ["640x360", "1280x720"]),
+    ],
+)
+def test_where_an_artifact_is_compared(low: str, typical: str, high: str, expected: list[str]) -> None:
+    sizes = SizeRange(minimum=Size.parse(low), typical=Size.parse(typical), maximum=Size.parse(high))
+    assert [str(size) for size in verification_sizes(sizes)] == expected
+
+
+def records(*verdicts: Verdict) -> list[DeviceParity]:
+    return [DeviceParity(device=str(i), verdict=verdict) for i, verdict in enumerate(verdicts)]
+
+
+def test_one_failure_is_a_failure() -> None:
+    passed, failed, not_run = Verdict.PASSED, Verdict.FAILED, Verdict.NOT_RUN
+    assert overall(records(passed, failed, not_run)) is failed
+    assert overall(records(not_run, passed)) is passed
+    assert overall(records(not_run, not_run)) is not_run
+    assert overall([]) is not_run
+
+
+def test_the_worst_of_all_comparisons(reference: Reference) -> None:
+    bad = judge(Faithful(reference, one_pixel), reference, TOLERANCE)
+    good = judge(Faithful(reference), reference, TOLERANCE)
+    assert worst([good, bad])["max_error"] == pytest.approx(3e-4, rel=1e-3)
+    assert worst([good, bad])["psnr"] < 120.0
+    assert worst(records(Verdict.NOT_RUN)) == {}
+
+
+class Backend:
+    """Three devices: one that works, one that is missing, one that is a software driver."""
+
+    DEFAULT_DEVICE = "cpu"
+
+    def __init__(self, open_runtime: Callable[..., Runtime], reason: str = "") -> None:
+        self.open_runtime, self.reason = open_runtime, reason
+
+    def missing(self) -> str:
+        return self.reason
+
+    def devices(self) -> list[Device]:
+        return [
+            Device(name="cpu"),
+            Device(name="cuda:0", reason="no GPU"),
+            Device(name="vulkan:0", description="llvmpipe", software=True),
+        ]
+
+
+def verified(
+    monkeypatch: pytest.MonkeyPatch, reference: Reference, module: Backend, *extra: str
+) -> tuple[DeviceParity, ...]:
+    monkeypatch.setattr(export.verify, "backend", lambda name: module)
+    runtime = Faithful(reference)
+    return verify(Artifact(None, runtime.manifest), reference, TOLERANCE, extra_devices=extra)  # type: ignore[arg-type]
+
+
+def test_every_device_gets_a_verdict(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
+    found = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference)))
+    assert [record.verdict for record in found] == [Verdict.PASSED, Verdict.NOT_RUN, Verdict.NOT_RUN]
+    assert found[1].reason == "no GPU"
+    assert "llvmpipe is a software driver: ask for it with --verify-device vulkan:0" in found[2].reason
+
+
+def test_software_devices_run_when_asked_for(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
+    found = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference)), "vulkan:0")
+    assert [record.verdict for record in found] == [Verdict.PASSED, Verdict.NOT_RUN, Verdict.PASSED]
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(DeviceMismatchError, Verdict.NOT_RUN), (BackendError, Verdict.FAILED)])
+def test_an_artifact_that_does_not_load(
+    monkeypatch: pytest.MonkeyPatch, reference: Reference, error: type[Exception], verdict: Verdict
+) -> None:
+    """Built for another GPU it was not run; refused by its own runtime it failed."""
+
+    def refuse(*_: object) -> Runtime:
+        raise error("why")
+
+    (record, *_) = verified(monkeypatch, reference, Backend(refuse))
+    assert (record.verdict, record.reason) == (verdict, "why")
+
+
+def test_an_artifact_that_breaks_while_running_failed(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
+    def breaks(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise BackendError("out of memory")
+
+    (record, *_) = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference, breaks)))
+    assert (record.verdict, record.reason) == (Verdict.FAILED, "out of memory")
+
+
+def test_without_the_backend_nothing_ran(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
+    (record,) = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference), "not installed"))
+    assert (record.verdict, record.reason) == (Verdict.NOT_RUN, "not installed")

@@ -1,0 +1,166 @@
+"""What the base class promises for every backend, on one that only averages."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtimes import FrameError, Runtime, RuntimesError, TimestepError
+from runtimes.artifact import Manifest
+from runtimes.contract import Precision, Size, SizeRange, Timesteps
+
+MANIFEST = Manifest(
+    name="blend",
+    target="onnx",
+    backend="onnxruntime",
+    variant="ifrnet_s",
+    checkpoint={},
+    timesteps=Timesteps.ANY,
+    precision=Precision.FP32,
+    sizes=SizeRange.static(Size(6, 4)),
+    scale=1.0,
+    rewrites=(),
+    tools={},
+    details={},
+    files={},
+)
+
+
+class Blend(Runtime):
+    """(1 - t) img0 + t img1, and a record of what reached the backend."""
+
+    def __init__(self, manifest: Manifest = MANIFEST) -> None:
+        super().__init__(manifest, backend="blend", device="cpu", arithmetic="fp32", threads=None)
+        self.inside, self.most, self.closed = 0, 0, 0
+        self.seen: list[tuple[NDArray[np.float32], ...]] = []
+
+    def _infer(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.seen.append((img0, img1, t))
+        threading.Event().wait(0.002)
+        self.inside -= 1
+        return (1 - t) * img0 + t * img1
+
+    def _close(self) -> None:
+        self.closed += 1
+
+
+DARK, LIGHT = np.full((4, 6, 3), 40, np.uint8), np.full((4, 6, 3), 240, np.uint8)
+
+STEP = np.full((1, 1, 1, 1), 0.25, np.float32)
+
+
+def tensor(value: float = 0.5, height: int = 4, width: int = 6) -> NDArray[np.float32]:
+    return np.full((1, 3, height, width), value, np.float32)
+
+
+def test_the_middle_is_the_default() -> None:
+    found = Blend().interpolate(DARK, LIGHT)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.full((4, 6, 3), 140))
+
+
+@pytest.mark.parametrize("t", [0.25, np.float32(0.25), np.float64(0.25)])
+def test_one_time_gives_one_frame(t: float) -> None:
+    np.testing.assert_array_equal(Blend().interpolate(DARK, LIGHT, t), np.full((4, 6, 3), 90))
+
+
+@pytest.mark.parametrize("steps", [[0.25, 0.75], (0.25, 0.75), np.array([0.25, 0.75])])
+def test_several_times_give_a_list(steps: Any) -> None:
+    found = Blend().interpolate(DARK, LIGHT, steps)
+    assert isinstance(found, list)
+    assert [int(frame[0, 0, 0]) for frame in found] == [90, 190]
+
+
+def test_no_times_give_no_frames() -> None:
+    assert Blend().interpolate(DARK, LIGHT, []) == []
+
+
+def test_sixteen_bits_stay_sixteen_bits() -> None:
+    found = Blend().interpolate(DARK.astype(np.uint16) * 257, LIGHT.astype(np.uint16) * 257, 0.25)
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, np.full((4, 6, 3), 90 * 257))
+
+
+def test_the_backend_gets_contiguous_float32() -> None:
+    runtime = Blend()
+    runtime.interpolate(DARK[::-1, :, ::-1], LIGHT)
+    runtime.infer(np.asfortranarray(tensor()), tensor()[:, :, :, ::-1], STEP)
+    for arrays in runtime.seen:
+        assert all(x.dtype == np.float32 and x.flags.c_contiguous for x in arrays)
+        assert [x.shape for x in arrays] == [(1, 3, 4, 6), (1, 3, 4, 6), (1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("t", [0.0, 1.0, -1.0, 2.0, float("nan"), 0, 1])
+def test_times_outside_never_reach_the_backend(t: float) -> None:
+    runtime = Blend()
+    with pytest.raises(TimestepError):
+        runtime.interpolate(DARK, LIGHT, t)
+    with pytest.raises(TimestepError):
+        runtime.interpolate(DARK, LIGHT, [0.5, t])
+    with pytest.raises(TimestepError):
+        runtime.infer(tensor(), tensor(), np.full((1, 1, 1, 1), t, np.float32))
+    assert not runtime.seen
+
+
+def test_a_middle_checkpoint_refuses_other_times() -> None:
+    runtime = Blend(replace(MANIFEST, timesteps=Timesteps.MIDDLE))
+    runtime.interpolate(DARK, LIGHT)
+    runtime.infer(tensor(), tensor(), np.full((1, 1, 1, 1), 0.5, np.float32))
+    with pytest.raises(TimestepError, match="halve recursively"):
+        runtime.interpolate(DARK, LIGHT, 0.25)
+    with pytest.raises(TimestepError, match="halve recursively"):
+        runtime.infer(tensor(), tensor(), STEP)
+
+
+def test_other_sizes_name_the_remedy() -> None:
+    frame = np.zeros((5, 6, 3), np.uint8)
+    with pytest.raises(FrameError, match=r"frames are 6x5, the artifact takes 6x4.*--size 6x5, or with --dynamic"):
+        Blend().interpolate(frame, frame)
+    with pytest.raises(FrameError, match="frames are 7x4"):
+        Blend().infer(tensor(width=7), tensor(width=7), STEP)
+
+
+def test_nan_never_reaches_the_backend() -> None:
+    runtime = Blend()
+    with pytest.raises(FrameError, match="expected finite values"):
+        runtime.infer(tensor(np.nan), tensor(), STEP)
+    with pytest.raises(TimestepError):
+        runtime.infer(tensor(), tensor(), np.full((1, 1, 1, 1), np.nan, np.float32))
+    assert not runtime.seen
+
+
+def test_closed_is_closed() -> None:
+    with Blend() as runtime:
+        runtime.interpolate(DARK, LIGHT)
+    runtime.close()
+    assert runtime.closed == 1
+    with pytest.raises(RuntimesError, match="blend is closed; load it again"):
+        runtime.interpolate(DARK, LIGHT)
+    with pytest.raises(RuntimesError, match="blend is closed; load it again"):
+        runtime.infer(tensor(), tensor(), STEP)
+
+
+def test_calls_run_one_after_the_other() -> None:
+    runtime = Blend()
+    threads = [threading.Thread(target=runtime.interpolate, args=(DARK, LIGHT, [0.3, 0.6])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runtime.seen) == 16
+    assert runtime.most == 1
+
+
+def test_the_spec_tells_what_runs() -> None:
+    spec = Blend().spec
+    assert (spec.name, spec.backend, spec.device, spec.precision) == ("blend", "blend", "cpu", Precision.FP32)
+    assert (spec.timesteps, spec.sizes, spec.threads) == (Timesteps.ANY, MANIFEST.sizes, None)

@@ -1,0 +1,101 @@
+"""The direction of imports, and what stays unloaded: an app can ship ``runtimes`` alone."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+MAY_IMPORT = {
+    "ifrnet": set(),
+    "runtimes": set(),
+    "export": {"ifrnet", "runtimes", "calibration"},
+    "calibration": {"ifrnet", "runtimes", "export"},
+    "benchmarks": {"ifrnet", "runtimes", "export", "calibration"},
+}
+"""Package -> the packages of this repository that it stands on."""
+
+HEAVY = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino", "ncnn", "pnnx", "tensorrt_rtx", "nncf")
+
+
+def imported(source: str) -> Iterator[str]:
+    """Top-level names of everything that a file imports, also inside of functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield str(node.module).partition(".")[0]
+        elif isinstance(node, ast.Call) and isinstance(node.args[0] if node.args else None, ast.Constant):
+            name = ast.unparse(node.func)
+            if name in ("importlib.import_module", "import_module", "__import__"):
+                yield ast.literal_eval(node.args[0]).partition(".")[0]
+
+
+def test_imports_of_every_kind_are_found() -> None:
+    source = (
+        "import torch.nn as nn\ndef f():\n from export.trace import trace\n importlib.import_module('benchmarks.x')"
+    )
+    assert set(imported(source)) == {"torch", "export", "benchmarks"}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_stand_on_each_other_in_one_direction(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    forbidden = {*MAY_IMPORT, "tests"} - MAY_IMPORT[package] - {package}
+    if package == "runtimes":
+        forbidden |= {"torch", "torchvision"}
+    found = {(str(f.relative_to(ROOT)), name) for f in files for name in imported(f.read_text()) if name in forbidden}
+    assert not found
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+
+
+def test_importing_runtimes_loads_numpy_only() -> None:
+    code = (
+        "import sys, numpy; before = set(sys.modules); import runtimes, runtimes.registry\n"
+        "for name in runtimes.registry.BACKENDS: runtimes.registry.backend(name)\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["runtimes"]
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn"])
+def test_running_an_artifact_loads_no_torch(target: str, artifact: Callable[..., Path]) -> None:
+    code = (
+        "import sys, numpy, runtimes\n"
+        "with runtimes.load(sys.argv[1], threads=1) as runtime:\n"
+        "    frame = numpy.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=numpy.uint8)\n"
+        "    assert runtime.interpolate(frame, frame[::-1].copy()).shape == frame.shape\n"
+        "print(*[name for name in ('torch', 'ifrnet', 'export', 'calibration') if name in sys.modules])"
+    )
+    done = python("-W", "error", "-c", code, str(artifact(target)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["export", "runtimes", "benchmarks", "calibration", "ifrnet.training"])
+def test_help_needs_nothing_installed(module: str) -> None:
+    """``--help`` works, and is fast, with none of the packages at hand."""
+    blocked = (*HEAVY, "rich", "PIL", "av", "cv2", "matplotlib", "safetensors")
+    code = (
+        f"import sys, runpy; sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        f"sys.argv = [{module!r}, '--help']; runpy.run_module({module!r}, run_name='__main__')"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
