@@ -5,8 +5,8 @@ kept for evaluation is written down once. Nothing here needs PyTorch.
 """
 
 from ifrnet.footage.catalogue import MEDIA, PACKAGES, Media, Package, Use
+from ifrnet.footage.download import cache_folder, fetch
 from ifrnet.footage.errors import FootageError
-from ifrnet.footage.fetch import cache_folder, fetch
 from ifrnet.footage.triplets import Triplet, find_triplets
 from ifrnet.footage.video import read_frames
 

@@ -75,30 +75,36 @@ def find_cuts(steps: NDArray[np.float32]) -> NDArray[np.bool_]:
     return cuts
 
 
-def is_fair(smalls: Sequence[NDArray[np.float32]], cuts: NDArray[np.bool_], triplet: Triplet) -> bool:
-    """Whether a triplet (of any spacing) obeys the rules of this module."""
-    if cuts[triplet.first : triplet.last].any():
+def is_fair(steps: NDArray[np.float32], cuts: NDArray[np.bool_], triplet: Triplet) -> bool:
+    """Whether a triplet (of any spacing) obeys the rules of this module.
+
+    Args:
+        steps: differences between neighbouring frames, see :func:`differences`.
+        cuts: see :func:`find_cuts`.
+        triplet: indices into the frames that the differences are of.
+    """
+    span = np.s_[triplet.first : triplet.last]
+    if cuts[span].any():
         return False
-    before = float(np.abs(smalls[triplet.middle] - smalls[triplet.first]).mean()) / (triplet.middle - triplet.first)
-    after = float(np.abs(smalls[triplet.last] - smalls[triplet.middle]).mean()) / (triplet.last - triplet.middle)
-    if min(before, after) < STATIC:
-        return False
-    return max(before, after) <= UNEVEN * min(before, after)
+    # Every step and not only the halves: a wide triplet with a frame dropped inside is uneven in time as well.
+    least, most = float(steps[span].min()), float(steps[span].max())
+    return least >= STATIC and most <= UNEVEN * least
 
 
 def find_triplets(frames: Iterable[Frame], *, spacing: int = 1) -> list[Triplet]:
     """All fair triplets (i, i + spacing, i + 2 spacing) of a clip."""
-    smalls = [small_gray(frame) for frame in frames]
-    cuts = find_cuts(differences(smalls))
-    candidates = (Triplet(first=i, middle=i + spacing, last=i + 2 * spacing) for i in range(len(smalls) - 2 * spacing))
-    return [triplet for triplet in candidates if is_fair(smalls, cuts, triplet)]
+    steps = differences([small_gray(frame) for frame in frames])
+    cuts = find_cuts(steps)
+    starts = range(len(steps) + 1 - 2 * spacing)
+    candidates = (Triplet(first=i, middle=i + spacing, last=i + 2 * spacing) for i in starts)
+    return [triplet for triplet in candidates if is_fair(steps, cuts, triplet)]
 
 
 def spread(triplets: Sequence[Triplet], count: int) -> list[Triplet]:
     """``count`` of the triplets, evenly spread over the clip; all where there are fewer."""
     if len(triplets) <= count:
         return list(triplets)
-    return [triplets[index * (len(triplets) - 1) // (count - 1)] for index in range(count)]
+    return [triplets[index * (len(triplets) - 1) // max(1, count - 1)] for index in range(count)]
 
 
 @lru_cache(maxsize=8)
@@ -115,7 +121,7 @@ def evaluation_triplets(name: str, path: Path, count: int) -> list[Triplet]:
 
     Args:
         name: key in :data:`MEDIA`.
-        path: the clip, as :func:`ifrnet.footage.fetch.fetch` gives it.
+        path: the clip, as :func:`ifrnet.footage.download.fetch` gives it.
         count: at most this many.
     """
     return spread(_fair_evaluation(name, path), count)

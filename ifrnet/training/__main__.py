@@ -18,9 +18,9 @@ from ifrnet.variants import VARIANTS
 EPILOG = """\
 examples:
   python -m ifrnet.training prepare --output runs/data
-  python -m ifrnet.training train --run runs/first --data synthetic=runs/data/pictures --data clips=runs/data/clips
+  python -m ifrnet.training train --folder runs/first --data synthetic=runs/data/pictures --data clips=runs/data/clips
   python -m ifrnet.training flow --root vimeo_triplet
-  torchrun --nproc-per-node 4 -m ifrnet.training train --run runs/vimeo --data vimeo=vimeo_triplet --batch 6
+  torchrun --nproc-per-node 4 -m ifrnet.training train --folder runs/vimeo --data vimeo=vimeo_triplet --batch 6
   python -m ifrnet.training export --state runs/first/state.pt --output runs/first/weights
 
 A run that was cut off goes on when the same command is given again.
@@ -48,7 +48,7 @@ def _configure_flow(parser: Parser) -> None:
 def _configure_train(parser: Parser) -> None:
     paper, weights, machine = TrainOptions(), LossWeights(), RunOptions()
     add = parser.add_argument
-    add("--run", type=Path, required=True, help="folder for the state and the logs")
+    add("--folder", type=Path, required=True, help="folder for the state and the logs")
     add("--data", action="append", required=True, metavar="KIND=PATH[@SHARE]", help="synthetic, clips, vimeo, gopro")
     add("--start-from", type=Path, metavar="STATE", help="initial weights from another run's state.pt")
     add("--variant", choices=sorted(VARIANTS), default=paper.variant)

@@ -89,13 +89,13 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
 
 def _cut(source: ClipSource, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], list[Triplet]]]:
     """Clips (LENGTH, SIDE, SIDE, 3) of a video with the fair triplets of their window; two passes over the video."""
-    smalls = [small_gray(frame) for frame in read_frames(source.path, source.rows)]
-    cuts = find_cuts(differences(smalls))
+    steps = differences([small_gray(frame) for frame in read_frames(source.path, source.rows)])
+    cuts = find_cuts(steps)
     starts: dict[int, list[Triplet]] = {}
-    for start in range(0, len(smalls) - LENGTH + 1, source.stride):
+    for start in range(0, len(steps) + 2 - LENGTH, source.stride):
         window = range(start, start + LENGTH)
         if all(source.usable(i) for i in (window[0], window[-1])) and not cuts[start : start + LENGTH - 1].any():
-            fair = [t for t in _triplets() if is_fair(smalls[start : start + LENGTH], cuts[start:], t)]
+            fair = [t for t in _triplets() if is_fair(steps[start:], cuts[start:], t)]
             if any(t.last - t.first == 2 for t in fair):
                 starts[start] = fair
     ring: list[Frame] = []

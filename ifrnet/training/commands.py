@@ -58,17 +58,17 @@ def train(arguments: argparse.Namespace) -> int:
     found = [sources.parse_source(text, options) for text in arguments.data]
     with join(arguments.device) as processes:
         run = loop.new_run(options, processes.device)
-        if (arguments.run / FILE).exists():
-            loop.resume(run, arguments.run)
+        if (arguments.folder / FILE).exists():
+            loop.resume(run, arguments.folder)
         elif arguments.start_from is not None:
             loop.start_from(run, arguments.start_from)
         evaluate = None
         if machine.evaluate_steps and processes.first:
             evaluate = _evaluation(found)
         if processes.first:
-            where = f"run folder {arguments.run}, {processes.world} process(es) on {processes.device.type}"
+            where = f"run folder {arguments.folder}, {processes.world} process(es) on {processes.device.type}"
             print(f"{options.variant} from step {run.step} to {options.steps}, {where}", file=sys.stderr)
-        loop.train(run, arguments.run, found, machine, processes, evaluate)
+        loop.train(run, arguments.folder, found, machine, processes, evaluate)
     return 0
 
 
@@ -162,10 +162,7 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.evaluation is not None:
         content = json.loads(Path(arguments.evaluation).read_text())
         evaluation = {"command": content["command"], "rows": content["rows"]}
-    if arguments.data is None:
-        data = openly_licensed_data()
-    else:
-        data = json.loads(Path(arguments.data).read_text())
+    data = openly_licensed_data() if arguments.data is None else json.loads(Path(arguments.data).read_text())
     path = export_weights(
         arguments.state,
         arguments.output,

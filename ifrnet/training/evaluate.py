@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ifrnet.footage.catalogue import evaluation_clips
-from ifrnet.footage.fetch import fetch
+from ifrnet.footage.download import fetch
 from ifrnet.footage.triplets import evaluation_triplets, frames_of
 from ifrnet.model import IFRNet
 from ifrnet.training.samples import Batch, Sample, collate, without_flow

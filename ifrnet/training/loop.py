@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from ifrnet.model import IFRNet
 from ifrnet.training import state as states
 from ifrnet.training.errors import TrainingError
+from ifrnet.training.initial import initialise
 from ifrnet.training.logs import Log
 from ifrnet.training.objective import TERMS, Objective
 from ifrnet.training.options import RunOptions, Schedule, TrainOptions
@@ -79,7 +80,9 @@ class Run:
 def new_run(options: TrainOptions, device: torch.device) -> Run:
     """Random weights from the seed, a fresh optimiser."""
     torch.manual_seed(options.seed)
-    model = IFRNet(VARIANTS[options.variant]).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = IFRNet(VARIANTS[options.variant])
+    initialise(model, torch.Generator().manual_seed(options.seed))
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = None
     if options.average:
         average = AveragedModel(model, device=device, multi_avg_fn=_rising_average(options.average))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifrnet.footage.catalogue import MEDIA, may_train, training_photographs, training_videos
-from ifrnet.footage.fetch import fetch_all
+from ifrnet.footage.download import fetch_all
 from ifrnet.footage.video import read_frames
 from ifrnet.training.clips import ClipSource, prepare, write_pictures
 

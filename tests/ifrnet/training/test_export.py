@@ -1,0 +1,67 @@
+"""What ships: half precision costs nothing measurable, and the provenance says where it is from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ifrnet import Timesteps, load_model
+from ifrnet.training import loop, state
+from ifrnet.training.errors import TrainingError
+from ifrnet.training.evaluate import psnr
+from ifrnet.training.export import export_weights, openly_licensed_data
+from ifrnet.training.options import TrainOptions
+from ifrnet.training.samples import collate
+from ifrnet.training.synthetic import SyntheticMotion
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> loop.Run:
+    run = loop.new_run(TrainOptions(average=0.9), torch.device("cpu"))
+    state.save(run.snapshot(), tmp_path / "run")
+    return run
+
+
+def test_the_checkpoint_loads_and_half_precision_costs_nothing(
+    tmp_path: Path, run: loop.Run, scenes: SyntheticMotion
+) -> None:
+    path = export_weights(
+        tmp_path / "run" / state.FILE, tmp_path / "weights", command="train me", data=[], evaluation={"rows": [1]}
+    )
+    model = load_model(path)
+    assert model.info is not None
+    assert model.info.timesteps is Timesteps.ANY
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["sha256"] == model.info.sha256
+    assert (record["command"], record["steps"], record["variant"]) == ("train me", 0, "ifrnet_s")
+    assert path.stat().st_size < 2.05 * sum(p.numel() for p in model.parameters()) + 20_000
+    batch = collate([scenes.at(0.4, np.random.default_rng(0))])
+    figures = []
+    with torch.inference_mode():
+        for network in (run.best().eval(), model):
+            figures.append(psnr(network(batch.img0, batch.img1, batch.t), batch.truth))
+    assert figures[0] == pytest.approx(figures[1], abs=0.01)  # dB; random weights are far worse off than trained ones
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path: Path, run: loop.Run) -> None:
+    with torch.no_grad():
+        next(run.best().parameters()).fill_(1e6)
+    state.save(run.snapshot(), tmp_path / "run")
+    with pytest.raises(TrainingError, match="half precision holds"):
+        export_weights(tmp_path / "run" / state.FILE, tmp_path / "weights", command="", data=[], evaluation={})
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_the_data_of_shipped_weights_is_openly_licensed() -> None:
+    rows = openly_licensed_data()
+    allowed = {"CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CC0-1.0", "Apache-2.0", "BSD-3-Clause"}
+    assert {row["licence"] for row in rows} <= allowed
+    names = {row["name"] for row in rows}
+    assert {"bbb", "box", "vtest", "iscc"} <= names
+    assert not names & {"cup", "phone"}
+    (film,) = (row for row in rows if row["name"] == "bbb")
+    assert film["left out"] == "frames 9507 to 10636 and 24 on either side, titles and credits"

@@ -1,0 +1,171 @@
+"""The loop: exact resume, refusals, a lost cause stops with its batch, and a network that can learn at all."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ifrnet.training import loop, state
+from ifrnet.training.errors import TrainingError
+from ifrnet.training.evaluate import psnr
+from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions
+from ifrnet.training.parallel import Processes
+from ifrnet.training.samples import Augmentation, Sample, collate
+from ifrnet.training.stream import Source
+from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
+
+ALONE = Processes(rank=0, world=1, device=torch.device("cpu"))
+MACHINE = RunOptions(workers=0, threads=1, evaluate_steps=0, log_steps=1)
+SMALL = TrainOptions(
+    steps=4, batch=2, crop=48, rate=1e-3, warmup=2, clip=1.0, average=0.99, weights=LossWeights(flow=0.01)
+)
+NO_AUGMENTATION = Augmentation(channels=0.0, vertical=0.0, horizontal=0.0, transpose=0.0, time=0.0)
+
+
+def trained(folder: Path, data: SyntheticMotion, options: TrainOptions) -> loop.Run:
+    run = loop.new_run(options, ALONE.device)
+    loop.resume(run, folder)
+    loop.train(run, folder, [Source(name="scenes", data=data, share=1.0)], MACHINE, ALONE)
+    return run
+
+
+def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    constant = replace(SMALL, schedule=Schedule.CONSTANT)
+    whole = trained(tmp_path / "whole", scenes, constant).snapshot()
+    trained(tmp_path / "halves", scenes, replace(constant, steps=2))
+    halves = trained(tmp_path / "halves", scenes, constant).snapshot()
+    assert whole.step == halves.step == 4
+    assert whole.average is not None
+    assert halves.average is not None
+    for key in whole.model:
+        assert torch.equal(whole.model[key], halves.model[key]), key
+        assert torch.equal(whole.average[key], halves.average[key]), key
+    for first, second in zip(whole.optimiser["state"].values(), halves.optimiser["state"].values(), strict=True):
+        assert torch.equal(first["exp_avg_sq"], second["exp_avg_sq"])
+    start = loop.new_run(constant, ALONE.device).model.state_dict()
+    assert any(not torch.equal(start[key], whole.model[key]) for key in start)
+
+
+def test_logs_have_a_row_a_step(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    trained(tmp_path, scenes, SMALL)
+    rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
+    assert all(float(row["loss"]) > float(row["reconstruction"]) > 0.0 for row in rows)
+    assert float(rows[0]["rate"]) < float(rows[1]["rate"])
+
+
+def test_evaluation_runs_on_the_average_and_is_logged(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    run = loop.new_run(SMALL, ALONE.device)
+    seen = []
+
+    def evaluate(model: object) -> dict[str, float]:
+        seen.append(model)
+        return {"clip": 12.5}
+
+    machine = replace(MACHINE, evaluate_steps=2)
+    loop.train(run, tmp_path, [Source(name="s", data=scenes, share=1.0)], machine, ALONE, evaluate)
+    assert seen == [run.best()] * 2
+    assert run.best() is not run.model
+    rows = list(csv.DictReader((tmp_path / "evaluations.csv").read_text().splitlines()))
+    assert [(row["step"], row["clip"]) for row in rows] == [("2", "12.5"), ("4", "12.5")]
+
+
+def test_another_variant_refuses_to_resume(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    trained(tmp_path, scenes, replace(SMALL, steps=1))
+    with pytest.raises(TrainingError, match="variant = ifrnet_s, asked for ifrnet"):
+        trained(tmp_path, scenes, replace(SMALL, variant="ifrnet"))
+    other = loop.new_run(replace(SMALL, variant="ifrnet"), ALONE.device)
+    with pytest.raises(TrainingError, match="holds ifrnet_s, this run trains ifrnet"):
+        loop.start_from(other, tmp_path / state.FILE)
+
+
+def test_a_changed_learning_rate_refuses_to_resume(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    trained(tmp_path, scenes, replace(SMALL, steps=1))
+    with pytest.raises(TrainingError, match=r"rate = 0\.001, asked for 0\.002"):
+        trained(tmp_path, scenes, replace(SMALL, rate=2e-3))
+
+
+def test_starting_from_another_run_takes_its_average(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    first = trained(tmp_path, scenes, SMALL)
+    second = loop.new_run(SMALL, ALONE.device)
+    loop.start_from(second, tmp_path / state.FILE)
+    assert second.step == 0
+    assert second.parent is not None
+    assert second.parent["step"] == 4
+    expected = first.best().state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in second.model.state_dict().items())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state", None])
+def test_a_damaged_state_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / state.FILE
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"state\.pt (does not exist|is not a readable)"):
+        state.load(path)
+
+
+def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
+    torch.save({"format": 99}, tmp_path / state.FILE)
+    with pytest.raises(TrainingError, match="format 1"):
+        state.load(tmp_path / state.FILE)
+
+
+@dataclass
+class Poison:
+    """A scene whose flow is NaN from the third sample on."""
+
+    scenes: SyntheticMotion
+
+    def draw(self, index: int, rng: np.random.Generator) -> Sample:
+        sample = self.scenes.at(0.5, rng)
+        return replace(sample, flow0=sample.flow0 * np.float32(np.nan)) if index >= 4 else sample
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    run = loop.new_run(SMALL, ALONE.device)
+    source = Source(name="poison", data=Poison(scenes), share=1.0)
+    with pytest.raises(TrainingError, match="not finite at step 2"):
+        loop.train(run, tmp_path, [source], MACHINE, ALONE)
+    kept = torch.load(tmp_path / "bad-batch-2.pt")
+    assert kept["step"] == 2
+    assert bool(kept["batch"][4].isnan().any())
+    assert all(bool(value.isfinite().all()) for value in run.model.state_dict().values())
+
+
+def test_rates_follow_the_schedule() -> None:
+    cosine = TrainOptions(steps=100, rate=1e-4, final_rate=1e-5)
+    assert loop.learning_rate(cosine, 0) == pytest.approx(1e-4)
+    assert loop.learning_rate(cosine, 50) == pytest.approx(5.5e-5)
+    assert loop.learning_rate(cosine, 100) == pytest.approx(1e-5)
+    constant = TrainOptions(steps=100, rate=1e-4, warmup=10, schedule=Schedule.CONSTANT)
+    assert [loop.learning_rate(constant, s) for s in (0, 9, 99)] == pytest.approx([1e-5, 1e-4, 1e-4])
+
+
+@dataclass
+class One:
+    """Always the same sample."""
+
+    sample: Sample
+
+    def draw(self, index: int, rng: np.random.Generator) -> Sample:
+        return self.sample
+
+
+def test_one_triplet_is_learnt_beyond_40_db(tmp_path: Path, pictures: list[NDArray[np.uint8]]) -> None:
+    scenes = SyntheticMotion(pictures, SyntheticOptions(side=48, fastest=12.0, noise=0.0))
+    sample = scenes.at(0.5, np.random.default_rng(0))
+    batch = collate([sample])
+    assert psnr(0.5 * (batch.img0 + batch.img1), batch.truth) < 30.0
+    options = TrainOptions(steps=260, batch=1, crop=48, rate=2e-3, final_rate=1e-4, warmup=10, clip=1.0)
+    run = loop.new_run(options, ALONE.device)
+    sources = [Source(name="one", data=One(sample), share=1.0)]
+    loop.train(run, tmp_path, sources, replace(MACHINE, log_steps=50), ALONE, None, NO_AUGMENTATION)
+    with torch.inference_mode():
+        assert psnr(run.model(batch.img0, batch.img1, batch.t), batch.truth) > 40.0

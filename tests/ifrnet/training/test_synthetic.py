@@ -1,0 +1,83 @@
+"""Synthetic motion: the flow is exact, scenes are the same at every t, samples repeat."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ifrnet.training.synthetic import Layer, Motion, SyntheticMotion, SyntheticOptions
+
+NO_WAVES = np.empty((0, 5), dtype=np.float32)
+
+
+def sampled(frame: NDArray[np.uint8], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = frame.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return np.asarray(cv2.remap(frame.astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_CUBIC))
+
+
+@pytest.mark.parametrize("t", [0.25, 0.5, 0.8])
+def test_flow_leads_from_the_true_frame_to_both_frames(pictures: list[NDArray[np.uint8]], t: float) -> None:
+    waves = np.array([[0.05, 0.02, 1.0, 2.0, -1.5]], dtype=np.float32)
+    motion = Motion(velocity=(9.0, -5.0), rotation=0.08, zoom=0.06, centre=(30.0, 40.0), waves=waves)
+    data = SyntheticMotion(pictures, SyntheticOptions(side=64, noise=0.0))
+    background = Layer(picture=pictures[0][:128, :128], opacity=None, motion=motion)
+    sample = data.render([background], t, np.random.default_rng(0))
+    inner = np.s_[16:-16, 16:-16]
+    for frame, flow in ((sample.img0, sample.flow0), (sample.img1, sample.flow1)):
+        error = np.abs(sampled(frame, flow)[inner] - sample.truth[inner])
+        still = np.abs(frame[inner].astype(np.float32) - sample.truth[inner])
+        assert error.mean() < 1.0
+        assert error.mean() < 0.1 * still.mean()
+
+
+def test_a_translation_has_the_flow_of_its_share_of_time(pictures: list[NDArray[np.uint8]]) -> None:
+    motion = Motion(velocity=(8.0, 4.0), rotation=0.0, zoom=0.0, centre=(0.0, 0.0), waves=NO_WAVES)
+    data = SyntheticMotion(pictures, SyntheticOptions(side=64, noise=0.0))
+    sample = data.render(
+        [Layer(picture=pictures[0][:128, :128], opacity=None, motion=motion)], 0.25, np.random.default_rng(0)
+    )
+    assert np.allclose(sample.flow0, (-2.0, -1.0), atol=1e-5)
+    assert np.allclose(sample.flow1, (6.0, 3.0), atol=1e-5)
+
+
+def test_the_topmost_layer_decides_the_flow(pictures: list[NDArray[np.uint8]]) -> None:
+    still = Motion(velocity=(0.0, 0.0), rotation=0.0, zoom=0.0, centre=(0.0, 0.0), waves=NO_WAVES)
+    moving = Motion(velocity=(10.0, 0.0), rotation=0.0, zoom=0.0, centre=(0.0, 0.0), waves=NO_WAVES)
+    opacity = np.zeros((128, 128), dtype=np.float32)
+    opacity[32 + 10 : 32 + 30, 32 + 10 : 32 + 30] = 1.0
+    data = SyntheticMotion(pictures, SyntheticOptions(side=64, noise=0.0))
+    layers = [
+        Layer(picture=pictures[0][:128, :128], opacity=None, motion=still),
+        Layer(picture=pictures[1][:128, :128], opacity=opacity, motion=moving),
+    ]
+    sample = data.render(layers, 0.5, np.random.default_rng(0))
+    assert np.allclose(sample.flow1[10:30, 10:30], (5.0, 0.0))
+    assert not sample.flow1[:10].any()
+    assert np.array_equal(sample.img1[10:30, 15:35], sample.truth[10:30, 10:30])  # moved by five pixels
+    assert np.array_equal(sample.img0[40:], sample.img1[40:])  # the background stands still
+
+
+def test_the_same_generator_gives_the_same_scene_at_every_t(scenes: SyntheticMotion) -> None:
+    early, late = (scenes.at(t, np.random.default_rng(7)) for t in (0.25, 0.75))
+    again = scenes.at(0.25, np.random.default_rng(7))
+    assert np.array_equal(early.truth, again.truth)
+    assert not np.array_equal(early.img0, late.img0) or not np.array_equal(early.truth, late.truth)
+    # Motion is linear in time, so the flow over the whole interval is the same seen from any t of a translation.
+    assert early.t == 0.25
+    assert late.t == 0.75
+
+
+def test_draws_cover_times_other_than_the_middle(scenes: SyntheticMotion) -> None:
+    times = [scenes.draw(i, np.random.default_rng((0, i))).t for i in range(24)]
+    assert min(times) < 0.3
+    assert max(times) > 0.7
+    assert any(t == 0.5 for t in times)
+    assert all(0.0 < t < 1.0 for t in times)
+
+
+def test_no_pictures_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one picture"):
+        SyntheticMotion([], SyntheticOptions())
