@@ -1,0 +1,88 @@
+"""The parts of a long job as tasks of a Ray cluster. A part whose worker dies is made again; the result is the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runtimes.video.errors import VideoError
+from runtimes.video.options import VideoOptions
+from runtimes.video.outputs import open_source
+from runtimes.video.resume import join, plan_parts, prepare
+
+LOCAL = "local"
+"""Address that starts a cluster on this machine and stops it afterwards."""
+
+RETRIES = 5
+"""How often a part is made again after the death of its worker."""
+
+
+def run_on_ray(
+    options: VideoOptions,
+    seconds: float,
+    *,
+    address: str,
+    note: Callable[[str], None],
+    cpus_each: float | None = None,
+) -> None:
+    """Make all parts on the cluster, then join them here. Parts that are there already are kept.
+
+    The source, the artifact and the folder of the output have to be the same files on all machines.
+
+    Args:
+        seconds: source seconds of a part.
+        address: of the cluster, or :data:`LOCAL`.
+        cpus_each: CPUs that Ray reserves for a part; None is ``threads`` of the options, or one.
+
+    Raises:
+        VideoError: Ray is not installed, or a part fails other than by the death of its worker.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise VideoError("--ray needs ray: pip install 'ifrnet-export[ray]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    options = _absolute(options)
+    prepare(options)
+    with ExitStack() as stack:
+        source = open_source(options.source, options.input_rate, note)
+        stack.callback(source.close)
+        parts = plan_parts(options, source.info, seconds)
+    missing = [part for part in parts if not Path(part.target).exists()]
+    note(f"{len(parts)} parts, {len(parts) - len(missing)} of them there already")
+    ray.init(address=None if address == LOCAL else address, log_to_driver=False, include_dashboard=False)
+    try:
+        task: Any = ray.remote(num_cpus=cpus_each or options.infer.threads or 1, max_retries=RETRIES)(make_part)
+        waiting = [task.remote(part) for part in missing]
+        while waiting:
+            ready, waiting = ray.wait(waiting, num_returns=1)
+            try:
+                note(f"{ray.get(ready[0])} done, {len(waiting)} to go")
+            except ray.exceptions.RayTaskError as error:
+                raise VideoError(f"a part failed: {error.cause}") from error
+            except ray.exceptions.WorkerCrashedError as error:
+                raise VideoError(f"a part's worker died {RETRIES + 1} times: is there enough memory?") from error
+    finally:
+        ray.shutdown()
+    join(options, parts, note)
+
+
+def make_part(part: VideoOptions) -> str:
+    """One part, in a worker; returns its name. Written under its name only when whole, so that a death leaves none."""
+    from runtimes.video.pipeline import open_job
+
+    with ExitStack() as stack:
+        open_job(part, stack, note=lambda _: None).run()
+    return Path(part.target).name
+
+
+def _absolute(options: VideoOptions) -> VideoOptions:
+    """Workers run elsewhere."""
+    infer = replace(options.infer, artifact=options.infer.artifact.resolve())
+    source, target = (str(Path(path).resolve()) for path in (options.source, options.target))
+    return replace(options, source=source, target=target, infer=infer)
