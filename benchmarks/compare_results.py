@@ -142,7 +142,8 @@ def _line(
     if old is None or new is None:
         change = Change.NEW if old is None else Change.GONE
     else:
-        assert before is not None and after is not None
+        assert before is not None
+        assert after is not None
         ratio = new / old if kind is Kind.LATENCY else old / new
         known = [row["noise"] for row in (before, after) if row["noise"] is not None]
         noise = sum(known) if len(known) == 2 else None

@@ -1,63 +1,24 @@
-"""What accuracy is measured on: datasets behind one protocol, in an explicit table."""
+"""What accuracy is measured on: the public benchmarks and the footage that packages ship, in one table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.public_datasets import MULTIFRAME, TRIPLETS
+from benchmarks.samples import Dataset, Padding, Sample
 from ifrnet.footage.catalogue import MEDIA
-from ifrnet.footage.fetch import fetch_all
+from ifrnet.footage.download import fetch_all
 from ifrnet.footage.triplets import evaluation_triplets, frames_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One question with its answer.
-
-    Attributes:
-        id: unique in the dataset, and the same in every run.
-        group: part of the dataset whose mean is a row of its own, for example a clip.
-        frame0, frame1: (H, W, 3) uint8 RGB.
-        t: time of ``truth`` between the two, in (0, 1).
-        truth: (H, W, 3) uint8 RGB.
-    """
-
-    id: str
-    group: str
-    frame0: NDArray[np.uint8]
-    frame1: NDArray[np.uint8]
-    t: float
-    truth: NDArray[np.uint8]
-
-
-class Dataset(Protocol):
-    """A list of samples in a fixed order."""
-
-    name: str
-
-    @property
-    def sections(self) -> dict[str, tuple[str, ...]]:
-        """Heading -> groups whose plain mean (over samples) stands below it."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def samples(self) -> Iterator[Sample]:
-        """Every sample; frames are read when their turn comes."""
-        ...
 
 
 class Footage:
     """Triplets of the evaluation clips that packages ship; live action and animation apart."""
 
     name = "footage"
+    scale = 1.0
+    padding = Padding.NONE
 
     def __init__(self, root: Path | None, per_clip: int = 15) -> None:
         """``root``: the footage cache; what it lacks is fetched into it. None for the usual one."""
@@ -75,14 +36,17 @@ class Footage:
     def __len__(self) -> int:
         return sum(map(len, self._triplets.values()))
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, done: Container[str] = ()) -> Iterator[Sample]:
         """See :class:`Dataset`; one clip's frames are held at a time."""
         for name, triplets in self._triplets.items():
-            frames = frames_of(name, self._paths[name], triplets)
-            for triplet in triplets:
+            ids = {triplet: f"{name}/{triplet.first}-{triplet.middle}-{triplet.last}" for triplet in triplets}
+            wanted = [triplet for triplet in triplets if ids[triplet] not in done]
+            frames = frames_of(name, self._paths[name], wanted) if wanted else {}
+            for triplet in wanted:
                 yield Sample(
-                    id=f"{name}/{triplet.first}-{triplet.middle}-{triplet.last}",
+                    id=ids[triplet],
                     group=name,
+                    window=ids[triplet],
                     frame0=frames[triplet.first],
                     frame1=frames[triplet.last],
                     t=triplet.t,
@@ -90,10 +54,32 @@ class Footage:
                 )
 
     @property
-    def attributions(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Whom to credit for the clips."""
         return [f"{name}: {MEDIA[name].attribution} ({MEDIA[name].licence})" for name in self._triplets]
 
 
-DATASETS: MappingProxyType[str, Callable[[Path | None], Dataset]] = MappingProxyType({"footage": Footage})
-"""``--dataset`` -> how it is opened from ``--root``."""
+NAMES = (*TRIPLETS, *MULTIFRAME, Footage.name)
+"""What ``--dataset`` takes."""
+
+
+def open_dataset(name: str, root: Path | None, crop: int | None = None) -> Dataset:
+    """Open a dataset and check that its files are there.
+
+    Args:
+        name: one of :data:`NAMES`.
+        root: its folder; footage has a usual place of its own.
+        crop: side of the centre crop, for the 8x sets.
+
+    Raises:
+        BenchmarkError: no such dataset, no root, files that are missing, or a crop where the protocol has none.
+    """
+    if name not in NAMES:
+        raise BenchmarkError(f"no dataset {name!r}; there are: {', '.join(NAMES)}")
+    if crop is not None and name not in MULTIFRAME:
+        raise BenchmarkError(f"--crop is for {' and '.join(MULTIFRAME)}; the protocol of {name} has whole frames")
+    if name == Footage.name:
+        return Footage(root)
+    if root is None:
+        raise BenchmarkError(f"{name} does not come with this package: fetch it, and give its folder as --root")
+    return MULTIFRAME[name](root, crop) if name in MULTIFRAME else TRIPLETS[name](root)

@@ -1,7 +1,8 @@
-"""What is measured for accuracy: a network, and the classical ways it has to beat."""
+"""What is measured for accuracy: a network on any runtime, and the classical ways it has to beat."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import Sample
+from benchmarks.errors import BenchmarkError
+from benchmarks.samples import Dataset, Sample, padded
+from runtimes.base import Runtime
+from runtimes.contract import Timesteps
+from runtimes.frames import to_tensor
 
 Prediction = NDArray[np.float32]
 """(1, 3, H, W) in [0, 1]."""
@@ -17,15 +22,9 @@ Prediction = NDArray[np.float32]
 Method = Callable[[Sample], Prediction]
 
 
-def as_tensor(frame: NDArray[np.uint8]) -> Prediction:
-    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1]."""
-    planes: Prediction = np.ascontiguousarray(frame.transpose(2, 0, 1)[None]).astype(np.float32) / np.float32(255.0)
-    return planes
-
-
 def average(sample: Sample) -> Prediction:
     """Both frames blended by time: what no motion at all would give."""
-    first, last = as_tensor(sample.frame0), as_tensor(sample.frame1)
+    first, last = to_tensor(sample.frame0), to_tensor(sample.frame1)
     return np.float32(1.0 - sample.t) * first + np.float32(sample.t) * last
 
 
@@ -34,9 +33,14 @@ class DisInterpolation:
 
     The flows from time t are the usual combination of the two flows between the frames (Jiang et al., Super SloMo,
     CVPR 2018, equation 4), which assumes that motion is locally smooth.
+
+    Raises:
+        BenchmarkError: OpenCV is not installed.
     """
 
     def __init__(self) -> None:
+        if importlib.util.find_spec("cv2") is None:
+            raise BenchmarkError("OpenCV is not installed: pip install 'ifrnet-export[bench]', or pass --no-baselines")
         from ifrnet.training.flow import Dis
 
         self._estimator = Dis()
@@ -64,27 +68,35 @@ class DisInterpolation:
 
 
 class Network:
-    """IFRNet in PyTorch, float32: the reference itself."""
+    """A loaded network, fed as the protocol of a dataset says.
 
-    def __init__(self, name: str, threads: int) -> None:
-        import torch
+    Args:
+        runtime: PyTorch or an artifact.
+        dataset: for its scale and padding.
 
-        from ifrnet import load_model
+    Raises:
+        BenchmarkError: an artifact of another scale, or a checkpoint that does not serve the dataset's times.
+    """
 
-        torch.set_num_threads(threads)
-        self.model = load_model(name)
+    def __init__(self, runtime: Runtime, dataset: Dataset) -> None:
+        if runtime.manifest.scale != dataset.scale:
+            raise BenchmarkError(
+                f"{runtime.spec.name} runs at scale {runtime.manifest.scale:g}, and the protocol of {dataset.name} at "
+                f"{dataset.scale:g}: export it with --scale {dataset.scale:g}"
+            )
+        if dataset.name in ("gopro", "adobe240") and runtime.spec.timesteps is Timesteps.MIDDLE:
+            raise BenchmarkError(
+                f"{runtime.spec.name} serves t = 0.5 only, and {dataset.name} asks for t = 1/8 to 7/8: use a "
+                "checkpoint for any t"
+            )
+        self.runtime, self._padding = runtime, dataset.padding
 
     def __call__(self, sample: Sample) -> Prediction:
         """See :data:`Method`."""
-        import torch
-
-        from ifrnet import interpolate
-
-        first, last = (torch.from_numpy(as_tensor(frame)) for frame in (sample.frame0, sample.frame1))
-        with torch.inference_mode():
-            out = interpolate(self.model, first, last, torch.full((1, 1, 1, 1), sample.t))
-        prediction: Prediction = out.numpy()
-        return prediction
+        shown, window = padded(sample, self._padding)
+        t = np.full((1, 1, 1, 1), sample.t, np.float32)
+        output = self.runtime.infer(to_tensor(shown.frame0), to_tensor(shown.frame1), t)
+        return output[:, :, *window]
 
 
 BASELINES: MappingProxyType[str, Callable[[], Method]] = MappingProxyType(

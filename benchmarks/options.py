@@ -71,6 +71,33 @@ class ThroughputOptions:
     rounds: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class AccuracyOptions:
+    """One measurement.
+
+    Attributes:
+        dataset: one of ``benchmarks.datasets.NAMES``.
+        root: where it lies; None for the usual place of footage.
+        models: built-in names or checkpoint files, run in PyTorch.
+        artifacts: exported artifacts.
+        device: where these run; None for each backend's default.
+        threads: CPU threads.
+        crop: side of the centre crop of the 8x sets, or None.
+        baselines: averaging and optical flow as well.
+        journal: file that keeps scores as they come, or None.
+    """
+
+    dataset: str
+    root: Path | None
+    models: tuple[str, ...]
+    artifacts: tuple[Path, ...]
+    device: str | None
+    threads: int
+    crop: int | None
+    baselines: bool
+    journal: Path | None
+
+
 def add_selection(parser: Parser) -> None:
     """The options behind :class:`Selection`."""
     add = parser.add_argument

@@ -71,16 +71,12 @@ def _print(console: Console, item: Complexity) -> None:
     table.add_row("all", f"{item.parameters:,}", f"{item.macs / 1e9:.2f}", "", "", style="bold")
     console.print(table)
     gmac, weights_mb, live_mb = item.macs / 1e9, 4 * item.parameters / 1e6, item.peak_bytes / 1e6
-    lines = [
-        (
-            f"{gmac:.1f} GMAC = {2 * gmac:.1f} GFLOP in convolutions (warps, resizes and activations add under 1 %); "
-            f"{_paper(item)}"
-        ),
-        (
-            f"weights {weights_mb:.1f} MB, activations alive at once in eager PyTorch {live_mb:.0f} MB, both in float32 "
-            "and without the library's own working memory"
-        ),
-    ]
+    lines = (
+        f"{gmac:.1f} GMAC = {2 * gmac:.1f} GFLOP in convolutions (warps, resizes and activations add under 1 %)",
+        _paper(item),
+        f"float32 weights {weights_mb:.1f} MB; activations alive at once in eager PyTorch {live_mb:.0f} MB, the "
+        "library's own working memory not counted",
+    )
     for line in (*lines, ""):
         console.print(line, highlight=False, soft_wrap=True)
 

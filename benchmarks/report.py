@@ -137,17 +137,17 @@ def _latency_notes(results: Results) -> list[str]:
     tried = ", ".join(f"{form} {ms:.1f} ms" for form, ms in baseline["tried_ms"].items() if ms is not None)
     return [
         (
-            "Times are of inference, float tensors in and out, transfers to a GPU and back included; 'host' is what uint8 "
-            "frames cost on top (conversion to tensors and back). 'noise' is how far the median may be off."
+            "Times are of inference, float tensors in and out, transfers to a GPU and back included; 'host' is what "
+            "uint8 frames cost on top (conversion to tensors and back). 'noise' is how far the median may be off."
         ),
         f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
         (
-            "PSNR is against fp32 PyTorch, 'loss' what the true in-between frame of the rendered scene loses by it. Peak "
-            f"memory is the host's (resident, whole process; the harness alone takes {summary['harness_mb']:.0f} MB)."
+            "PSNR is against fp32 PyTorch, 'loss' what the true in-between frame of the rendered scene loses by it. "
+            f"Peak memory is the host's (resident, whole process; the harness takes {summary['harness_mb']:.0f} MB)."
         ),
         (
-            f"The harness's own cost: {1e3 * summary['overhead_ms']:.1f} us a call, {summary['overhead_share']:.5%} of the "
-            "fastest row."
+            f"The harness's own cost: {1e3 * summary['overhead_ms']:.1f} us a call, {summary['overhead_share']:.5%} of "
+            "the fastest row."
         ),
     ]
 
@@ -155,8 +155,8 @@ def _latency_notes(results: Results) -> list[str]:
 def _throughput_notes() -> list[str]:
     return [
         (
-            "fps is frames finished per second while every stream is kept busy, float tensors in and out; 'ms a frame in "
-            "flight' is how long one frame takes meanwhile. All modes share the same number of CPU threads."
+            "fps is frames finished per second while every stream is kept busy, float tensors in and out; 'ms a frame "
+            "in flight' is how long one frame takes meanwhile. All modes share the same number of CPU threads."
         )
     ]
 
@@ -205,13 +205,15 @@ def _environment_lines(results: Results) -> list[str]:
     machine = results.environment
     packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
     gpus = ", ".join(f"{gpu.get('name')} (driver {gpu.get('driver_version')})" for gpu in machine.get("gpus", ()))
-    return [
-        (
-            f"Measured {results.created} on {machine.get('cpu')} ({machine.get('architecture')}), {machine.get('cores')} "
-            f"cores, {machine.get('memory_gb')} GB; {' '.join(machine.get('flags', ()))}; GPU: {gpus or 'none'}; "
-            f"{machine.get('os')}; Python {machine.get('python')}; {packages}."
-        )
-    ]
+    parts = (
+        f"Measured {results.created} on {machine.get('cpu')} ({machine.get('architecture')})",
+        f"{machine.get('cores')} cores, {machine.get('memory_gb')} GB",
+        " ".join(machine.get("flags", ())),
+        f"GPU: {gpus or 'none'}",
+        f"{machine.get('os')}, Python {machine.get('python')}",
+        packages,
+    )
+    return ["; ".join(filter(None, parts)) + "."]
 
 
 def save_all(results: Results, path: Path) -> list[Path]:

@@ -58,7 +58,7 @@ def test_the_layout_of_the_baseline_does_not_make_another_row(make_results: Make
 
 def test_other_differences_are_told(make_results: Make) -> None:
     old, new = make_results({}), make_results({}, threads=2)
-    new.environment["packages"]["torch"] = "2"  # type: ignore[index]
+    new.environment["packages"]["torch"] = "2"
     assert differences(old, new) == ["threads differs: 1 before, 2 now", "torch differs: 1 before, 2 now"]
 
 

@@ -44,7 +44,7 @@ def test_a_busy_machine_is_told(make_results: Make) -> None:
 def test_a_narrow_console_cuts_no_figure(make_results: Make) -> None:
     out = io.StringIO()
     print_results(Console(file=out, width=40), make_results({"median_ms": 123.4, "psnr": 98.7}))
-    assert "123.4" in out.getvalue() and "98.7" in out.getvalue() and "passed" in out.getvalue()
+    assert all(text in out.getvalue() for text in ("123.4", "98.7", "passed"))
 
 
 def test_cells_cannot_break_the_table(make_results: Make) -> None:
@@ -61,7 +61,8 @@ def test_equal_results_make_equal_pictures(make_results: Make, tmp_path: Path, s
     assert sorted(tmp_path.iterdir()) == [first, second]
     if suffix == ".svg":
         text = first.read_text()
-        assert "onnxruntime fp32" in text and "onnxruntime int8 (failed parity)" in text
+        assert "onnxruntime fp32" in text
+        assert "onnxruntime int8 (failed parity)" in text
 
 
 def test_one_point_a_measured_row(make_results: Make, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ class Slow(Runtime):
 
     def _infer(self, img0: Array, img1: Array, t: Array) -> Array:
         time.sleep(0.02)
-        return (1 - t) * img0 + t * img1
+        blend: Array = (1 - t) * img0 + t * img1
+        return blend
 
     def _interpolate(self, img0: Array, img1: Array, steps: Sequence[float]) -> list[Array]:
         time.sleep(self._host_s)
@@ -64,7 +65,11 @@ def test_every_frame_of_a_call_counts(frames: Path) -> None:
 
 
 def test_loading_and_first_call_are_told(frames: Path) -> None:
-    session = Session(lambda: time.sleep(0.05) or Slow(), (), frames, 1, 1)
+    def load() -> Slow:
+        time.sleep(0.05)
+        return Slow()
+
+    session = Session(load, (), frames, 1, 1)
     assert 0.05 <= session.ready.load_s < 0.1
     assert 20.0 <= session.ready.first_ms < 40.0
     assert session.ready.arithmetic == "fp32"
