@@ -54,6 +54,7 @@ class SeparatePair(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
+        self.sample = warp
 
     def join(self, img0: Tensor, img1: Tensor) -> Pair:
         """Two frames (1, 3, H, W) as a pair."""
@@ -65,7 +66,7 @@ class SeparatePair(nn.Module):
 
     def warp(self, pair: Pair, flow: Tensor) -> Pair:
         """Warp both by ``flow`` (1, 4, H, W): x, y towards frame 0, then x, y towards frame 1."""
-        return warp(pair[0], flow[:, 0:2]), warp(pair[1], flow[:, 2:4])
+        return self.sample(pair[0], flow[:, 0:2]), self.sample(pair[1], flow[:, 2:4])
 
     def stack(self, pair: Pair) -> Tensor:
         """Both along the channels: (1, 2 C, H, W)."""

@@ -134,14 +134,15 @@ class Pipeline:
 
     def _graph(self, job: Job) -> onnx.ModelProto:
         rewrites = job.target.rewrites(job.precision)
-        key = (rewrites, job.precision)
+        precision = job.target.graph_precision(job.precision)
+        key = (rewrites, precision)
         if key not in self._graphs:
             self._report(f"{job.name}: tracing")
             sizes, scale = self._options.sizes, self._options.scale
             size = (sizes.typical.height, sizes.typical.width) if sizes.is_static else None
-            graph = build_graph(self._model, rewrites, precision=job.precision, scale=scale, size=size)
+            graph = build_graph(self._model, rewrites, precision=precision, scale=scale, size=size)
             model = trace(graph, sizes)
-            guard(model)
+            guard(model, precision)
             self._graphs[key] = model
         return self._graphs[key]
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from export.graph import DeployGraph, FlowDecoder, Pair, SeparatePair
 from ifrnet.model import ResBlock
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
-from ifrnet.warp import warp
 
 
 def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[[nn.Module], nn.Module]) -> None:
@@ -62,7 +61,7 @@ class _BatchedPair(SeparatePair):
 
     def warp(self, pair: Pair, flow: Tensor) -> Pair:
         height, width = flow.shape[2:]
-        return (warp(pair[0], flow.reshape(2, 2, height, width)),)
+        return (self.sample(pair[0], flow.reshape(2, 2, height, width)),)
 
     def stack(self, pair: Pair) -> Tensor:
         _, channels, height, width = pair[0].shape
@@ -102,6 +101,24 @@ class _SubpixelConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(self.conv(x), 2)  # (1, 4 C, H, W) -> (1, C, 2 H, 2 W)
+
+
+def _warp_by_offsets(img: Tensor, flow: Tensor) -> Tensor:
+    height, width = flow.shape[2:]
+    scale_x, scale_y = 2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype).view(1, 1, width) * scale_x - 1.0
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, height, 1) * scale_y - 1.0
+    grid = torch.stack((flow[:, 0] * scale_x + x, flow[:, 1] * scale_y + y), dim=-1)  # (N, H, W, 2)
+    return F.grid_sample(img, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def offset_grid(graph: DeployGraph) -> None:
+    """Sampling positions as ``flow * s + (x * s - 1)`` instead of ``(x + flow) * s - 1``, with s = 2 / (width - 1).
+
+    The bracket is a constant. OpenVINO turns the other form into this one by itself, and its new nodes forget that
+    they were to stay in float32. After :func:`batch_pair`.
+    """
+    graph.pair.sample = _warp_by_offsets  # type: ignore[assignment]
 
 
 def subpixel_deconv(graph: DeployGraph) -> None:
@@ -245,6 +262,7 @@ REWRITES = MappingProxyType(
     {
         "split_resblock": split_resblock,
         "batch_pair": batch_pair,
+        "offset_grid": offset_grid,
         "flow_apart": flow_apart,
         "subpixel_deconv": subpixel_deconv,
         "relu_prelu": relu_prelu,

@@ -1,4 +1,4 @@
-"""Named checks for the failures that stay silent elsewhere; they run at every export, and tests prove that each fires."""
+"""Named checks for failures that stay silent elsewhere; they run at every export, and tests prove that each fires."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from export.convolutions import HALF_SHARE, share_in, type_name
 from export.errors import SentinelError
 from export.trace import OPSET
-from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 
 WARPS = 8
 """Two warps on each of three levels and two of the frames themselves."""
@@ -24,18 +26,20 @@ class GraphFacts:
     Attributes:
         model: the ONNX model, shapes inferred.
         types: tensor name -> ONNX element type.
+        precision: what the convolutions were to be written in.
     """
 
     model: onnx.ModelProto
     types: dict[str, int]
+    precision: Precision = Precision.FP32
 
     @classmethod
-    def of(cls, model: onnx.ModelProto) -> GraphFacts:
+    def of(cls, model: onnx.ModelProto, precision: Precision = Precision.FP32) -> GraphFacts:
         """Gather element types of inputs, initializers and inferred values."""
         graph = onnx.shape_inference.infer_shapes(model).graph
         types = {item.name: item.data_type for item in graph.initializer}
         types |= {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
-        return cls(model=model, types=types)
+        return cls(model=model, types=types, precision=precision)
 
     def nodes(self, kind: str) -> Iterator[onnx.NodeProto]:
         """Nodes of one operator."""
@@ -70,14 +74,15 @@ def bilinear_warps(facts: GraphFacts) -> str:
 def all_warps(facts: GraphFacts) -> str:
     """No warp was optimised away: two on each of four resolutions, one by one or as a batch of two."""
     count = sum(1 for _ in facts.nodes("GridSample"))
-    return "" if count in (WARPS, WARPS // 2) else f"the graph has {count} warps, not {WARPS} (or {WARPS // 2} of pairs)"
+    expected = (WARPS, WARPS // 2)
+    return "" if count in expected else f"the graph has {count} warps, not {WARPS} (or {WARPS // 2} of pairs)"
 
 
 def float32_grids(facts: GraphFacts) -> str:
     """Sampling positions are float32: in half precision they are off by up to half a pixel at 1080p."""
     for node in facts.nodes("GridSample"):
         if (kind := facts.types.get(node.input[1])) != TensorProto.FLOAT:
-            return f"warp {node.name} takes positions as {_type_name(kind)}, not FLOAT"
+            return f"warp {node.name} takes positions as {type_name(kind)}, not FLOAT"
     return ""
 
 
@@ -86,8 +91,30 @@ def float32_mean(facts: GraphFacts) -> str:
     for kind in ("ReduceMean", "GlobalAveragePool", "ReduceSum"):
         for node in facts.nodes(kind):
             if (found := facts.types.get(node.input[0])) != TensorProto.FLOAT:
-                return f"mean {node.name} is computed in {_type_name(found)}, not FLOAT"
+                return f"mean {node.name} is computed in {type_name(found)}, not FLOAT"
     return ""
+
+
+def float32_flow(facts: GraphFacts) -> str:
+    """Flow is resized and accumulated in float32, like everything that is resized."""
+    for node in facts.nodes("Resize"):
+        if (found := facts.types.get(node.output[0])) != TensorProto.FLOAT:
+            return f"resize {node.name} is computed in {type_name(found)}, not FLOAT"
+    return ""
+
+
+HALF = {Precision.FP16: TensorProto.FLOAT16, Precision.BF16: TensorProto.BFLOAT16}
+"""ONNX element type of the convolutions."""
+
+
+def half_convolutions(facts: GraphFacts) -> str:
+    """A graph of half precision has its multiplications in half precision: compilers run what they read."""
+    if (wanted := HALF.get(facts.precision)) is None:
+        return ""
+    share, others = share_in(facts.types, facts.model, wanted)
+    if share >= HALF_SHARE:
+        return ""
+    return f"only {share:.1%} of the multiplications are in {type_name(wanted)}, not those of {', '.join(others)}"
 
 
 def no_scatter(facts: GraphFacts) -> str:
@@ -110,15 +137,11 @@ def inputs_used(facts: GraphFacts) -> str:
 def finite_weights(facts: GraphFacts) -> str:
     """No weight became infinite or NaN on its way into the graph, as half precision does with large values."""
     for item in facts.model.graph.initializer:
-        if item.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16):
-            value = numpy_helper.to_array(item)
+        if item.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16):
+            value = numpy_helper.to_array(item).astype(np.float32)
             if not (abs(value) < float("inf")).all():
-                return f"weight {item.name} is not finite in {_type_name(item.data_type)}"
+                return f"weight {item.name} is not finite in {type_name(item.data_type)}"
     return ""
-
-
-def _type_name(kind: int | None) -> str:
-    return "an unknown type" if kind is None else TensorProto.DataType.Name(kind)  # type: ignore[arg-type]
 
 
 Sentinel = Callable[[GraphFacts], str]
@@ -131,6 +154,8 @@ SENTINELS: MappingProxyType[str, Sentinel] = MappingProxyType(
         "all-warps": all_warps,
         "float32-grids": float32_grids,
         "float32-mean": float32_mean,
+        "float32-flow": float32_flow,
+        "half-convolutions": half_convolutions,
         "no-scatter": no_scatter,
         "inputs-used": inputs_used,
         "finite-weights": finite_weights,
@@ -138,13 +163,13 @@ SENTINELS: MappingProxyType[str, Sentinel] = MappingProxyType(
 )
 
 
-def guard(model: onnx.ModelProto) -> tuple[str, ...]:
+def guard(model: onnx.ModelProto, precision: Precision = Precision.FP32) -> tuple[str, ...]:
     """Run every sentinel; returns the names of those that looked.
 
     Raises:
         SentinelError: one of them fired.
     """
-    facts = GraphFacts.of(model)
+    facts = GraphFacts.of(model, precision)
     for name, sentinel in SENTINELS.items():
         if trouble := sentinel(facts):
             raise SentinelError(f"sentinel {name}: {trouble}")

@@ -10,13 +10,18 @@ from pathlib import Path
 import onnx
 
 from export.errors import ExportError
+from export.ncnn_layers import keep_float32
 from export.options import ExportOptions
-from export.targets import FP32_TOLERANCE, Compiled
+from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.contract import Precision
 
 BACKEND = "ncnn"
 
-TOLERANCES = {Precision.FP32: FP32_TOLERANCE}
+TOLERANCES = {
+    Precision.FP32: FP32_TOLERANCE,
+    Precision.FP16: FP16_TOLERANCE,
+    Precision.BF16: BF16_TOLERANCE,
+}
 
 
 def missing() -> str:
@@ -44,6 +49,11 @@ def rewrites(precision: Precision) -> tuple[str, ...]:
     return ("split_resblock", "pooled_mean")
 
 
+def graph_precision(precision: Precision) -> Precision:
+    """pnnx reads no bfloat16 and leaves casts that ncnn lacks: it gets float32, and the island is marked after it."""
+    return Precision.FP32 if precision in (Precision.FP16, Precision.BF16) else precision
+
+
 def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.param`` and ``model.bin``.
 
@@ -57,8 +67,8 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         source = Path(scratch) / "model.onnx"
         save(model, source)
-        # pnnx stores half weights unless told otherwise.
-        command = [EXEC_PATH, source.name, f"inputshape={_shapes(model)}", "fp16=0"]
+        half = precision is Precision.FP16  # pnnx stores half weights unless told otherwise
+        command = [EXEC_PATH, source.name, f"inputshape={_shapes(model)}", f"fp16={half:d}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
         param, weights = (source.with_name(f"model.ncnn.{suffix}") for suffix in ("param", "bin"))
         if done.returncode != 0 or not param.is_file() or not weights.is_file():
@@ -66,9 +76,12 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         unknown = unknown_layers(param.read_text())
         if unknown:
             raise ExportError(f"pnnx left layers that ncnn does not have: {', '.join(unknown)}")
-        param.rename(folder / "model.param")
+        text = param.read_text()
+        if precision in (Precision.FP16, Precision.BF16):
+            text = keep_float32(text)
+        (folder / "model.param").write_text(text, encoding="ascii")
         weights.rename(folder / "model.bin")
-    return Compiled(details={"weights": "float32"}, tools=("onnx", "pnnx", "ncnn"))
+    return Compiled(details={"weights": "float16" if half else "float32"}, tools=("onnx", "pnnx", "ncnn"))
 
 
 def _shapes(model: onnx.ModelProto) -> str:

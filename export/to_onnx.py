@@ -8,12 +8,13 @@ from pathlib import Path
 import onnx
 
 from export.options import ExportOptions
-from export.targets import FP32_TOLERANCE, Compiled
+from export.targets import FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.contract import Precision
 
 BACKEND = "onnxruntime"
 
-TOLERANCES = {Precision.FP32: FP32_TOLERANCE}
+TOLERANCES = {Precision.FP32: FP32_TOLERANCE, Precision.FP16: FP16_TOLERANCE}
+"""No bfloat16: the ONNX specification has no such convolution before opset 22."""
 
 
 def missing() -> str:
@@ -30,6 +31,11 @@ def check(options: ExportOptions) -> None:
 def rewrites(precision: Precision) -> tuple[str, ...]:
     """One pass for both frames measured fastest in ONNX Runtime, and its ReduceMean over a frame is inexact."""
     return ("split_resblock", "batch_pair", "row_mean")
+
+
+def graph_precision(precision: Precision) -> Precision:
+    """The graph is the artifact, casts and all."""
+    return precision
 
 
 def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:

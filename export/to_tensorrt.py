@@ -12,16 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from onnx import TensorProto
 
+from export.convolutions import HALF_SHARE, share_in, type_name
 from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
-from export.targets import FP32_TOLERANCE, Compiled
+from export.sentinels import HALF
+from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
 from runtimes.trt import FLAVOURS
 
 BACKEND = "tensorrt"
 
-TOLERANCES = {Precision.FP32: FP32_TOLERANCE}
+TOLERANCES = {
+    Precision.FP32: FP32_TOLERANCE,
+    Precision.FP16: FP16_TOLERANCE,
+    Precision.BF16: BF16_TOLERANCE,
+}
+"""The ONNX checker refuses bfloat16 convolutions below opset 22; TensorRT's parser takes them, and reads no file."""
 
 RTX_CAPABILITIES = ("75", "80", "86", "89", "120", "121")
 """What tensorrt-rtx 1.7 compiles for ahead of time."""
@@ -59,8 +67,15 @@ def check(options: ExportOptions) -> None:
 
 
 def rewrites(precision: Precision) -> tuple[str, ...]:
-    """PReLU is never fused into a convolution by tensorrt-rtx; relu(x) + a min(x, 0) is."""
-    return ("split_resblock", "batch_pair", "row_mean", "relu_prelu")
+    """PReLU is never fused into a convolution by tensorrt-rtx; relu(x) + a min(x, 0) is. It has no bfloat16
+    deconvolution (1.7.1: "Could not infer output types")."""
+    deconv = ("subpixel_deconv",) if precision is Precision.BF16 else ()
+    return ("split_resblock", "batch_pair", "row_mean", "relu_prelu", *deconv)
+
+
+def graph_precision(precision: Precision) -> Precision:
+    """Strongly typed: what the graph says is what runs."""
+    return precision
 
 
 def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
@@ -80,6 +95,7 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise ExportError(f"{name} cannot parse the graph: {errors}")
     read_back(trt, network, None if not options.sizes.is_static else options.sizes.typical)
+    share = half_share(trt, network, model, precision) if precision in HALF else 0.0
     config = builder.create_builder_config()
     capabilities = _target_devices(trt, config, name, options)
     if not options.sizes.is_static:
@@ -88,7 +104,13 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     if plan is None:
         raise ExportError(f"{name} could not build the engine; its log is above")
     (folder / "model.engine").write_bytes(plan)
-    details = {"builder": name, "compute_capabilities": capabilities, "layers": network.num_layers}
+    details: dict[str, Any] = {
+        "builder": name,
+        "compute_capabilities": capabilities,
+        "layers": network.num_layers,
+    }
+    if precision in HALF:
+        details["half_share"] = round(share, 4)
     return Compiled(details=details, tools=("onnx", name))
 
 
@@ -131,4 +153,30 @@ def read_back(trt: Any, network: Any, size: Size | None) -> None:
         layer.__class__ = trt.IGridSampleLayer  # the base class hides the attributes of the kind
         modes = (layer.interpolation_mode, layer.sample_mode, layer.align_corners, layer.get_input(1).dtype)
         if modes != (trt.InterpolationMode.LINEAR, trt.SampleMode.CLAMP, True, trt.DataType.FLOAT):
-            raise SentinelError(f"sentinel trt-warps: {layer.name} was parsed as {modes}, not linear, clamped and aligned")
+            raise SentinelError(f"sentinel trt-warps: {layer.name} was parsed as {modes}, not linear, clamped, aligned")
+
+
+def half_share(trt: Any, network: Any, model: onnx.ModelProto, precision: Precision) -> float:
+    """Share of the multiplications that the parsed network has in half precision: inputs and output of that type.
+
+    Raises:
+        SentinelError: under 95 %, naming the layers that are not.
+    """
+    kinds = {
+        trt.DataType.FLOAT: TensorProto.FLOAT,
+        trt.DataType.HALF: TensorProto.FLOAT16,
+        trt.DataType.BF16: TensorProto.BFLOAT16,
+    }
+    found: dict[str, int] = {}
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        if layer.type in (trt.LayerType.CONVOLUTION, trt.LayerType.DECONVOLUTION):
+            types = {layer.get_input(0).dtype, layer.get_output(0).dtype}
+            found[layer.get_output(0).name] = kinds.get(types.pop(), 0) if len(types) == 1 else 0
+    share, others = share_in(found, model, HALF[precision])
+    if share < HALF_SHARE:
+        raise SentinelError(
+            f"sentinel half-engine: {share:.1%} of the multiplications are in {type_name(HALF[precision])}, "
+            f"expected {HALF_SHARE:.0%}; these are not: {', '.join(others)}"
+        )
+    return share

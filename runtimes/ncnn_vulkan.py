@@ -59,9 +59,9 @@ class NcnnRuntime(Runtime):
         net.opt.num_threads = threads or net.opt.num_threads
         vulkan = device.startswith("vulkan:")
         net.opt.use_vulkan_compute = vulkan
-        half = artifact.manifest.precision is Precision.FP16
-        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = half
-        net.opt.use_bf16_packed = net.opt.use_bf16_storage = artifact.manifest.precision is Precision.BF16
+        precision = artifact.manifest.precision
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = precision is Precision.FP16
+        net.opt.use_bf16_packed = net.opt.use_bf16_storage = precision is Precision.BF16
         if vulkan:
             net.set_vulkan_device(int(device.removeprefix("vulkan:")))
         if net.load_param(str(artifact.file(".param"))) or net.load_model(str(artifact.file(".bin"))):
@@ -71,7 +71,7 @@ class NcnnRuntime(Runtime):
             artifact.manifest,
             backend="ncnn",
             device=device,
-            arithmetic=artifact.manifest.precision.value if vulkan or not half else "fp32",
+            arithmetic=_arithmetic(precision, vulkan=vulkan),
             threads=threads,
         )
 
@@ -89,3 +89,15 @@ class NcnnRuntime(Runtime):
 
     def _close(self) -> None:
         del self._net
+
+
+def _arithmetic(precision: Precision, *, vulkan: bool) -> str:
+    """What convolutions run in: of CPUs only ARM's with asimdhp have half-precision kernels, others ignore the option.
+
+    bfloat16 is what values are stored in between layers; sums are float32.
+    """
+    import ncnn
+
+    if precision is Precision.FP16 and not vulkan and not ncnn.cpu_support_arm_asimdhp():
+        return "fp32"
+    return precision.value

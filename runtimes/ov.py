@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +22,42 @@ if TYPE_CHECKING:
 DEFAULT_DEVICE = "cpu"
 
 HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16", Precision.INT8: "f32"}
-"""Inference precision asked for; unasked, a CPU with AVX512_BF16 runs float32 models in bf16."""
+"""Inference precision of an artifact where the device has it; see :func:`choose_hint`."""
+
+_CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
+
+_CONVOLUTIONS = ("Convolution", "Deconvolution")
 
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+
+
+def choose_hint(precision: Precision, capabilities: Sequence[str]) -> str:
+    """The inference precision to ask for on a device with these ``OPTIMIZATION_CAPABILITIES``.
+
+    What a device lacks runs in float32, never in another half precision: asked for f16, a CPU without it takes bf16
+    in silence, and unasked, a CPU with AVX512_BF16 runs float32 models in bf16.
+    """
+    hint = HINTS[precision]
+    return hint if _CAPABILITIES.get(hint) in (None, *capabilities) else "f32"
+
+
+def executed_layers(compiled: openvino.CompiledModel) -> list[tuple[str, str, tuple[str, ...]]]:
+    """For each layer of a compiled model its type, the precision it runs in, and the layers of the IR it came from.
+
+    Of a convolution that is the type of its data: ``runtimePrecision`` names the type its weights are stored in where
+    that is narrower (2026.4: f16 for a float32 kernel with compressed weights).
+    """
+    layers = []
+    for node in compiled.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        kind, precision, origins = (
+            str(info[key].astype(str)) if key in info else ""
+            for key in ("layerType", "runtimePrecision", "originalLayersNames")
+        )
+        if kind in _CONVOLUTIONS:
+            precision = node.input(0).get_element_type().to_string()
+        layers.append((kind, precision, tuple(origins.split(","))))
+    return layers
 
 
 def missing() -> str:
@@ -43,7 +77,8 @@ def devices() -> list[Device]:
         for name in core.available_devices
     ]
     names = {device.name.partition(".")[0] for device in found}
-    return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in ("gpu", "npu") if kind not in names]
+    absent = [kind for kind in ("gpu", "npu") if kind not in names]
+    return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in absent]
 
 
 def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
@@ -55,16 +90,16 @@ class OpenVinoRuntime(Runtime):
     """A compiled OpenVINO model with one inference request."""
 
     def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
-        hint = HINTS[artifact.manifest.precision]
-        self.compiled = compile_ir(artifact, device, threads, hint)
+        self.compiled = compile_ir(artifact, device, threads)
         self._request = self.compiled.create_infer_request()
-        ran = str(self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        ran = {_NAMES.get(ran, ran) for kind, ran, _ in executed_layers(self.compiled) if kind in _CONVOLUTIONS}
+        rest = str(self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
         int8 = artifact.manifest.precision is Precision.INT8
         super().__init__(
             artifact.manifest,
             backend="openvino",
             device=device,
-            arithmetic=f"int8 with {_NAMES.get(ran, ran)}" if int8 else _NAMES.get(ran, ran),
+            arithmetic=f"int8 with {_NAMES.get(rest, rest)}" if int8 else "+".join(sorted(ran)),
             threads=threads,
         )
 
@@ -80,7 +115,7 @@ class OpenVinoRuntime(Runtime):
         del self._request, self.compiled
 
 
-def compile_ir(artifact: Artifact, device: str, threads: int | None, hint: str) -> openvino.CompiledModel:
+def compile_ir(artifact: Artifact, device: str, threads: int | None) -> openvino.CompiledModel:
     """Compile for latency at an explicit inference precision.
 
     Raises:
@@ -88,10 +123,12 @@ def compile_ir(artifact: Artifact, device: str, threads: int | None, hint: str) 
     """
     import openvino
 
+    core = openvino.Core()
+    hint = choose_hint(artifact.manifest.precision, core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES"))
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     try:
-        return openvino.Core().compile_model(str(artifact.file(".xml")), device.upper(), properties)
+        return core.compile_model(str(artifact.file(".xml")), device.upper(), properties)
     except RuntimeError as error:
         raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {error}") from error

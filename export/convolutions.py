@@ -1,0 +1,52 @@
+"""How many multiplications a network has, and which of them run in which type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import onnx
+from onnx import TensorProto
+
+HALF_SHARE = 0.95
+"""A half-precision artifact with less of its multiplications in half precision is not one."""
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+
+
+def macs(model: onnx.ModelProto) -> dict[str, int]:
+    """Name of a convolution's output -> multiplications.
+
+    Of a dynamic graph those for one pixel of each output: its sides are not known.
+    """
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    values = (*graph.value_info, *graph.input, *graph.output)
+    shapes = {value.name: [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim] for value in values}
+    shapes |= {item.name: list(item.dims) for item in graph.initializer}
+    found = {}
+    for node in graph.node:
+        if node.op_type not in CONVOLUTIONS:
+            continue
+        kernel = shapes[node.input[1]]
+        # Conv has a kernel (out, in, h, w) at every output pixel, ConvTranspose (in, out, h, w) at every input pixel.
+        pixels = shapes[node.output[0] if node.op_type == "Conv" else node.input[0]]
+        found[node.output[0]] = math.prod(kernel) * math.prod((*pixels[:1], *pixels[2:]))
+    return found
+
+
+def share_in(kinds: Mapping[str, int], model: onnx.ModelProto, wanted: int) -> tuple[float, list[str]]:
+    """Share of the multiplications whose output is of an element type, and the outputs of those that are not.
+
+    Args:
+        kinds: tensor name -> ONNX element type, from the graph or as a compiler read it.
+        model: the graph.
+        wanted: ONNX element type.
+    """
+    count = macs(model)
+    others = [name for name in count if kinds.get(name) != wanted]
+    return 1.0 - sum(count[name] for name in others) / sum(count.values()), others
+
+
+def type_name(kind: int | None) -> str:
+    """``FLOAT16`` and the like."""
+    return "an unknown type" if kind is None else TensorProto.DataType.Name(kind)  # type: ignore[arg-type]
