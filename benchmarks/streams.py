@@ -126,22 +126,26 @@ class OpenVinoQueue(Mode):
         import openvino
 
         from runtimes.artifact import open_artifact
-        from runtimes.ov import HINTS
+        from runtimes.contract import Precision
+        from runtimes.ov import choose_hint
 
-        artifact = open_artifact(path)
+        artifact, core = open_artifact(path), openvino.Core()
+        precision = artifact.manifest.precision
+        hint = choose_hint(precision, core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES"))
         self._inputs = dict(zip(INPUT_NAMES, tensors(frames), strict=True))
         properties: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": HINTS[artifact.manifest.precision],
+            "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": threads,
         }
-        compiled = openvino.Core().compile_model(str(artifact.file(".xml")), device.upper(), properties)
+        compiled = core.compile_model(str(artifact.file(".xml")), device.upper(), properties)
         self._queue = openvino.AsyncInferQueue(compiled)
         self._taken: list[float] = []
         self._queue.set_callback(lambda _, start: self._taken.append(time.perf_counter() - start))
         self.run(0.0)
-        ran = str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
-        self.ready = Loaded(arithmetic=NAMES.get(ran, ran), detail=f"{len(self._queue)} in flight")
+        ran = NAMES.get(hint, hint)
+        int8 = precision is Precision.INT8
+        self.ready = Loaded(arithmetic=f"int8 with {ran}" if int8 else ran, detail=f"{len(self._queue)} in flight")
 
     def run(self, seconds: float) -> Burst:
         """See :meth:`Mode.run`."""
