@@ -20,6 +20,7 @@ examples:
   python -m ifrnet.training prepare --output runs/data
   python -m ifrnet.training train --folder runs/first --data synthetic=runs/data/pictures --data clips=runs/data/clips
   python -m ifrnet.training flow --root vimeo_triplet
+  python -m ifrnet.training train --folder runs/tuned --start-from IFRNet_S_GoPro.pth --data clips=runs/own --rate 2e-5
   torchrun --nproc-per-node 4 -m ifrnet.training train --folder runs/vimeo --data vimeo=vimeo_triplet --batch 6
   python -m ifrnet.training export --state runs/first/state.pt --output runs/first/weights
 
@@ -50,7 +51,9 @@ def _configure_train(parser: Parser) -> None:
     add = parser.add_argument
     add("--folder", type=Path, required=True, help="folder for the state and the logs")
     add("--data", action="append", required=True, metavar="KIND=PATH[@SHARE]", help="synthetic, clips, vimeo, gopro")
-    add("--start-from", type=Path, metavar="STATE", help="initial weights from another run's state.pt")
+    add(
+        "--start-from", metavar="WEIGHTS", help="initial weights: another run's state.pt, a checkpoint, a built-in name"
+    )
     add("--variant", choices=sorted(VARIANTS), default=paper.variant)
     add("--steps", type=int, default=paper.steps, help="of the whole run (default: 300 epochs of Vimeo90K)")
     add("--batch", type=int, default=paper.batch, help="samples per step and process (default: %(default)s)")

@@ -136,7 +136,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from ifrnet.training import state as states
     from ifrnet.training.clips import Pictures
     from ifrnet.training.evaluate import quick_evaluation
-    from ifrnet.training.export import weights_of
     from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
     from ifrnet.variants import VARIANTS
 
@@ -144,7 +143,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     state = states.load(arguments.state)
     model = IFRNet(VARIANTS[state.options["variant"]])
-    model.load_state_dict(weights_of(state))
+    model.load_state_dict(state.weights())
     scenes = None
     if arguments.pictures is not None:
         scenes = SyntheticMotion(Pictures(arguments.pictures), SyntheticOptions(side=256, noise=0.0))

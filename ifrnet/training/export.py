@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
 
 from ifrnet.footage.catalogue import MEDIA, PACKAGES, training_photographs, training_videos
 from ifrnet.model import IFRNet
@@ -23,11 +22,6 @@ from ifrnet.variants import VARIANTS
 
 HALF_MAX = 6e4
 """Weights beyond this would become infinite in half precision."""
-
-
-def weights_of(state: states.State) -> dict[str, Tensor]:
-    """The weights that count: the average where the run kept one."""
-    return dict(state.model if state.average is None else state.average)
 
 
 def export_weights(
@@ -50,7 +44,7 @@ def export_weights(
     """
     state = states.load(state_path)
     variant = str(state.options["variant"])
-    weights = weights_of(state)
+    weights = state.weights()
     IFRNet(VARIANTS[variant]).load_state_dict(weights)  # a state of another network stops here
     largest = max(float(tensor.abs().max()) for tensor in weights.values())
     if not largest < HALF_MAX:

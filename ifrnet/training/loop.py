@@ -26,6 +26,7 @@ from ifrnet.training.parallel import Processes
 from ifrnet.training.samples import Augmentation, Batch
 from ifrnet.training.stream import Mixture, Source, StepSampler, batches
 from ifrnet.variants import VARIANTS
+from ifrnet.weights import load_model
 
 Evaluate = Callable[[IFRNet], dict[str, float]]
 """Figures of a network by name, for the log."""
@@ -118,20 +119,35 @@ def resume(run: Run, folder: Path) -> None:
     run.step, run.seconds, run.parent = state.step, state.seconds, state.parent
 
 
-def start_from(run: Run, path: Path) -> None:
-    """Take the (averaged) weights of another run's state as the initial ones of this run.
+def start_from(run: Run, source: str) -> None:
+    """Take other weights as the initial ones of this run.
+
+    Args:
+        run: a new run.
+        source: path of another run's state.pt, whose averaged weights are taken, or whatever
+            :func:`ifrnet.load_model` takes: a built-in name, an official checkpoint, safetensors.
 
     Raises:
-        TrainingError: that run trained another variant.
+        TrainingError: weights of another variant.
+        CheckpointError: no such checkpoint.
     """
-    state = states.load(path)
-    if state.options["variant"] != run.options.variant:
-        raise TrainingError(f"{path} holds {state.options['variant']}, this run trains {run.options.variant}")
-    weights = state.model if state.average is None else state.average
+    if Path(source).name == states.FILE:
+        state = states.load(Path(source))
+        variant, weights = state.options["variant"], state.weights()
+        parent = {"step": state.step, "options": state.options, "parent": state.parent}
+    else:
+        model = load_model(source)
+        assert model.info is not None
+        variant, weights = model.variant.name, model.state_dict()
+        parent = {"checkpoint": model.info.name, "sha256": model.info.sha256, "provenance": dict(model.info.provenance)}
+    if variant != run.options.variant:
+        raise TrainingError(
+            f"{source} holds {variant}, this run trains {run.options.variant}: pass --variant {variant}"
+        )
     run.model.load_state_dict(weights)
     if run.average is not None:
         run.average.module.load_state_dict(weights)
-    run.parent = {"step": state.step, "options": state.options, "parent": state.parent}
+    run.parent = parent
 
 
 def train(

@@ -39,6 +39,10 @@ class State:
     seconds: float
     parent: dict[str, Any] | None
 
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that count: the average where the run keeps one."""
+        return dict(self.model if self.average is None else self.average)
+
 
 def save(state: State, folder: Path) -> Path:
     """Write ``folder``/state.pt; a run that is cut off while writing keeps the state before."""

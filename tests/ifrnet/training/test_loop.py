@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from ifrnet import load_model
 from ifrnet.training import loop, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
@@ -82,7 +83,7 @@ def test_another_variant_refuses_to_resume(tmp_path: Path, scenes: SyntheticMoti
         trained(tmp_path, scenes, replace(SMALL, variant="ifrnet"))
     other = loop.new_run(replace(SMALL, variant="ifrnet"), ALONE.device)
     with pytest.raises(TrainingError, match="holds ifrnet_s, this run trains ifrnet"):
-        loop.start_from(other, tmp_path / state.FILE)
+        loop.start_from(other, str(tmp_path / state.FILE))
 
 
 def test_a_changed_learning_rate_refuses_to_resume(tmp_path: Path, scenes: SyntheticMotion) -> None:
@@ -94,12 +95,23 @@ def test_a_changed_learning_rate_refuses_to_resume(tmp_path: Path, scenes: Synth
 def test_starting_from_another_run_takes_its_average(tmp_path: Path, scenes: SyntheticMotion) -> None:
     first = trained(tmp_path, scenes, SMALL)
     second = loop.new_run(SMALL, ALONE.device)
-    loop.start_from(second, tmp_path / state.FILE)
+    loop.start_from(second, str(tmp_path / state.FILE))
     assert second.step == 0
     assert second.parent is not None
     assert second.parent["step"] == 4
     expected = first.best().state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in second.model.state_dict().items())
+
+
+def test_fine_tuning_starts_from_a_checkpoint() -> None:
+    run = loop.new_run(SMALL, ALONE.device)
+    loop.start_from(run, "ifrnet_s")
+    expected = load_model("ifrnet_s")
+    assert all(torch.equal(value, expected.state_dict()[key]) for key, value in run.model.state_dict().items())
+    assert expected.info is not None
+    assert run.parent is not None
+    assert run.parent["sha256"] == expected.info.sha256
+    assert next(run.model.parameters()).requires_grad
 
 
 @pytest.mark.parametrize("content", [b"", b"not a state", None])
