@@ -99,8 +99,6 @@ def _export(options: ExportOptions, left_out: dict[str, str]) -> int:
     from export.pipeline import Pipeline
 
     console = Console(markup=False, highlight=False)  # the [onnx] of a pip command is no markup
-    if not console.is_terminal:
-        console.width = 200  # a pipe or a log has no width; 80 columns would cut the paths
     outcomes: list[Outcome] = []
     try:
         with _progress(console) as status:

@@ -18,9 +18,19 @@ from export.targets import Compiled, Target, check_precisions, target
 from export.trace import trace
 from export.verify import Reference, overall, verify, worst
 from ifrnet import IFRNet, load_model, random_model
-from runtimes.artifact import MANIFEST, Artifact, DeviceParity, Manifest, check_destination, describe_files, staged_folder
+from runtimes.artifact import (
+    MANIFEST,
+    Artifact,
+    DeviceParity,
+    Manifest,
+    check_destination,
+    describe_files,
+    staged_folder,
+)
 from runtimes.contract import Precision, Timesteps, Verdict
 from runtimes.environment import package_versions
+from runtimes.errors import UsageError
+from runtimes.registry import backend
 
 Report = Callable[[str], None]
 """Receives one short line when a stage begins."""
@@ -68,6 +78,21 @@ def open_model(name: str) -> IFRNet:
     return random_model(name.removeprefix("random:")) if name.startswith("random:") else load_model(name)
 
 
+def check_verify_devices(options: ExportOptions) -> None:
+    """Refuse devices to verify on that none of the targets has here.
+
+    Raises:
+        UsageError: naming those there are.
+    """
+    if not options.verify_devices:
+        return
+    backends = [backend(target(name).BACKEND) for name in options.targets]
+    known = dict.fromkeys(d.name for b in backends if not b.missing() for d in b.devices() if not d.reason)
+    for name in options.verify_devices:
+        if name not in known:
+            raise UsageError(f"no device {name!r} to verify on here; the targets asked for have {', '.join(known)}")
+
+
 class Pipeline:
     """Builds the artifacts of one run; traced graphs and reference outputs are shared between targets."""
 
@@ -86,8 +111,9 @@ class Pipeline:
 
         Raises:
             ExportError: an option that a target does not have.
-            UsageError: an artifact that exists.
+            UsageError: an artifact that exists, or a device to verify on that does not.
         """
+        check_verify_devices(self._options)
         jobs = []
         for name in self._options.targets:
             module = target(name)

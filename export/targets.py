@@ -6,13 +6,14 @@ import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
-
-import onnx
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from export.errors import ExportError
 from export.options import ExportOptions
 from runtimes.contract import Precision
+
+if TYPE_CHECKING:
+    import onnx
 
 TARGETS = MappingProxyType(
     {

@@ -6,14 +6,16 @@ import importlib.util
 import subprocess
 import tempfile
 from pathlib import Path
-
-import onnx
+from typing import TYPE_CHECKING
 
 from export.errors import ExportError
 from export.ncnn_layers import keep_float32
 from export.options import ExportOptions
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.contract import Precision
+
+if TYPE_CHECKING:
+    import onnx
 
 BACKEND = "ncnn"
 

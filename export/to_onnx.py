@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-
-import onnx
+from typing import TYPE_CHECKING
 
 from export.options import ExportOptions
 from export.targets import FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.contract import Precision
+
+if TYPE_CHECKING:
+    import onnx
 
 BACKEND = "onnxruntime"
 

@@ -112,13 +112,14 @@ class Runtime(ABC):
             TimestepError: a t that the checkpoint does not serve.
         """
         self.spec.sizes.check(check_frames(img0, img1))
-        steps = [float(t)] if isinstance(t, (int, float)) else [float(step) for step in t]
+        single = np.ndim(t) == 0  # numpy's scalars are numbers too
+        steps = [float(step) for step in np.atleast_1d(t)]
         for step in steps:
             self.spec.timesteps.check(step)
         with self._lock:
             self._check_open()
             frames = self._interpolate(img0, img1, steps)
-        return frames[0] if isinstance(t, (int, float)) else frames
+        return frames[0] if single else frames
 
     def _interpolate(self, img0: Array, img1: Array, steps: Sequence[float]) -> list[Array]:
         """Frames in and out; a backend that takes integers directly overrides this."""

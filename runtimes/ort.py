@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import onnxruntime
 
 DEFAULT_DEVICE = "cpu"
+
+HEAVY = ("Conv", "ConvTranspose", "FusedConv", "QLinearConv", "GridSample", "Resize", "PRelu", "DepthToSpace")
+"""Operators that take time, and those on whole feature maps: one of them elsewhere copies the map both ways."""
 
 
 def missing() -> str:
@@ -84,6 +88,7 @@ def _session(artifact: Artifact, device: str, threads: int | None) -> onnxruntim
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     provider: Any = "CPUExecutionProvider"
@@ -92,8 +97,38 @@ def _session(artifact: Artifact, device: str, threads: int | None) -> onnxruntim
     try:
         session = onnxruntime.InferenceSession(str(artifact.file(".onnx")), options, providers=[provider])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base
-        raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {reason}") from error
     wanted = provider if isinstance(provider, str) else provider[0]
     if wanted not in session.get_providers():
         raise BackendError(f"ONNX Runtime could not start {wanted} and would have used {session.get_providers()}")
+    check_placement(wanted, placement(session))
     return session
+
+
+def placement(session: onnxruntime.InferenceSession) -> dict[str, list[str]]:
+    """Execution provider -> operators of the nodes that it was given, as the session recorded them."""
+    found: dict[str, list[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        found.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
+    return found
+
+
+def check_placement(wanted: str, found: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a session that runs heavy nodes elsewhere than asked. Shapes and the like may stay on the CPU.
+
+    Args:
+        wanted: the execution provider asked for.
+        found: see :func:`placement`.
+
+    Raises:
+        BackendError: naming the operators and where they are.
+    """
+    moved = [
+        f"{kinds.count(kind)} {kind} on {provider}"
+        for provider, kinds in ((provider, list(kinds)) for provider, kinds in found.items())
+        for kind in HEAVY
+        if provider != wanted and kind in kinds
+    ]
+    if moved:
+        raise BackendError(f"ONNX Runtime was asked for {wanted} and placed {', '.join(moved)}: it lacks them there")

@@ -107,7 +107,9 @@ class OpenVinoRuntime(Runtime):
         import openvino
 
         for name, value in zip(INPUT_NAMES, (img0, img1, t), strict=True):
-            self._request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+            # OpenVINO shares writable memory only, though it writes to no input.
+            owned = np.require(value, requirements="W")
+            self._request.set_tensor(name, openvino.Tensor(owned, shared_memory=True))
         self._request.infer()
         return self._request.get_output_tensor(0).data.copy()
 
@@ -131,4 +133,5 @@ def compile_ir(artifact: Artifact, device: str, threads: int | None) -> openvino
     try:
         return core.compile_model(str(artifact.file(".xml")), device.upper(), properties)
     except RuntimeError as error:
-        raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {error}") from error
+        reason = " ".join(str(error).split())  # it comes in several lines
+        raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {reason}") from error

@@ -100,7 +100,8 @@ def motion(model: IFRNet, img0: torch.Tensor, img1: torch.Tensor, t: torch.Tenso
     multiple = size_multiple(scale)
     pad = (0, -img0.shape[3] % multiple, 0, -img0.shape[2] % multiple)
     padded = [F.pad(img - pair_mean(img0, img1), pad, mode="replicate") for img in (img0, img1)]
-    estimate = model.estimate(*(img if scale == 1.0 else resize(img, scale) for img in padded), t)
+    img0, img1 = (img if scale == 1.0 else resize(img, scale) for img in padded)
+    estimate = model.estimate(img0, img1, t)
     flow = torch.cat((estimate.flows0[0], estimate.flows1[0]))  # (2, 2, H * scale, W * scale)
     height, width = flow.shape[2:]
     x = torch.arange(width).view(1, 1, -1) + flow[:, 0]

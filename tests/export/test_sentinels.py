@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from export.convolutions import HALF_SHARE, macs
 from export.errors import SentinelError
-from export.sentinels import SENTINELS, guard
+from export.sentinels import SENTINELS, GraphFacts, guard, half_convolutions
+from runtimes.contract import Precision
 
 Model = onnx.ModelProto
 
@@ -26,7 +29,9 @@ def grid_samples(model: Model) -> list[onnx.NodeProto]:
 
 
 def attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto:
-    return next(item for item in node.attribute if item.name == name)
+    (found,) = (item for item in node.attribute if item.name == name)
+    assert isinstance(found, onnx.AttributeProto)
+    return found
 
 
 def cast_input(model: Model, node: onnx.NodeProto, index: int) -> None:
@@ -73,6 +78,10 @@ def a_half_mean(model: Model) -> None:
     cast_input(model, next(n for n in model.graph.node if n.op_type in ("ReduceMean", "GlobalAveragePool")), 0)
 
 
+def a_half_flow(model: Model) -> None:
+    cast_input(model, next(node for node in model.graph.node if node.op_type == "Resize"), 0)
+
+
 def a_slice_assignment(model: Model) -> None:
     model.graph.node.append(helper.make_node("ScatterND", ["a", "b", "c"], ["d"], name="scatter"))
 
@@ -107,6 +116,7 @@ CASES = [
     ("all-warps", one_warp_less),
     ("float32-grids", a_half_grid),
     ("float32-mean", a_half_mean),
+    ("float32-flow", a_half_flow),
     ("no-scatter", a_slice_assignment),
     ("inputs-used", another_name),
     ("inputs-used", another_output),
@@ -116,7 +126,7 @@ CASES = [
 
 
 def test_every_sentinel_has_a_case() -> None:
-    assert {name for name, _ in CASES} == set(SENTINELS)
+    assert {name for name, _ in CASES} | {"half-convolutions"} == set(SENTINELS)
 
 
 def test_a_sound_graph_passes(model: Model) -> None:
@@ -130,3 +140,24 @@ def test_a_sentinel_fires(model: Model, name: str, plant: Callable[[Model], None
         guard(model)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_float32_under_the_name_of_half_precision_fires(model: Model, precision: Precision) -> None:
+    with pytest.raises(SentinelError, match=r"^sentinel half-convolutions: only 0.0% of the multiplications are in"):
+        guard(model, precision)
+
+
+def test_one_large_convolution_in_float32_fires_and_is_named(model: Model) -> None:
+    """All but the heaviest convolution in half precision is less than 95 % of the multiplications."""
+    count = macs(model)
+    heaviest = max(count, key=lambda name: count[name])
+    facts = GraphFacts.of(model, Precision.FP16)
+    half = replace(facts, types=facts.types | dict.fromkeys(count, TensorProto.FLOAT16))
+    assert half_convolutions(half) == ""
+    mixed = replace(facts, types=half.types | {heaviest: TensorProto.FLOAT})
+    share = 1.0 - count[heaviest] / sum(count.values())
+    assert share < HALF_SHARE
+    assert half_convolutions(mixed) == (
+        f"only {share:.1%} of the multiplications are in FLOAT16, not those of {heaviest}"
+    )

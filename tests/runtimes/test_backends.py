@@ -265,7 +265,7 @@ def test_a_middle_checkpoint(artifact: Any, frames: Frames) -> None:
     with load(artifact("onnx", model="ifrnet_s"), threads=1) as runtime:
         assert runtime.spec.timesteps is Timesteps.MIDDLE
         assert runtime.interpolate(*frames()).shape == (96, 160, 3)
-        with pytest.raises(TimestepError, match="trained at t = 0.5 only"):
+        with pytest.raises(TimestepError, match=r"trained at t = 0\.5 only"):
             runtime.interpolate(*frames(), 0.25)
 
 
