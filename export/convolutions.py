@@ -49,4 +49,4 @@ def share_in(kinds: Mapping[str, int], model: onnx.ModelProto, wanted: int) -> t
 
 def type_name(kind: int | None) -> str:
     """``FLOAT16`` and the like."""
-    return "an unknown type" if kind is None else TensorProto.DataType.Name(kind)  # type: ignore[arg-type]
+    return "an unknown type" if kind is None else TensorProto.DataType.Name(kind)

@@ -67,7 +67,7 @@ def bilinear_warps(facts: GraphFacts) -> str:
         padding = _attribute(node, "padding_mode", b"zeros")
         corners = _attribute(node, "align_corners", 0)
         if (mode, padding, corners) != expected:
-            return f"warp {node.name} samples with {mode!r}, {padding!r}, align_corners={corners}, not {expected}"
+            return f"warp {node.name} samples with {mode!r}, {padding!r}, align_corners={corners!r}, not {expected}"
     return ""
 
 
@@ -98,7 +98,7 @@ def float32_mean(facts: GraphFacts) -> str:
 def float32_flow(facts: GraphFacts) -> str:
     """Flow is resized and accumulated in float32, like everything that is resized."""
     for node in facts.nodes("Resize"):
-        if (found := facts.types.get(node.output[0])) != TensorProto.FLOAT:
+        if (found := facts.types.get(node.input[0])) != TensorProto.FLOAT:
             return f"resize {node.name} is computed in {type_name(found)}, not FLOAT"
     return ""
 

@@ -21,6 +21,7 @@ from export.sentinels import HALF
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
 from runtimes.trt import FLAVOURS
+from runtimes.trt_cache import TimingCache, gpu_facts
 
 BACKEND = "tensorrt"
 
@@ -100,9 +101,12 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     capabilities = _target_devices(trt, config, name, options)
     if not options.sizes.is_static:
         config.add_optimization_profile(_profile(builder, options))
+    cache = _timing_cache(trt, config, options) if name == "tensorrt" else None
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ExportError(f"{name} could not build the engine; its log is above")
+    if cache is not None:
+        cache.save()
     (folder / "model.engine").write_bytes(plan)
     details: dict[str, Any] = {
         "builder": name,
@@ -112,6 +116,13 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     if precision in HALF:
         details["half_share"] = round(share, 4)
     return Compiled(details=details, tools=("onnx", name))
+
+
+def _timing_cache(trt: Any, config: Any, options: ExportOptions) -> TimingCache:
+    """TensorRT measures kernels on the GPU while it builds; TensorRT for RTX measures nothing."""
+    from cuda.bindings import runtime as cuda
+
+    return TimingCache(config, options.out, {"tensorrt": str(trt.__version__), **gpu_facts(cuda, 0)})
 
 
 def _target_devices(trt: Any, config: Any, name: str, options: ExportOptions) -> list[str]:

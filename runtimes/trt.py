@@ -16,6 +16,7 @@ from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
 from runtimes.errors import BackendError, DeviceMismatchError
 from runtimes.frames import Array
 from runtimes.registry import Device
+from runtimes.trt_cache import RuntimeCache, gpu_facts
 
 DEFAULT_DEVICE = "cuda:0"
 
@@ -39,7 +40,8 @@ def devices() -> list[Device]:
     status, count = cuda.cudaGetDeviceCount()
     if status != cuda.cudaError_t.cudaSuccess or count == 0:
         return [Device(name="cuda:0", reason=f"no NVIDIA GPU or driver ({status.name})")]
-    return [Device(name=f"cuda:{i}", description=_check(cuda.cudaGetDeviceProperties(i)).name.decode()) for i in range(count)]
+    names = [_check(cuda.cudaGetDeviceProperties(i)).name.decode() for i in range(count)]
+    return [Device(name=f"cuda:{i}", description=name) for i, name in enumerate(names)]
 
 
 def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
@@ -67,7 +69,7 @@ class TensorRtRuntime(Runtime):
 
         flavour = str(artifact.manifest.details.get("builder", "tensorrt"))
         if flavour not in FLAVOURS or importlib.util.find_spec(FLAVOURS[flavour]) is None:
-            raise BackendError(f"{artifact.folder} was built by {flavour}, which is not installed here: install it or export again")
+            raise BackendError(f"{artifact.folder} was built by {flavour}, not installed here: install it or export again")
         trt = importlib.import_module(FLAVOURS[flavour])
         self._cuda = cuda
         self._index = int(device.removeprefix("cuda:"))
@@ -77,11 +79,18 @@ class TensorRtRuntime(Runtime):
         if self._engine is None:
             built = artifact.manifest.details.get("compute_capabilities")
             raise DeviceMismatchError(
-                f"{flavour} cannot load {artifact.folder} on {device}: it was built for compute capabilities {built} by "
-                f"{artifact.manifest.tools.get(flavour)}; export it again on this machine, or with --sm for its GPU"
+                f"{flavour} cannot load {artifact.folder} on {device}: it was built for compute capabilities {built} "
+                f"by {artifact.manifest.tools.get(flavour)}; export it again on this machine, or with --sm for its GPU"
             )
-        self._context = self._engine.create_execution_context()
         self._stream = _check(cuda.cudaStreamCreate())
+        self._cache: RuntimeCache | None = None
+        if hasattr(trt, "IRuntimeCache"):  # TensorRT for RTX compiles kernels on first use; TensorRT has them built
+            facts = {"engine": str(artifact.manifest.files[artifact.file(".engine").name]["sha256"])}
+            facts |= {"tensorrt": str(trt.__version__), **gpu_facts(cuda, self._index)}
+            self._cache = RuntimeCache(self._engine, artifact.folder, facts)
+            self._context = self._engine.create_execution_context(self._cache.config)
+        else:
+            self._context = self._engine.create_execution_context()
         self._buffers: dict[str, tuple[int, int]] = {}
         super().__init__(
             artifact.manifest,
@@ -122,6 +131,9 @@ class TensorRtRuntime(Runtime):
 
     def _close(self) -> None:
         _check(self._cuda.cudaSetDevice(self._index))
+        if self._cache is not None:
+            self._cache.save()
+            self._cache = None
         del self._context, self._engine, self._runtime
         for address, _ in self._buffers.values():
             _check(self._cuda.cudaFree(address))
