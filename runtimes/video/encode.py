@@ -172,6 +172,7 @@ class VideoSink:
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = picturing.size.width, picturing.size.height, self.pixel_format
         stream.time_base = context.time_base = picturing.unit
+        context.thread_type = "FRAME"  # PyAV's own choice, slices, costs quality
         context.flags |= int(Flags.frame_duration)  # the last frame's duration is the one that ends the video
         color = picturing.color
         context.color_primaries, context.color_trc = color.primaries, color.transfer

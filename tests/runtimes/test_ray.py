@@ -39,7 +39,9 @@ def test_a_killed_worker_changes_nothing(
     source = write_clip(
         tmp_path / "in.mp4", Clip(times=even(25, 50), size=SIZE, pictures=lambda i: draw(i, SIZE), audio="aac")
     )
-    base = ["--artifact", str(artifact("onnx")), "--threads", "1", "--part-seconds", "0.7"]
+    # x264's macroblock tree with B-frames (its slower presets) is not reproducible in AVX-512 at this size.
+    preset = ["--preset", "ultrafast"]
+    base = [*preset, "--artifact", str(artifact("onnx")), "--threads", "1", "--part-seconds", "0.7"]
     assert main(["video", str(source), str(tmp_path / "single.mp4"), *base, "--resume"]) == 0
     killed: list[int] = []
     ended = threading.Event()
