@@ -16,6 +16,7 @@ from benchmarks.statistics import summarise
 from benchmarks.worker import Worker, WorkerError
 from runtimes.compare import psnr
 from runtimes.contract import Verdict
+from runtimes.frames import Array
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Row:
 
     Times are for all frames of a call; memory and sizes are MB of 1e6 bytes. ``median_ms``, ``p90_ms``, ``fps``,
     ``ratio`` and ``noise`` are of inference, ``host_ms`` is what uint8 frames in and out cost on top. ``psnr`` is
-    against fp32 PyTorch, ``psnr_loss`` is what the true in-between frame loses: fp32 PyTorch's PSNR minus the row's.
+    against fp32 PyTorch, ``psnr_loss`` what that difference costs: see :func:`expected_loss`.
     """
 
     backend: str
@@ -165,9 +166,20 @@ class Judge:
             first_ms=lane.ready.first_ms,
             peak_mb=lane.peak_mb,
             psnr=against if np.isfinite(against) else None,
-            psnr_loss=psnr(self.reference, self.truth) - psnr(lane.output, self.truth),
+            psnr_loss=expected_loss(lane.output, self.reference, self.truth),
             samples_ms=tuple(sample.inference for sample in lane.samples),
         )
+
+
+def expected_loss(output: Array, reference: Array, truth: Array) -> float:
+    """dB of PSNR against the truth that an error independent of the reference's own costs.
+
+    Errors add up as powers: 10 log10(1 + mean (output - reference)^2 / mean (reference - truth)^2). The difference of
+    two measured PSNRs on one scene would show chance, with either sign.
+    """
+    own = float(np.mean(np.square(reference.astype(np.float64) - truth)))
+    added = float(np.mean(np.square(output.astype(np.float64) - reference)))
+    return 10.0 * float(np.log10(1.0 + added / own))
 
 
 def winner(rows: Sequence[Row]) -> Row | None:

@@ -142,7 +142,7 @@ def _latency_notes(results: Results) -> list[str]:
         ),
         f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
         (
-            "PSNR is against fp32 PyTorch, 'loss' what the true in-between frame of the rendered scene loses by it. "
+            "PSNR is against fp32 PyTorch on a rendered moving scene, 'loss' what that costs against the true frame. "
             f"Peak memory is the host's (resident, whole process; the harness takes {summary['harness_mb']:.0f} MB)."
         ),
         (

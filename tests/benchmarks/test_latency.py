@@ -6,15 +6,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import PROGRAM, main
 from benchmarks.eager import open_model
-from benchmarks.lanes import Row, winner
+from benchmarks.lanes import Row, expected_loss, winner
 from benchmarks.leaderboard import check_timesteps, schedule
 from benchmarks.results_file import Kind, Results, load_results
 from runtimes.artifact import MANIFEST
 from runtimes.cli import run
+from runtimes.compare import psnr
 from runtimes.contract import Timesteps
 
 SMALL = ["--size", "64x48", "--model", "random:ifrnet_s", "--threads", "1", "--rounds", "1"]
@@ -54,7 +56,18 @@ def test_every_row_has_the_promised_keys(latency: Results) -> None:
 def test_the_output_is_compared_with_pytorch(latency: Results) -> None:
     row = _row(latency, "onnxruntime")
     assert 80.0 < row["psnr"] < 200.0
-    assert abs(row["psnr_loss"]) < 0.01
+    assert 0.0 <= row["psnr_loss"] < 0.01
+
+
+def test_the_loss_is_what_an_independent_error_costs() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((1, 3, 200, 200))
+    reference = truth + rng.normal(0, 0.03, truth.shape)
+    output = reference + rng.normal(0, 0.01, truth.shape)
+    assert expected_loss(output, reference, truth) == pytest.approx(
+        psnr(reference, truth) - psnr(output, truth), abs=0.02
+    )
+    assert expected_loss(reference, reference, truth) == 0.0
 
 
 def test_the_baseline_is_the_faster_layout(latency: Results) -> None:
