@@ -239,7 +239,7 @@ def test_the_gate_sees_it_without_sentinels(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(export.pipeline, "guard", lambda model: ())
+    monkeypatch.setattr(export.pipeline, "guard", lambda *_: ())
     traced(plant)
     assert build(tmp_path) == 2
     failed_the_gate(tmp_path)
