@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.environment import available_cores
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import AccuracyOptions
+from benchmarks.results_file import check_output
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -52,6 +53,7 @@ def execute(args: argparse.Namespace) -> int:
         raise BenchmarkError(f"--threads {args.threads}: expected 1 to 1024")
     if args.crop is not None and not 16 <= args.crop <= 16384:
         raise BenchmarkError(f"--crop {args.crop}: expected 16 to 16384 pixels")
+    check_output(args.json)
     artifacts = tuple(args.artifact or ())
     options = AccuracyOptions(
         dataset=args.dataset,

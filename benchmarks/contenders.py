@@ -109,6 +109,7 @@ def _options(selection: Selection, targets: tuple[str, ...], precisions: tuple[P
         model=selection.model,
         sizes=SizeRange.static(selection.size),
         out=selection.artifacts,
+        verify_devices=selection.devices or (),  # software devices are verified only when named, like measured
     )
 
 

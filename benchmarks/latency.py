@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import LatencyOptions, add_selection, selection
+from benchmarks.results_file import check_output
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -25,7 +26,7 @@ def configure(parser: Parser) -> None:
     add_selection(parser)
     add = parser.add_argument
     add("--timesteps", type=int, default=1, help="frames between two: 7 measures 8x interpolation (default: 1)")
-    add("--rounds", type=int, default=20, help="visits to each row, in turn (default: %(default)s)")
+    add("--rounds", type=int, default=15, help="visits to each row, in turn (default: %(default)s)")
     add("--warmup", type=int, default=1, help="untimed calls of each row after its first (default: %(default)s)")
     add("--json", type=Path, metavar="PATH", help="write the results, and .md and .png of the same name")
 
@@ -39,6 +40,7 @@ def execute(args: argparse.Namespace) -> int:
     for name, low, high in limits:
         if not low <= getattr(args, name) <= high:
             raise BenchmarkError(f"--{name} {getattr(args, name)}: expected {low} to {high}")
+    check_output(args.json)
     from rich.console import Console
 
     from benchmarks.leaderboard import measure

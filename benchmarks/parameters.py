@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.options import size
-from benchmarks.results_file import write_text
+from benchmarks.results_file import check_output, write_text
 from export.options import DEFAULT_SIZE
 from ifrnet.variants import VARIANTS
 from runtimes.cli import Parser
@@ -41,6 +41,7 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Count, print, write."""
+    check_output(args.json)
     from rich.console import Console
 
     from benchmarks.complexity import complexity

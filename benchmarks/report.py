@@ -219,13 +219,12 @@ def _environment_lines(results: Results) -> list[str]:
 def save_all(results: Results, path: Path) -> list[Path]:
     """Write the JSON, the Markdown and, for latency, the plot; returns their paths."""
     results.save(path)
-    written = [path]
-    plot = path.with_suffix(".png")
-    if results.kind is Kind.LATENCY:
-        from benchmarks.plots import draw
-
-        draw(results, plot)
-        written.append(plot)
+    plot = path.with_suffix(".png") if results.kind is Kind.LATENCY else None
     document = path.with_suffix(".md")
-    write_text(document, markdown(results, plot.name if plot in written else ""))
-    return [*written, document]
+    write_text(document, markdown(results, plot.name if plot else ""))
+    if plot is None:
+        return [path, document]
+    from benchmarks.plots import draw
+
+    draw(results, plot)
+    return [path, document, plot]

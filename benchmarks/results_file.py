@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -77,6 +78,22 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def check_output(path: Path | None) -> None:
+    """Find out before anything is measured that results could not be written.
+
+    Raises:
+        BenchmarkError: the name does not end in ``.json`` (Markdown and plot take its place), or is a folder's.
+        OSError: the folder cannot be made or written to.
+    """
+    if path is None:
+        return
+    if path.suffix != ".json" or path.is_dir():
+        raise BenchmarkError(f"--json {path}: expected the name of a file that ends in .json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def load_results(path: Path, *kinds: Kind) -> Results:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import ThroughputOptions, add_selection, selection
+from benchmarks.results_file import check_output
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -40,6 +41,7 @@ def execute(args: argparse.Namespace) -> int:
         raise BenchmarkError(f"--seconds {options.seconds}: expected 0 to 3600")
     if not 1 <= options.rounds <= 100:
         raise BenchmarkError(f"--rounds {options.rounds}: expected 1 to 100")
+    check_output(args.json)
     from rich.console import Console
 
     from benchmarks.progress import Progress

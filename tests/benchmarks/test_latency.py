@@ -153,6 +153,8 @@ def test_artifacts_of_other_weights_are_refused(
         (["--size", "big"], "expected WIDTHxHEIGHT"),
         (["--threads", "0"], "--threads 0: expected 1 to 1024"),
         (["--rounds", "0"], "--rounds 0: expected 1 to 1000"),
+        (["--json", "results.md"], "--json results.md: expected the name of a file that ends in .json"),
+        (["--json", "/dev/null/results.json"], "/dev/null"),
         (["--backends", "magic"], "--backends magic: there are pytorch, onnxruntime"),
         (["--precisions", "fp64"], "invalid choice: 'fp64'"),
         (["--model", "nothing"], "no model 'nothing'"),
