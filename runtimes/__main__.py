@@ -20,7 +20,7 @@ COMMANDS = MappingProxyType(
         "demo": ("runtimes.commands.demo", "make 2x and 8x GIFs from two images"),
     }
 )
-"""Subcommand -> module, which has ``main(arguments) -> int``, and its line of help. Only the one asked for is imported."""
+"""Subcommand -> module with ``main(arguments) -> int``, and its line of help. Only the one asked for is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,12 +24,13 @@ def _lines(manifest: Manifest) -> list[str]:
     checkpoint = manifest.checkpoint
     scale = "" if manifest.scale == 1 else f", the network at {manifest.scale:g} of that"
     serves = "t = 0.5 only (other times by halving)" if manifest.timesteps == "0.5" else "any t"
+    digest = str(checkpoint.get("sha256"))[:16]
     megabytes = sum(int(entry["bytes"]) for entry in manifest.files.values()) / 1e6
     facts = {
         "name": manifest.name,
         "target": f"{manifest.target}, runs on {manifest.backend}",
         "variant": manifest.variant,
-        "checkpoint": f"{checkpoint.get('name')} ({checkpoint.get('source')}, sha256 {str(checkpoint.get('sha256'))[:16]}...)",
+        "checkpoint": f"{checkpoint.get('name')} ({checkpoint.get('source')}, sha256 {digest}...)",
         "timesteps": serves,
         "precision": str(manifest.precision),
         "sizes": f"{manifest.sizes}{scale}",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 inputs: whatever FFmpeg decodes, a GIF, a folder of .png/.jpg/.webp, or - for y4m on standard input.
 outputs: .mp4 .mkv .mov .webm .nut, .gif, .y4m, a folder or folder/name_%06d.png, or - for y4m on standard output.
-exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C (what was done is playable).
+exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C (what was done plays).
 
 examples:
   python -m runtimes video in.mp4 out.mp4 --artifact artifacts/ifrnet_s-openvino-fp32-1280x720

@@ -2,7 +2,7 @@
 
 swscale guesses 601 for whatever is not told, its fast paths shift chroma, and its full-range chroma of 8 bits is half a
 step low; all three are ruled out here. Measured (swscale 9.5): luma survives YUV 4:2:0 -> RGB -> YUV unchanged, chroma
-at 71 dB; RGB -> YUV is within one step of the defining formulas. Full range with more than 8 bits stays 1.5 of 1023 off.
+at 71 dB; RGB -> YUV is within one step of the defining formulas. Full range above 8 bits stays 1.5 of 1023 off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
-"""AVColorSpace (ITU-T H.273 MatrixCoefficients) -> what swscale calls it. BT.2020 constant luminance is treated as non-constant."""
+"""MatrixCoefficients of ITU-T H.273 -> what swscale calls it. BT.2020 constant luminance is treated as non-constant."""
 
 _RGB, _UNSPECIFIED = 0, 2
 
@@ -165,7 +165,7 @@ class Converter:
 
 
 def _rounded(deep: VideoFrame, name: str) -> VideoFrame:
-    """Full-range planes of 16 bits -> 8 bits, to the nearest. Neutral chroma is 32768 and 128, which is not 257 times."""
+    """Full-range planes of 16 bits -> 8 bits, to the nearest. Neutral chroma is 32768 and 128: not 257 times."""
     frame = VideoFrame(deep.width, deep.height, name)
     for source, target, half in zip(deep.planes, frame.planes, (128, 256, 256), strict=True):
         rows = np.frombuffer(memoryview(source), np.uint16).reshape(source.height, -1)[:, : source.width]
@@ -215,7 +215,8 @@ def choose_format(native: VideoFormat, encoder: str, color: Color) -> tuple[str,
                 why = f"{native.name} is encoded as {layout}{end}" if layout + end != own else ""
                 return layout + end, why
     raise VideoError(
-        f"{encoder} takes {', '.join(offered)}; none fits {native.name} at {width}x{height}: pass --pix-fmt or another --encoder"
+        f"{encoder} takes {', '.join(offered)}; none fits {native.name} at {width}x{height}: pass --pix-fmt or another "
+        "--encoder"
     )
 
 

@@ -1,4 +1,4 @@
-"""Audio, subtitles, attachments, chapters and metadata of the source: copied as they are, or retimed for slow motion."""
+"""Audio, subtitles, attachments, chapters and metadata: copied as they are, or retimed for slow motion."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ class Companions:
             return
         if _silent(packet) and not self._can_say_silent(packet):
             self._note(
-                f"audio stream {packet.stream_index} begins with a decoder's warm-up, which {self._output.format.name} cannot "
-                "mark as such: it is left out, and the first hundredths of a second fade in"
+                f"audio stream {packet.stream_index} begins with a decoder's warm-up, which {self._output.format.name} "
+                "cannot mark as such: it is left out, and the first hundredths of a second fade in"
             )
             return
         if self._options.slowdown != 1:
@@ -149,8 +149,8 @@ class Companions:
         self._output.mux(packet)
 
     def _can_say_silent(self, packet: Packet[Stream]) -> bool:
-        """Whether the output can mark a decoder's warm-up as not to be played. MP4 can before time 0; Matroska can if the
-        source did. Otherwise it would be played, and in Matroska delay everything: then it is left out."""
+        """Whether the output can mark a decoder's warm-up as not to be played: MP4 before time 0, Matroska if the
+        source did. Otherwise it would be played, and in Matroska delay everything, so it is left out."""
         if self._output.format.name in _MATROSKA:
             return self._source.format.name.startswith(_MATROSKA)
         return (packet.pts or 0) < 0

@@ -138,7 +138,7 @@ def _retimed(container: InputContainer, tag: PartTag) -> Iterator[Packet[VideoSt
 
 
 def _shown_times(container: InputContainer, tag: PartTag) -> list[int]:
-    """When each packet is shown, in output units and in the order of the file, which is then read from its start again."""
+    """When each packet is shown, in output units and the order of the file, which is then at its start again."""
     times = []
     for packet in _retimed(container, tag):
         assert packet.pts is not None

@@ -190,8 +190,8 @@ class VideoSink:
             raise
         except av.error.FFmpegError as error:
             raise VideoError(
-                f"{encoder} in {path.suffix} refuses these settings ({error.strerror}): check --crf, --preset, --pix-fmt "
-                "and --encoder-option"
+                f"{encoder} in {path.suffix} refuses these settings ({error.strerror}): check --crf, --preset, "
+                "--pix-fmt and --encoder-option"
             ) from error
 
     def write(self, picture: VideoFrame, time: Fraction, duration: Fraction) -> None:

@@ -48,7 +48,8 @@ def fit(options: InferOptions, size: Size, *, export: bool, note: Callable[[str]
     command = export_command(manifest, size, options.artifact.parent)
     if not export:
         raise VideoError(
-            f"{options.artifact} takes {manifest.sizes}, the video is {size}: pass --export, or run {shlex.join(command)}"
+            f"{options.artifact} takes {manifest.sizes}, the video is {size}: "
+            f"pass --export, or run {shlex.join(command)}"
         )
     note(f"running {shlex.join(command)}")
     code = subprocess.run([sys.executable, *command[1:]], stdout=sys.stderr, check=False).returncode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class GifSink:
         """
         if picturing.rate is not None and picturing.rate > FASTEST:
             raise VideoError(
-                f"GIF shows at most {FASTEST} frames a second, this would be {float(picturing.rate):g}: pass --fps {FASTEST}, or "
-                f"--slowmo {float(picturing.rate / FASTEST):.3g} or more"
+                f"GIF shows at most {FASTEST} frames a second, this would be {float(picturing.rate):g}: "
+                f"pass --fps {FASTEST}, or --slowmo {float(picturing.rate / FASTEST):.3g} or more"
             )
         self._staged = StagedFile(path, force=force)
         size = picturing.size
@@ -70,10 +71,8 @@ class GifSink:
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""
-        try:
+        with suppress(av.error.FFmpegError, OSError, ValueError):  # of a file that is removed in the next line
             self._container.close()
-        except (av.error.FFmpegError, OSError, ValueError):
-            pass  # the trailer of a file that is removed in the next line
         self._staged.discard()
 
 

@@ -141,8 +141,9 @@ class ImageFolder:
             depth = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
             if (size_of(rgb), depth) != (self.info.size, self.info.pixel_format):
                 raise VideoError(
-                    f"{path} is {size_of(rgb)} {depth}, the images before it are {self.info.size} {self.info.pixel_format} "
-                    f"(up to {seconds(index / self._rate)}): bring them to one size and depth first"
+                    f"{path} is {size_of(rgb)} {depth}, the images before it are {self.info.size} "
+                    f"{self.info.pixel_format} (up to {seconds(index / self._rate)}): "
+                    "bring them to one size and depth first"
                 )
             yield SourceFrame(time=index / self._rate, duration=1 / self._rate, rgb=rgb)
 

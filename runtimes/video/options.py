@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class VideoOptions:
     target: str
     timing: Timing
     infer: InferOptions
-    encode: EncodeOptions = EncodeOptions()
+    encode: EncodeOptions = field(default_factory=EncodeOptions)
     input_rate: Fraction = Fraction(24)
     audio: AudioMode = AudioMode.COPY
     subtitles: bool = True

@@ -1,6 +1,6 @@
 """The job: decode, prepare, infer, finish and encode side by side, in order, in bounded memory.
 
-decode (thread) -> prepare RGB and plan (thread) -> infer (a thread for each device) -> convert (thread) -> encode (caller)
+decode (thread) -> prepare RGB and plan (thread) -> infer (a thread a device) -> convert (thread) -> encode (caller)
 """
 
 from __future__ import annotations

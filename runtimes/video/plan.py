@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from av.video.frame import VideoFrame
 
@@ -103,7 +104,8 @@ class Planner:
     def _repeats(self, picture: Picture) -> bool:
         if not self.rules.dedup or len(self._run) > MAX_REPEATS:
             return False
-        assert self._run[0].look is not None and picture.look is not None
+        assert self._run[0].look is not None
+        assert picture.look is not None
         return is_duplicate(self._run[0].look, picture.look)
 
     def _between(self, right: Picture) -> Iterator[Segment]:
@@ -121,7 +123,8 @@ class Planner:
         threshold = self.rules.cut_threshold
         cut = False
         if threshold is not None:
-            assert left.look is not None and right.look is not None
+            assert left.look is not None
+            assert right.look is not None
             cut = cut_score(left.look, right.look) >= threshold
         self.cuts += cut
         steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
@@ -141,7 +144,7 @@ class Planner:
         rules = self.rules
         return tuple(
             slot
-            for left, right in zip(times, times[1:], strict=False)
+            for left, right in pairwise(times)
             for slot in slots(rules.timing, rules.origin, left, right)
             if (rules.since is None or slot.source >= rules.since)
             and (rules.until is None or slot.source < rules.until)
@@ -150,12 +153,12 @@ class Planner:
     def _check(self, slot: Slot, t: Fraction) -> None:
         if self.rules.timesteps is Timesteps.MIDDLE and not 0 <= depth_of(t) <= MAX_DEPTH:
             raise TimestepError(
-                f"the frame at {float(slot.source):.3f} s lies at t = {t} between two source frames of uneven spacing, and "
+                f"the frame at {float(slot.source):.3f} s lies at t = {t} between unevenly spaced source frames, and "
                 "this checkpoint was trained at t = 0.5 only: pass --factor 2, 4, 8, ..., or use a checkpoint for any t"
             )
 
 
 def _halvable(times: Sequence[Fraction]) -> bool:
     """Whether halving reaches each inner time: even spacing, and a power of two of intervals."""
-    gaps = {right - left for left, right in zip(times, times[1:], strict=False)}
+    gaps = {right - left for left, right in pairwise(times)}
     return len(gaps) == 1 and depth_of(Fraction(1, len(times) - 1)) >= 0

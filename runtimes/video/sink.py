@@ -69,7 +69,7 @@ class StagedFile:
 
     def __init__(self, final: Path, *, force: bool) -> None:
         """Raises UsageError when the file exists and ``force`` is false, or its folder does not exist."""
-        if final.is_dir() or final.exists() and not force:
+        if final.is_dir() or (final.exists() and not force):
             raise UsageError(f"{final} exists: pass --force to replace it, or name another output")
         if not final.parent.is_dir():
             raise UsageError(f"{final.parent} does not exist: make that folder first")

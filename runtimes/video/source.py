@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,9 +120,7 @@ class VideoSource:
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
         if frame.interlaced_frame:
-            self._note(
-                f"{self._name} is interlaced, which shows as combs: deinterlace it first, for example with ffmpeg -vf bwdif"
-            )
+            self._note(f"{self._name} is interlaced, which shows as combs: deinterlace it first (ffmpeg -vf bwdif)")
         if has_alpha(frame.format) and stream.codec_context.name != "gif":
             self._note(f"{self._name} has transparency, which is dropped")
         rate, base = stream.average_rate, stream.base_rate
@@ -165,8 +164,8 @@ class VideoSource:
             size = Size(frame.width, frame.height)
             if size != self.info.size:
                 raise VideoError(
-                    f"{self._name} changes from {self.info.size} to {size} at {seconds(time)}: cut it there, or scale it "
-                    "to one size first, for example with ffmpeg -vf scale"
+                    f"{self._name} changes from {self.info.size} to {size} at {seconds(time)}: cut it there, or scale "
+                    "it to one size first, for example with ffmpeg -vf scale"
                 )
             assert self._stream.time_base is not None
             duration = frame.duration * self._stream.time_base if frame.duration else None
@@ -234,12 +233,14 @@ class VideoSource:
             return
         if self._bad:
             self._note(
-                f"{self._name} is damaged: {self._bad} packets could not be decoded; its last frame is at {seconds(last)}"
+                f"{self._name} is damaged: {self._bad} packets could not be decoded; "
+                f"its last frame is at {seconds(last)}"
             )
         declared, rate = self.info.duration, self.info.rate or self._stream.average_rate
         if declared is not None and rate and self.info.start + declared - last > max(2 / rate, Fraction(1, 2)):
             self._note(
-                f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: it is truncated"
+                f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: "
+                "it is truncated"
             )
 
 
@@ -280,7 +281,7 @@ def _upright(frame: VideoFrame, stream: VideoStream, note: Note) -> Callable[[Vi
     chain: list[Any] = [graph.add_buffer(template=stream, time_base=stream.time_base)]
     chain += [graph.add(name, arguments) for name, arguments in filters]
     chain.append(graph.add("buffersink"))
-    for left, right in zip(chain, chain[1:], strict=False):
+    for left, right in pairwise(chain):
         left.link_to(right)
     graph.configure()
 

@@ -21,7 +21,7 @@ class _Failure:
         self.error = error
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Ends a thread of a crew that was closed."""
 
 
@@ -52,7 +52,7 @@ class Crew:
                 for item in items:
                     channel.put(item)
                 channel.put(_END)
-            except _Stopped:
+            except _StoppedError:
                 return
             except BaseException as error:
                 channel.put_last(_Failure(error))
@@ -72,7 +72,7 @@ class Crew:
                         future.set_result(worker(item))
                     except BaseException as error:
                         future.set_exception(error)
-            except _Stopped:
+            except _StoppedError:
                 return
 
         def feed() -> Iterator[Future[U]]:
@@ -94,7 +94,7 @@ class Crew:
                 if future.done():
                     raise
                 if self._stop.is_set():
-                    raise _Stopped from None
+                    raise _StoppedError from None
 
     def _start(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)
@@ -115,13 +115,13 @@ class _Channel(Generic[T]):
                 return self._queue.put(item, timeout=_POLL_S)
             except queue.Full:
                 continue
-        raise _Stopped
+        raise _StoppedError
 
     def put_last(self, item: T) -> None:
         """Like put, but silent when the crew has stopped: nobody reads any more."""
         try:
             self.put(item)
-        except _Stopped:
+        except _StoppedError:
             return
 
     def get(self) -> T:
@@ -130,7 +130,7 @@ class _Channel(Generic[T]):
                 return self._queue.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
-        raise _Stopped
+        raise _StoppedError
 
 
 def _read(channel: _Channel[Any]) -> Iterator[Any]:

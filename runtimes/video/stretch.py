@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 from av.audio.frame import AudioFrame
@@ -87,7 +88,7 @@ class Stretcher:
             chain.append(graph.add("atempo", f"{float(1 / step):.9f}"))
             left /= step
         chain.append(graph.add("abuffersink"))
-        for one, following in zip(chain, chain[1:], strict=False):
+        for one, following in pairwise(chain):
             one.link_to(following)
         graph.configure()
         return graph

@@ -125,7 +125,8 @@ def check_timing(timing: Timing, timesteps: Timesteps, source_rate: Fraction | N
     if source_rate is None:
         raise TimestepError(f"the source has no constant frame rate, but {reason}pass --factor 2, 4, 8, ...")
     ratio = timing.fps * timing.slowdown / source_rate
-    if ratio >= 1 and (ratio.denominator != 1 or depth_of(1 / ratio) < 0) or ratio < 1 and (1 / ratio).denominator != 1:
+    served = depth_of(1 / ratio) >= 0 and ratio.denominator == 1 if ratio >= 1 else (1 / ratio).denominator == 1
+    if not served:
         near = 2 ** max(1, round(math.log2(ratio)))
         raise TimestepError(
             f"{timing.fps} frames a second from {source_rate} is a ratio of {ratio}, but {reason}pass --factor {near} "

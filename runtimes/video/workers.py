@@ -31,7 +31,7 @@ class Worker:
     interpolate: Interpolate
 
     def __call__(self, segment: Segment) -> list[Shown]:
-        """The pictures of a segment. Across a cut the nearer source picture is repeated; the later one from half-way."""
+        """The pictures of a segment. Across a cut the nearer one is repeated, which is the later one from half-way."""
         left, right = segment.left, segment.right
         if right is None or segment.cut:
             return [

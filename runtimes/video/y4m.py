@@ -52,9 +52,9 @@ class Y4mSink:
         self._rate, self._origin, self._count = picturing.rate, picturing.origin, 0
         self._staged = None if target == STDOUT else StagedFile(Path(target), force=force)
         self._file = sys.stdout.buffer if self._staged is None else self._staged.staging.open("wb")
-        aspect = picturing.aspect or Fraction(1)
+        size, aspect = picturing.size, picturing.aspect or Fraction(1)
         header = (
-            f"YUV4MPEG2 W{picturing.size.width} H{picturing.size.height} F{self._rate.numerator}:{self._rate.denominator} "
+            f"YUV4MPEG2 W{size.width} H{size.height} F{self._rate.numerator}:{self._rate.denominator} "
             f"Ip A{aspect.numerator}:{aspect.denominator} C{COLOURSPACES[self.pixel_format]} "
             f"XCOLORRANGE={'FULL' if picturing.color.full else 'LIMITED'}\n"
         )
@@ -69,8 +69,8 @@ class Y4mSink:
         due = self._origin + self._count / self._rate
         if abs(time - due) * self._rate > Fraction(1, 2):
             raise VideoError(
-                f"the source's frame rate varies (a frame at {float(time):.3f} s, due at {float(due):.3f} s), and y4m has one "
-                "rate: pass --fps, for example --fps 60"
+                f"the source's frame rate varies (a frame at {float(time):.3f} s, due at {float(due):.3f} s), and y4m "
+                "has one rate: pass --fps, for example --fps 60"
             )
         self._count += 1
         self._file.write(b"FRAME\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,14 @@ from tests.runtimes.video.clips import SIZE, Blender, draw, write_artifact
 
 needs_vapoursynth = pytest.mark.skipif(
     importlib.util.find_spec("vapoursynth") is None,
-    reason=f"vapoursynth is not installed (Python 3.12 and later only; this is {sys.version_info.major}.{sys.version_info.minor})",
+    reason=f"vapoursynth is not installed: it is for Python 3.12 and later, this is {platform.python_version()}",
 )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_planes_come_and_go(dtype: type) -> None:
     planes: list[Array] = [np.zeros((SIZE.height, SIZE.width), dtype) for _ in range(3)]
-    rgb = draw(3).astype(dtype)
+    rgb: Array = draw(3).astype(dtype)
     write_planes(planes, rgb)
     assert np.array_equal(planes[1], rgb[..., 1])
     assert np.array_equal(read_planes(planes), rgb)

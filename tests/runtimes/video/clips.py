@@ -37,6 +37,9 @@ def draw(index: int, size: Size = SIZE, scene: int = 0) -> Array:
     return frame
 
 
+BT709 = Color(matrix=1, full=False, primaries=1, transfer=1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clip:
     """How to write a test clip. ``times`` has one entry a frame, in seconds, and the end."""
@@ -45,7 +48,7 @@ class Clip:
     size: Size = SIZE
     codec: str = "libx264"
     pixel_format: str = "yuv420p"
-    color: Color = Color(matrix=1, full=False, primaries=1, transfer=1)
+    color: Color = BT709
     options: tuple[tuple[str, str], ...] = (("qp", "0"), ("preset", "ultrafast"))
     rotation: int = 0
     audio: str = ""
@@ -68,7 +71,7 @@ def write_clip(path: Path, clip: Clip) -> Path:
     options = {"movie_timescale": "1200000"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", container_options=options) as container:
         container.metadata["title"] = "a test"
-        stream = container.add_stream(clip.codec, rate=clip.rate, options=dict(clip.options))
+        stream: Any = container.add_stream(clip.codec, rate=clip.rate, options=dict(clip.options))
         stream.width, stream.height, stream.pix_fmt = clip.size.width, clip.size.height, clip.pixel_format
         stream.time_base = stream.codec_context.time_base = unit
         context = stream.codec_context
@@ -111,6 +114,12 @@ class Decoded:
     rgb: Array
 
 
+def seconds_of(item: Any) -> Fraction:
+    """When a frame or packet is shown."""
+    time: Fraction = item.pts * item.time_base
+    return time
+
+
 def read_video(path: Path) -> list[Decoded]:
     """All frames of a file, in its own pixel format and as RGB."""
     found = []
@@ -118,7 +127,7 @@ def read_video(path: Path) -> list[Decoded]:
         for frame in container.decode(video=0):
             rgb = Converter(Color.of(frame)).to_rgb(frame)
             planes = rgb if frame.format.name in ("bgra", "gbrp", "pal8", "bgr0") else frame.to_ndarray()
-            found.append(Decoded(frame.pts * frame.time_base, planes, rgb))
+            found.append(Decoded(seconds_of(frame), planes, rgb))
     return found
 
 
@@ -131,7 +140,8 @@ class Blender(Runtime):
 
     def _infer(self, img0: Array, img1: Array, t: Array) -> Array:
         self.calls.append(float(t.item()))
-        return (1 - t[0, 0, 0, 0]) * img0 + t[0, 0, 0, 0] * img1
+        blend: Array = (1 - t[0, 0, 0, 0]) * img0 + t[0, 0, 0, 0] * img1
+        return blend
 
 
 def manifest_of(sizes: SizeRange, timesteps: Timesteps) -> Manifest:

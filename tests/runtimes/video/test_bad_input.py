@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from runtimes.__main__ import main
 from runtimes.cli import run
 from runtimes.contract import Size, Timesteps
-from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, write_artifact, write_clip
+from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, seconds_of, write_artifact, write_clip
 
 
 def refuse(capsys: pytest.CaptureFixture[str], arguments: Sequence[object]) -> str:
@@ -105,7 +106,8 @@ def test_size_that_changes(artifact: Path, tmp_path: Path, capsys: pytest.Captur
                 stream = stream or target.add_stream_from_template(source.streams.video[0])
                 for packet in source.demux(video=0):
                     for ready in annexb.filter(packet) if packet.dts is not None else ():
-                        ready.pts, ready.dts = ready.pts + offset, ready.dts + offset
+                        assert ready.pts is not None
+                        ready.pts = ready.dts = ready.pts + offset
                         ready.stream = stream
                         target.mux(ready)
     line = refuse(capsys, [tmp_path / "in.nut", tmp_path / "out.mp4", "--artifact", artifact])
@@ -150,20 +152,13 @@ def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: 
         (["--chunk", "3/2"], "chunk 3/2; expected i/n"),
         (["--chunk", "half"], "expected i/n"),
         (["--chunk", "1/2", "--resume"], "three ways"),
-        (["--tile", "9"], "expected WIDTHxHEIGHT"),
         (["--tile", "48x32"], "takes 96x64, the tiles are 48x32: pass --tile 96x64"),
     ],
 )
 def test_requests_that_cannot_be_met(
     artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], expected: str
 ) -> None:
-    import re
-
-    try:
-        line = refuse(capsys, [clip, tmp_path / "out.mp4", "--artifact", artifact, *options])
-    except SystemExit as stopped:  # argparse's own
-        assert stopped.code == 1
-        line = capsys.readouterr().err.splitlines()[-1]
+    line = refuse(capsys, [clip, tmp_path / "out.mp4", "--artifact", artifact, *options])
     assert re.search(expected, line), line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4"]
 
@@ -184,7 +179,8 @@ def test_other_ratios_on_a_middle_model(
 ) -> None:
     middle = write_artifact(tmp_path / "middle", timesteps=Timesteps.MIDDLE)
     line = refuse(capsys, [clip, tmp_path / "out.mp4", "--artifact", middle, "--fps", "60"])
-    assert "trained at t = 0.5 only" in line and "--factor 2 (50 fps)" in line
+    assert "trained at t = 0.5 only" in line
+    assert "--factor 2 (50 fps)" in line
     assert "pass 2 or 4" in refuse(capsys, [clip, tmp_path / "out.mp4", "--artifact", middle, "--factor", "3"])
 
 
@@ -240,7 +236,8 @@ def test_disk_that_fills(tmp_path: Path) -> None:
     call = command(source, tmp_path / "out.mp4", "--artifact", artifact, "--crf", "0", "--no-scene-cuts")
     done = subprocess.run(call, capture_output=True, text=True, preexec_fn=small_disk, check=False)
     assert done.returncode == 1
-    assert "File too large" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", "in.mp4"]
 
 
@@ -268,11 +265,12 @@ def test_ctrl_c_leaves_a_playable_file(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "is playable and holds the first" in said and "Traceback" not in said
+    assert "is playable and holds the first" in said
+    assert "Traceback" not in said
     found = read_video(tmp_path / "out.mp4")
     assert 10 < len(found) < 390
     assert [frame.time for frame in found] == [Fraction(i, 50) for i in range(len(found))]
     with av.open(str(tmp_path / "out.mp4")) as container:
         frames = list(container.decode(audio=0))
-    assert abs(float(frames[-1].pts * frames[-1].time_base) - len(found) / 50) < 0.2, "the sound ends with the picture"
+    assert abs(float(seconds_of(frames[-1])) - len(found) / 50) < 0.2, "the sound ends with the picture"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", "in.mp4", "out.mp4"]

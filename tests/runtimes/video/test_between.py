@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -53,7 +54,8 @@ def test_averaging_is_symmetric() -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiles_leave_no_seam(dtype: type) -> None:
-    a, b = draw(0, Size(150, 90)).astype(dtype), draw(3, Size(150, 90)).astype(dtype)
+    a: Array = draw(0, Size(150, 90)).astype(dtype)
+    b: Array = draw(3, Size(150, 90)).astype(dtype)
     seen = []
 
     def inner(x: Array, y: Array, steps: Sequence[Fraction]) -> list[Array]:
@@ -61,7 +63,8 @@ def test_tiles_leave_no_seam(dtype: type) -> None:
         return blend(x, y, steps)
 
     for whole, pieces in zip(blend(a, b, STEPS), tiled(inner, Size(64, 48), 16)(a, b, STEPS), strict=True):
-        assert whole.dtype == pieces.dtype and np.abs(whole.astype(int) - pieces).max() <= 1
+        assert whole.dtype == pieces.dtype
+        assert np.abs(whole.astype(int) - pieces).max() <= 1
     assert set(seen) == {(48, 64, 3)}, "a static artifact takes one size"
 
 
@@ -74,7 +77,8 @@ def test_feathers_fade_between_tiles_that_disagree() -> None:
 
     flat = np.zeros((32, 112, 3), np.uint8)
     row = tiled(inner, Size(64, 32), 16)(flat, flat, STEPS[:1])[0][16, :, 0].astype(int)
-    assert row[0] == 0 and row[-1] == 100
+    assert row[0] == 0
+    assert row[-1] == 100
     assert np.abs(np.diff(row)).max() <= 8
 
 
@@ -83,10 +87,11 @@ def test_feathers_fade_between_tiles_that_disagree() -> None:
 def test_tiles_cover_with_their_overlap(length: int, tile: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, (tile - 1) // 2))
     starts = tile_starts(length, tile, overlap)
-    assert starts[0] == 0 and starts[-1] + tile >= length
+    assert starts[0] == 0
+    assert starts[-1] + tile >= length
     if tile < length:
         assert starts[-1] + tile == length
-        assert all(0 < b - a <= tile - overlap for a, b in zip(starts, starts[1:], strict=False))
+        assert all(0 < b - a <= tile - overlap for a, b in itertools.pairwise(starts))
 
 
 def test_cost() -> None:

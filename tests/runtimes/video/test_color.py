@@ -77,7 +77,7 @@ def test_conventions_for_what_is_not_said() -> None:
 
 
 def test_a_matrix_that_cannot_be_converted_is_refused() -> None:
-    with pytest.raises(VideoError, match="colour matrix is number 8 of ITU-T H.273; expected one of"):
+    with pytest.raises(VideoError, match=r"colour matrix is number 8 of ITU-T H.273; expected one of"):
         Color.of(frame_of(Size(64, 64), colorspace=8))
 
 

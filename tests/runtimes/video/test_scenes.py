@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenedetect import FrameTimecode
-from scenedetect.detectors import ContentDetector
+from scenedetect import FrameTimecode  # type: ignore[import-untyped]
+from scenedetect.detectors import ContentDetector  # type: ignore[import-untyped]
 
 from runtimes.contract import Size
 from runtimes.frames import Array
@@ -48,7 +48,7 @@ def test_drawn_scenes_score_alike() -> None:
 def test_cuts_and_motion_lie_on_their_sides_of_the_threshold() -> None:
     assert cut_score(Look.of(draw(2)), Look.of(draw(3))) < CUT_THRESHOLD
     assert cut_score(Look.of(draw(2)), Look.of(draw(3, scene=1))) > CUT_THRESHOLD
-    assert CUT_THRESHOLD == ContentDetector()._threshold
+    assert ContentDetector()._threshold == CUT_THRESHOLD
 
 
 def test_compression_noise_is_a_duplicate_and_a_small_move_is_not() -> None:

@@ -44,11 +44,18 @@ def test_a_failure_arrives_after_what_came_before_it(where: str) -> None:
             raise ZeroDivisionError
         yield 0
 
-    got = []
-    with Crew() as crew, pytest.raises(ZeroDivisionError):
-        for x in crew.parallel(source(), [lambda x: 1 / x if where == "worker" and x == 0 and got else x], 2):
+    got: list[float] = []
+
+    def invert(x: int) -> float:
+        return x / (0 if where == "worker" and x == 4 else 1)
+
+    def consume(crew: Crew) -> None:
+        for x in crew.parallel(source(), [invert], 2):
             got.append(x)
-    assert got[:3] == [0, 1, 2]
+
+    with Crew() as crew, pytest.raises(ZeroDivisionError):
+        consume(crew)
+    assert got == ([0, 1, 2, 3, 4] if where == "source" else [0, 1, 2, 3])
 
 
 def test_leaving_early_ends_all_threads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -39,7 +40,7 @@ clips = st.lists(st.fractions(Fraction(1, 100), 1, max_denominator=300), min_siz
 
 
 def all_slots(timing: Timing, times: list[Fraction]) -> list[Slot]:
-    return [s for left, right in zip(times, times[1:], strict=False) for s in slots(timing, times[0], left, right)]
+    return [s for left, right in itertools.pairwise(times) for s in slots(timing, times[0], left, right)]
 
 
 @law
@@ -58,7 +59,7 @@ def test_duration_is_kept_within_one_frame(timing: Timing, times: list[Fraction]
 @given(timings, clips)
 def test_output_has_no_gap_and_no_overlap(timing: Timing, times: list[Fraction]) -> None:
     found = all_slots(timing, times)
-    assert all(a.time + a.duration == b.time for a, b in zip(found, found[1:], strict=False))
+    assert all(a.time + a.duration == b.time for a, b in itertools.pairwise(found))
     assert all(slot.duration > 0 for slot in found)
 
 
@@ -85,7 +86,8 @@ def test_every_output_time_is_whole_in_the_output_unit(timing: Timing, times: li
     found = all_slots(timing, [t for i, t in enumerate(ticks) if i == 0 or t > ticks[i - 1]])
     if unit != Fraction(1, 1_000_000):
         assert all((slot.time / unit).denominator == 1 for slot in found)
-    assert unit.denominator < 2**31 and unit.numerator < 2**31
+    assert unit.denominator < 2**31
+    assert unit.numerator < 2**31
 
 
 @law
@@ -109,7 +111,7 @@ def test_regularising_keeps_order_and_moves_by_a_tick_at_most(times: list[Fracti
     rounded = sorted({round(time / tick) * tick for time in times})
     regular = Regularizer(Fraction(24000, 1001), tick, rounded[0])
     found = [regular(time) for time in rounded]
-    assert all(a < b for a, b in zip(found, found[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(found))
     assert all(abs(a - b) <= tick for a, b in zip(found, rounded, strict=True))
 
 
