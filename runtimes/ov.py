@@ -106,10 +106,10 @@ class OpenVinoRuntime(Runtime):
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         import openvino
 
-        for name, value in zip(INPUT_NAMES, (img0, img1, t), strict=True):
-            # OpenVINO shares writable memory only, though it writes to no input.
-            owned = np.require(value, requirements="W")
-            self._request.set_tensor(name, openvino.Tensor(owned, shared_memory=True))
+        # OpenVINO borrows writable memory only, though it writes to no input, and does not keep it alive.
+        borrowed = [np.require(value, requirements="W") for value in (img0, img1, t)]
+        for name, value in zip(INPUT_NAMES, borrowed, strict=True):
+            self._request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
         self._request.infer()
         return self._request.get_output_tensor(0).data.copy()
 
