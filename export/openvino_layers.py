@@ -22,12 +22,15 @@ CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
 DEPTH_TO_SPACE = "DepthToSpace"
 CUTS = ("Slice", "StridedSlice", "VariadicSplit", "Split")
 SAMPLER = "GridSample"
-UNMARKED = ("Const", "Convert", "Parameter", "Result")
+UNMARKED = ("Const", "Convert", "Parameter", "Result", "Broadcast", "Tile")
+"""Nothing to compute; Broadcast spreads t for the coarsest decoder, in its precision."""
+
+HALF = ("f16", "bf16")
 
 MARK = "DisablePrecisionConversion"
 
-MOVES = ("Const", "Reorder", "Reshape", "Split", "Broadcast", "Tile", "Input", "Output")
-"""Layer types of a compiled model that compute nothing: their precision says what they carry."""
+MOVES = ("Const", "Reorder", "Reshape", "Split", "Broadcast", "Input", "Output")
+"""Layer types of a compiled model that compute nothing, and that a reader of the manifest does not want to see."""
 
 
 def keep_marks(model: Any) -> None:
@@ -124,8 +127,8 @@ def check_island(executed: list[tuple[str, str, tuple[str, ...]]], island: froze
         island: the names that have to run in float32.
 
     Raises:
-        SentinelError: a layer of the island computes in something else.
+        SentinelError: a layer of the island computes, or carries, something else.
     """
     for kind, precision, origins in executed:
-        if kind not in MOVES and precision != "f32" and island.intersection(origins):
+        if precision in HALF and island.intersection(origins):
             raise SentinelError(f"sentinel flow-path: {kind} {', '.join(origins)} runs in {precision}, not f32")

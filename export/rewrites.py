@@ -105,18 +105,21 @@ class _SubpixelConv(nn.Module):
 
 def _warp_by_offsets(img: Tensor, flow: Tensor) -> Tensor:
     height, width = flow.shape[2:]
-    scale_x, scale_y = 2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)
-    x = torch.arange(width, device=flow.device, dtype=flow.dtype).view(1, 1, width) * scale_x - 1.0
-    y = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, height, 1) * scale_y - 1.0
-    grid = torch.stack((flow[:, 0] * scale_x + x, flow[:, 1] * scale_y + y), dim=-1)  # (N, H, W, 2)
+    scale = torch.tensor((2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)), device=flow.device).view(1, 2, 1, 1)
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype).view(1, 1, 1, width) * scale[:, :1] - 1.0
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, 1, height, 1) * scale[:, 1:] - 1.0
+    along = torch.cat((x, torch.zeros_like(x)), dim=1)  # (1, 2, 1, W)
+    down = torch.cat((torch.zeros_like(y), y), dim=1)  # (1, 2, H, 1)
+    grid = (flow * scale + along + down).permute(0, 2, 3, 1)  # (N, H, W, 2)
     return F.grid_sample(img, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def offset_grid(graph: DeployGraph) -> None:
     """Sampling positions as ``flow * s + (x * s - 1)`` instead of ``(x + flow) * s - 1``, with s = 2 / (width - 1).
 
-    The bracket is a constant. OpenVINO turns the other form into this one by itself, and its new nodes forget that
-    they were to stay in float32. After :func:`batch_pair`.
+    The bracket is a constant, and x and y are computed at once: x is zero down and y is zero along. OpenVINO turns the other form into two of this one by
+    itself, and its new layers, as well as those that join x and y, forget that they were to stay in float32. After
+    :func:`batch_pair`.
     """
     graph.pair.sample = _warp_by_offsets  # type: ignore[assignment]
 
@@ -134,7 +137,8 @@ class _FlowApart(nn.Module):
     def __init__(self, decoder: FlowDecoder, *, whole_head: bool) -> None:
         super().__init__()
         entry, head = decoder.convblock.get_submodule("0.0"), decoder.convblock.get_submodule("2")
-        assert isinstance(entry, nn.Conv2d) and isinstance(head, nn.ConvTranspose2d)
+        assert isinstance(entry, nn.Conv2d)
+        assert isinstance(head, nn.ConvTranspose2d)
         side = entry.in_channels - entry.out_channels
         self.features = _channels_of(entry, slice(0, -side), bias=True)
         self.side = _channels_of(entry, slice(-side, None), bias=False)
