@@ -57,7 +57,7 @@ def _timing(group: argparse._ArgumentGroup) -> None:
     add("--factor", type=int, help="output frames for each source frame (default: 2)")
     add("--fps", help="output frames a second: 60, 24000/1001, 59.94 (taken as 60000/1001), ...")
     add("--slowmo", type=int, default=1, help="times slower; alone it keeps the frame rate, so 4 makes 4x frames")
-    add("--input-fps", default="24", help="frame rate of a folder of images (default: %(default)s)")
+    add("--input-fps", help="frame rate of a folder of images (default: 24)")
     add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
     add("--no-scene-cuts", action="store_true", help="blend across cuts too")
     add(
@@ -148,7 +148,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
             pixel_format=args.pix_fmt,
             options={name: value for name, _, value in pairs},
         ),
-        input_rate=parse_rate(args.input_fps),
+        input_rate=None if args.input_fps is None else parse_rate(args.input_fps),
         audio=audio,
         subtitles=not args.no_subtitles,
         cut_threshold=None if args.no_scene_cuts else args.scene_threshold,

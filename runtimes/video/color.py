@@ -97,6 +97,10 @@ STANDARD = Color(matrix=1, full=False, primaries=1, transfer=1)
 """What RGB sources are encoded as: BT.709, limited range."""
 
 
+_LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "png", "rawvideo", "utvideo"})
+"""Encoders that keep RGB as RGB; for the others RGB becomes YUV, which everything plays."""
+
+
 class Converter:
     """Converts frames of one video. Not for use from several threads: each stage has its own."""
 
@@ -197,7 +201,8 @@ def choose_format(native: VideoFormat, encoder: str, color: Color) -> tuple[str,
     """
     offered = [fmt.name for fmt in av.codec.Codec(encoder, "w").video_formats or []]
     own = without_jpeg_name(native.name)
-    if not native.is_rgb and native.name != "pal8" and not has_alpha(native) and (own in offered or not offered):
+    plain = (not native.is_rgb and native.name != "pal8") or encoder in _LOSSLESS
+    if plain and not has_alpha(native) and (own in offered or not offered):
         return own, ""
     depth, (width, height) = bit_depth(native), (native.width, native.height)
     even = width % 2 == 0 and height % 2 == 0

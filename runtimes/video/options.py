@@ -63,7 +63,7 @@ class VideoOptions:
     Attributes:
         source: a file, a folder of images, or ``-`` for y4m on standard input.
         target: .mp4, .mkv, ..., .gif, .y4m, a folder or ``folder/name_%d.png``, or ``-`` for y4m on standard output.
-        input_rate: of a folder of images.
+        input_rate: of a folder of images; None is 24.
         cut_threshold: None blends across cuts.
         dedup: replace repeated frames by interpolated ones.
         chunk: make one part only, without other streams.
@@ -74,7 +74,7 @@ class VideoOptions:
     timing: Timing
     infer: InferOptions
     encode: EncodeOptions = field(default_factory=EncodeOptions)
-    input_rate: Fraction = Fraction(24)
+    input_rate: Fraction | None = None
     audio: AudioMode = AudioMode.COPY
     subtitles: bool = True
     cut_threshold: float | None = CUT_THRESHOLD

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtimes.errors import UsageError
 from runtimes.video.companions import CompanionOptions, Companions
-from runtimes.video.encode import ENCODERS, VideoSink
+from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
 from runtimes.video.gif import GifSink
 from runtimes.video.images import SUFFIXES, ImageFolder, ImageSink
 from runtimes.video.options import VideoOptions
@@ -19,16 +19,22 @@ from runtimes.video.y4m import Y4mSink
 
 Note = Callable[[str], None]
 
+DEFAULT_INPUT_RATE = Fraction(24)
+"""Frames a second of a folder of images unless told otherwise."""
 
-def open_source(path: str, input_rate: Fraction, note: Note) -> Source:
+
+def open_source(path: str, input_rate: Fraction | None, note: Note) -> Source:
     """Open a file, a folder of images, or standard input.
 
     Raises:
         VideoError: see the sources.
     """
     if path != STDIN and Path(path).is_dir():
+        input_rate = input_rate or DEFAULT_INPUT_RATE
         note(f"{path} is read at {float(input_rate):g} frames a second (--input-fps)")
         return ImageFolder(Path(path), input_rate)
+    if input_rate is not None:
+        raise UsageError(f"--input-fps is for folders of images; {path} has times of its own")
     return VideoSource(path, note)
 
 
@@ -38,9 +44,11 @@ def check_target(options: VideoOptions) -> None:
     Raises:
         UsageError: either of these.
     """
+    target, source = Path(options.target), Path(options.source)
+    if (options.target == STDOUT or target.suffix.lower() not in ENCODERS) and options.encode != EncodeOptions():
+        raise UsageError(f"--encoder and its options are for {', '.join(ENCODERS)}; {target} has none: leave them out")
     if options.target == STDOUT:
         return
-    target, source = Path(options.target), Path(options.source)
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{target} is the input: name another output")
     suffix = target.suffix.lower()

@@ -145,6 +145,7 @@ def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: 
         (["--preset", "warp"], "refuses these settings .*--preset"),
         (["--factor", "2", "--fps", "60"], "exclude each other"),
         (["--fps", "many"], "frame rate is 'many'"),
+        (["--input-fps", "25"], "--input-fps is for folders of images"),
         (["--factor", "0"], "the factor is 0; expected 1 to 128"),
         (["--slowmo", "0"], "slow motion is 0"),
         (["--audio", "stretch"], "belongs to --slowmo"),
@@ -161,6 +162,13 @@ def test_requests_that_cannot_be_met(
     line = refuse(capsys, [clip, tmp_path / "out.mp4", "--artifact", artifact, *options])
     assert re.search(expected, line), line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4"]
+
+
+def test_encoders_are_for_videos(
+    artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refuse(capsys, [clip, tmp_path / "out.gif", "--artifact", artifact, "--crf", "20"])
+    assert "out.gif has none: leave them out" in line
 
 
 @pytest.mark.parametrize("name", ["out", "out.wmv", "out.png"])

@@ -94,6 +94,8 @@ def test_a_matrix_that_cannot_be_converted_is_refused() -> None:
         ("rgb48le", "libx264", "yuv420p10le"),
         ("bgra", "libx264", "yuv420p"),
         ("yuva420p", "libx264", "yuv420p"),
+        ("bgr0", "ffv1", "bgr0"),
+        ("bgr0", "libx264", "yuv420p"),
     ],
 )
 def test_the_nearest_format_is_chosen_and_said(native: str, encoder: str, expected: str) -> None:
