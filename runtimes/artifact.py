@@ -104,7 +104,9 @@ def _plain(value: Any) -> Any:
 def _parse(data: Any) -> Manifest:
     """Build a manifest from untrusted JSON. Raises KeyError, TypeError, ValueError or RuntimesError."""
     if data["format"] != FORMAT:
-        raise ArtifactError(f"its format is {data['format']}, this version reads {FORMAT}: update ifrnet or export again")
+        raise ArtifactError(
+            f"its format is {data['format']}, this version reads {FORMAT}: update ifrnet or export again"
+        )
     sizes = SizeRange(**{key: Size.parse(data["sizes"][key]) for key in ("minimum", "typical", "maximum")})
     files = {str(name): {"sha256": str(f["sha256"]), "bytes": int(f["bytes"])} for name, f in data["files"].items()}
     for name in files:
@@ -171,7 +173,9 @@ class Artifact:
         """
         names = [name for name in self.manifest.files if name.endswith(suffix)]
         if len(names) != 1:
-            raise ArtifactError(f"{self.folder} has {len(names)} files ending in {suffix}; expected one: export it again")
+            raise ArtifactError(
+                f"{self.folder} has {len(names)} files ending in {suffix}; expected one: export it again"
+            )
         return self.folder / names[0]
 
 

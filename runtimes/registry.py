@@ -108,7 +108,9 @@ def load(
             "allow_failed=True loads it all the same"
         )
     if record.verdict is Verdict.NOT_RUN:
-        warnings.warn(f"{manifest.name}: parity not run on {device}: {record.reason}", ParityNotRunWarning, stacklevel=2)
+        warnings.warn(
+            f"{manifest.name}: parity not run on {device}: {record.reason}", ParityNotRunWarning, stacklevel=2
+        )
     return module.open_runtime(artifact, device, threads)
 
 

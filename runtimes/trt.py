@@ -69,7 +69,9 @@ class TensorRtRuntime(Runtime):
 
         flavour = str(artifact.manifest.details.get("builder", "tensorrt"))
         if flavour not in FLAVOURS or importlib.util.find_spec(FLAVOURS[flavour]) is None:
-            raise BackendError(f"{artifact.folder} was built by {flavour}, not installed here: install it or export again")
+            raise BackendError(
+                f"{artifact.folder} was built by {flavour}, not installed here: install it or export again"
+            )
         trt = importlib.import_module(FLAVOURS[flavour])
         self._cuda = cuda
         self._index = int(device.removeprefix("cuda:"))
