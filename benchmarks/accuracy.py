@@ -74,9 +74,10 @@ def execute(args: argparse.Namespace) -> int:
     console = Console()
     with Progress(Console(stderr=True)) as progress:
         results, journal = measure(options, args.arguments, progress)
+    if args.json:
+        results.save(args.json)  # first: a closed pipe must not cost the results
+        journal.finish()
     print_table(console, results)
     if args.json:
-        results.save(args.json)
         console.print(f"wrote {args.json}", highlight=False, soft_wrap=True)
-    journal.finish()
     return 0

@@ -51,8 +51,8 @@ def execute(args: argparse.Namespace) -> int:
     console = Console()
     with Progress(Console(stderr=True)) as progress:
         results = measure(options, args.arguments, progress)
+    written = save_all(results, args.json) if args.json else []  # first: a closed pipe must not cost the results
     print_results(console, results)
-    if args.json:
-        for path in save_all(results, args.json):
-            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     return 0
