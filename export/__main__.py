@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from export.errors import ExportError
 from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, ExportOptions
-from export.targets import TARGETS, target
+from export.targets import TARGETS, lacking, target
 from runtimes.cli import Parser, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
 from runtimes.errors import UsageError
@@ -51,6 +51,8 @@ def parser() -> Parser:
     add("--opt-size", type=_size, help=f"with --dynamic, what to tune for (default: {DYNAMIC_RANGE.typical})")
     add("--max-size", type=_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.maximum})")
     add("--scale", type=float, default=1.0, help="run the network on frames resized by this; 0.5 for UHD")
+    add("--calibration", type=Path, metavar="FILE", help="INT8 scales, see python -m calibration; built-in ones ship")
+    add("--max-drop", type=float, metavar="DB", help="what INT8 may lose on held-aside frames (default: 0.1)")
     add("--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable")
     add("--verify-device", action="append", default=[], metavar="DEVICE", help="verify there too, e.g. software vulkan:0")
     add("--out", type=Path, default=Path("artifacts"), help="folder for the artifacts (default: %(default)s)")
@@ -86,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes=sizes,
         scale=_scale(args.scale),
         out=args.out,
+        calibration=_for_int8("--calibration", args.calibration, precisions),
+        max_drop=_max_drop(_for_int8("--max-drop", args.max_drop, precisions)),
         force=args.force,
         compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
         verify_devices=tuple(args.verify_device),
@@ -140,6 +144,23 @@ def _scale(scale: float) -> float:
     return scale
 
 
+T = TypeVar("T")
+
+
+def _for_int8(option: str, value: T | None, precisions: Sequence[Precision]) -> T | None:
+    if value is not None and Precision.INT8 not in precisions:
+        raise UsageError(f"{option} belongs to --int8; pass that too")
+    return value
+
+
+def _max_drop(value: float | None) -> float:
+    if value is None:
+        return 0.1
+    if not 0.0 <= value <= 100.0:
+        raise UsageError(f"--max-drop {value:g}: expected dB from 0 to 100")
+    return value
+
+
 def _targets(
     wanted: Sequence[str], sizes: SizeRange, precisions: Sequence[Precision]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -168,9 +189,8 @@ def _why_not(name: str, sizes: SizeRange, precisions: Sequence[Precision]) -> st
     module = target(name)
     if reason := module.missing():
         return reason
-    lacking = [precision for precision in precisions if precision not in module.TOLERANCES]
-    if lacking:
-        return f"has no {', '.join(lacking)}; it has {', '.join(module.TOLERANCES)}"
+    if reason := lacking(name, precisions):
+        return reason
     try:
         module.check(ExportOptions(targets=(name,), sizes=sizes))
     except ExportError as error:

@@ -24,6 +24,8 @@ class ExportOptions:
         out: folder that receives one folder an artifact.
         force: replace artifacts that exist.
         compute_capabilities: of NVIDIA GPUs, for example ``("86", "89")``; empty takes the builder's default.
+        calibration: scales of INT8 made by ``python -m calibration``; None takes those shipped for the model.
+        max_drop: dB that INT8 may lose on held-aside frames.
         verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
     """
 
@@ -35,6 +37,8 @@ class ExportOptions:
     out: Path = Path("artifacts")
     force: bool = False
     compute_capabilities: tuple[str, ...] = ()
+    calibration: Path | None = None
+    max_drop: float = 0.1
     verify_devices: tuple[str, ...] = ()
 
     def artifact_name(self, model: str, target: str, precision: Precision) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from export.graph import build_graph
+from export.int8 import Int8
 from export.options import ExportOptions
 from export.sentinels import guard
 from export.targets import Compiled, Target, check_precisions, target
@@ -104,6 +105,7 @@ class Pipeline:
         self._info = self._model.info
         self._timesteps = Timesteps[self._info.timesteps.name]
         self._reference = Reference(self._model, self._timesteps, options.scale)
+        self._int8 = Int8(self._model, options) if Precision.INT8 in options.precisions else None
         self._graphs: dict[tuple[object, ...], onnx.ModelProto] = {}
 
     def jobs(self) -> list[Job]:
@@ -140,6 +142,8 @@ class Pipeline:
         with staged_folder(final, force=self._options.force) as folder:
             self._report(f"{job.name}: compiling")
             compiled = job.target.compile(model, folder, job.precision, self._options)
+            if job.precision is Precision.INT8 and self._int8 is not None:
+                compiled = self._int8.check_built(job.target_name, compiled)
             seconds = time.perf_counter() - start
             manifest = self._manifest(job, compiled, folder)
             self._report(f"{job.name}: comparing with PyTorch")
@@ -147,6 +151,10 @@ class Pipeline:
             parity = verify(
                 Artifact(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
             )
+            if job.precision is Precision.INT8 and self._int8 is not None:
+                self._report(f"{job.name}: measuring what INT8 loses")
+                parity, quality = self._int8.judge(Artifact(folder, manifest), parity)
+                manifest = replace(manifest, details={**manifest.details, "quality": quality})
             manifest = replace(manifest, parity=parity)
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return Outcome(
@@ -168,6 +176,8 @@ class Pipeline:
             size = (sizes.typical.height, sizes.typical.width) if sizes.is_static else None
             graph = build_graph(self._model, rewrites, precision=precision, scale=scale, size=size)
             model = trace(graph, sizes)
+            if job.precision is Precision.INT8 and self._int8 is not None:
+                model = self._int8.quantize(model)
             guard(model, precision)
             self._graphs[key] = model
         return self._graphs[key]

@@ -117,9 +117,9 @@ def _warp_by_offsets(img: Tensor, flow: Tensor) -> Tensor:
 def offset_grid(graph: DeployGraph) -> None:
     """Sampling positions as ``flow * s + (x * s - 1)`` instead of ``(x + flow) * s - 1``, with s = 2 / (width - 1).
 
-    The bracket is a constant, and x and y are computed at once: x is zero down and y is zero along. OpenVINO turns the other form into two of this one by
-    itself, and its new layers, as well as those that join x and y, forget that they were to stay in float32. After
-    :func:`batch_pair`.
+    The bracket is a constant row for x and a constant column for y, each with zeros for the other, so that both are
+    computed at once. OpenVINO turns the other form into two of this one by itself, and its new layers, as well as those
+    that join x and y, forget that they were to stay in float32. After :func:`batch_pair`.
     """
     graph.pair.sample = _warp_by_offsets  # type: ignore[assignment]
 

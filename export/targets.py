@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -57,6 +58,9 @@ class Target(Protocol):
     TOLERANCES: dict[Precision, Tolerance]
     """One row for each precision that the target has."""
 
+    LACKING: dict[Precision, str]
+    """Why it has no row for the others."""
+
     def missing(self) -> str:
         """Why the target cannot be built here, with the fix; empty when it can."""
 
@@ -106,13 +110,26 @@ BF16_TOLERANCE = Tolerance(
 )
 
 
+INT8_TOLERANCE = Tolerance(
+    max_error=1.0,
+    psnr=32.0,
+    reason="int8 has 8 bits for features; flow is float32, so nothing moves far. Pixels beside occlusions may choose "
+    "another frame, which no limit on the largest error tells from a bug: the quality gate judges the whole",
+)
+
+
 def check_precisions(name: str, options: ExportOptions) -> None:
     """Refuse precisions that a target lacks.
 
     Raises:
         ExportError: naming those it has.
     """
-    for precision in options.precisions:
-        if precision not in target(name).TOLERANCES:
-            have = ", ".join(target(name).TOLERANCES)
-            raise ExportError(f"target {name} has no {precision}; it has {have}")
+    if reason := lacking(name, options.precisions):
+        raise ExportError(f"target {name} {reason}")
+
+
+def lacking(name: str, precisions: Sequence[Precision]) -> str:
+    """Which of ``precisions`` a target lacks, why, and what it has; empty when it has all."""
+    module = target(name)
+    missing = [f"{p} ({module.LACKING[p]})" for p in precisions if p not in module.TOLERANCES]
+    return f"has no {', no '.join(missing)}; it has {', '.join(module.TOLERANCES)}" if missing else ""

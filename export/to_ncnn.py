@@ -26,6 +26,12 @@ TOLERANCES = {
 }
 
 
+LACKING = {
+    Precision.INT8: "ncnn runs int8 convolutions only from tables of its own tools ncnn2table and ncnn2int8, which "
+    "are in no wheel, and reads no Q/DQ",
+}
+
+
 def missing() -> str:
     """pnnx converts, ncnn verifies."""
     for name in ("pnnx", "ncnn"):

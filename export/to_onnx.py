@@ -6,8 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.recipe import REWRITES
 from export.options import ExportOptions
-from export.targets import FP16_TOLERANCE, FP32_TOLERANCE, Compiled
+from export.targets import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
 
 BACKEND = "onnxruntime"
 
-TOLERANCES = {Precision.FP32: FP32_TOLERANCE, Precision.FP16: FP16_TOLERANCE}
-"""No bfloat16: the ONNX specification has no such convolution before opset 22."""
+TOLERANCES = {
+    Precision.FP32: FP32_TOLERANCE,
+    Precision.FP16: FP16_TOLERANCE,
+    Precision.INT8: INT8_TOLERANCE,
+}
+
+LACKING = {Precision.BF16: "the ONNX specification has no such convolution before opset 22"}
 
 
 def missing() -> str:
@@ -32,6 +38,8 @@ def check(options: ExportOptions) -> None:
 
 def rewrites(precision: Precision) -> tuple[str, ...]:
     """One pass for both frames measured fastest in ONNX Runtime, and its ReduceMean over a frame is inexact."""
+    if precision is Precision.INT8:
+        return (*REWRITES, "row_mean")
     return ("split_resblock", "batch_pair", "row_mean")
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
+from calibration.recipe import REWRITES, layer_name
 from export.convolutions import HALF_SHARE, share_in, type_name
 from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
 from export.sentinels import HALF
-from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
+from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
 from runtimes.trt import FLAVOURS
 from runtimes.trt_cache import TimingCache, gpu_facts
@@ -29,8 +30,11 @@ TOLERANCES = {
     Precision.FP32: FP32_TOLERANCE,
     Precision.FP16: FP16_TOLERANCE,
     Precision.BF16: BF16_TOLERANCE,
+    Precision.INT8: INT8_TOLERANCE,
 }
 """The ONNX checker refuses bfloat16 convolutions below opset 22; TensorRT's parser takes them, and reads no file."""
+
+LACKING: dict[Precision, str] = {}
 
 RTX_CAPABILITIES = ("75", "80", "86", "89", "120", "121")
 """What tensorrt-rtx 1.7 compiles for ahead of time."""
@@ -70,6 +74,8 @@ def check(options: ExportOptions) -> None:
 def rewrites(precision: Precision) -> tuple[str, ...]:
     """PReLU is never fused into a convolution by tensorrt-rtx; relu(x) + a min(x, 0) is. It has no bfloat16
     deconvolution (1.7.1: "Could not infer output types")."""
+    if precision is Precision.INT8:
+        return (*REWRITES, "row_mean", "relu_prelu")
     deconv = ("subpixel_deconv",) if precision is Precision.BF16 else ()
     return ("split_resblock", "batch_pair", "row_mean", "relu_prelu", *deconv)
 
@@ -113,6 +119,8 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         "compute_capabilities": capabilities,
         "layers": network.num_layers,
     }
+    if precision is Precision.INT8:
+        details["int8_layers"] = int8_layers(trt, network)
     if precision in HALF:
         details["half_share"] = round(share, 4)
     return Compiled(details=details, tools=("onnx", name))
@@ -165,6 +173,25 @@ def read_back(trt: Any, network: Any, size: Size | None) -> None:
         modes = (layer.interpolation_mode, layer.sample_mode, layer.align_corners, layer.get_input(1).dtype)
         if modes != (trt.InterpolationMode.LINEAR, trt.SampleMode.CLAMP, True, trt.DataType.FLOAT):
             raise SentinelError(f"sentinel trt-warps: {layer.name} was parsed as {modes}, not linear, clamped, aligned")
+
+
+def int8_layers(trt: Any, network: Any) -> list[str]:
+    """Layers of the parsed network whose data and kernel both come dequantised from int8 with zero-point 0.
+
+    TensorRT refuses other zero-points when it parses, and fuses such a pair into an int8 convolution.
+    """
+    makers = {}
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        for k in range(layer.num_outputs):
+            makers[layer.get_output(k).name] = layer
+    found = []
+    for layer in makers.values():
+        if layer.type == trt.LayerType.CONVOLUTION and layer.num_inputs > 1:
+            sources = [makers[layer.get_input(k).name] for k in range(2)]
+            if all(s.type == trt.LayerType.DEQUANTIZE and s.get_input(0).dtype == trt.DataType.INT8 for s in sources):
+                found.append(layer_name(layer.get_input(1).name.removesuffix("_dequantized")))
+    return sorted(found)
 
 
 def half_share(trt: Any, network: Any, model: onnx.ModelProto, precision: Precision) -> float:

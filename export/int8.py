@@ -1,0 +1,85 @@
+"""INT8 in the order of the stages: the scales of the model, Q/DQ in the traced graph, the quality gate at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from calibration.gate import QualityGate
+from calibration.quantize import quantize
+from calibration.scales import scales_for
+from calibration.work import share
+from export.errors import SentinelError
+from export.options import ExportOptions
+from export.targets import Compiled
+from ifrnet import IFRNet
+from runtimes.artifact import Artifact, DeviceParity
+from runtimes.contract import Verdict
+from runtimes.registry import backend
+
+MIN_SHARE = 0.85
+"""An INT8 artifact with less of the network's multiply-adds in int8 is not one, unless its scales name fewer layers."""
+
+
+class Int8:
+    """What INT8 artifacts of one run share.
+
+    Args:
+        model: the reference.
+        options: of the run.
+
+    Raises:
+        CalibrationError: the model has no scales, or those given are of other weights.
+    """
+
+    def __init__(self, model: IFRNet, options: ExportOptions) -> None:
+        assert model.info is not None
+        self._scales = scales_for(model.info, options.calibration)
+        self._gate = QualityGate(model, options.scale, options.max_drop)
+        self._variant = model.variant
+
+    def quantize(self, graph: onnx.ModelProto) -> onnx.ModelProto:
+        """The traced float32 graph with Q/DQ."""
+        return quantize(graph, self._scales.scales)
+
+    def judge(
+        self, artifact: Artifact, parity: Sequence[DeviceParity]
+    ) -> tuple[tuple[DeviceParity, ...], dict[str, Any]]:
+        """Run the quality gate wherever parity passed.
+
+        Returns:
+            The records, failed where INT8 loses more than it may, and what was measured on each device.
+        """
+        records, found = [], {}
+        for record in parity:
+            if record.verdict is Verdict.PASSED:
+                with backend(artifact.manifest.backend).open_runtime(artifact, record.device, None) as runtime:
+                    quality = self._gate.judge(runtime)
+                found[record.device] = quality.to_manifest()
+                verdict = Verdict.PASSED if quality.passed else Verdict.FAILED
+                record = replace(record, verdict=verdict, reason=str(quality))
+            records.append(record)
+        return tuple(records), found
+
+    def check_built(self, target: str, compiled: Compiled) -> Compiled:
+        """Add to what a target tells: the calibration, and the share of the work that it read back in int8.
+
+        Raises:
+            SentinelError: too much of the work runs in float.
+        """
+        details = {**compiled.details, "calibration": dict(self._scales.provenance)}
+        planned = share(self._variant, self._scales.scales)
+        details["int8_share_of_recipe"] = round(planned, 4)
+        if "int8_layers" in details:
+            built = share(self._variant, details["int8_layers"])
+            details["int8_share"] = round(built, 4)
+            if built < min(MIN_SHARE, 0.9 * planned):
+                left = sorted(set(self._scales.scales) - set(details["int8_layers"]))
+                raise SentinelError(
+                    f"sentinel int8-share: {target} runs {built:.1%} of the network's multiply-adds in int8, the "
+                    f"recipe has {planned:.1%}; it left {', '.join(left[:3])} and {max(0, len(left) - 3)} more in float"
+                )
+        return replace(compiled, details=details)
