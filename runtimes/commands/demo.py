@@ -39,9 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     from runtimes.video.color import STANDARD
     from runtimes.video.fit import fit
     from runtimes.video.gif import GifSink
-    from runtimes.video.images import read_image
     from runtimes.video.options import InferOptions
     from runtimes.video.sink import Picturing
+    from runtimes.video.stills import read_image
     from runtimes.video.workers import load_workers
 
     img0, img1 = read_image(args.first), read_image(args.second)

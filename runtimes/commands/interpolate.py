@@ -10,7 +10,7 @@ import runtimes
 from runtimes.cli import Parser
 from runtimes.commands.common import notes, timestep
 from runtimes.errors import UsageError
-from runtimes.video.errors import require_video_packages
+from runtimes.video.stills import check_suffix, read_image, write_image
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,9 +28,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, help="CPU threads (default: that of the backend)")
     parser.add_argument("--force", action="store_true", help="replace the output")
     args = parser.parse_args(arguments)
-    require_video_packages()
-    from runtimes.video.images import check_suffix, read_image, write_image
-
     check_suffix(args.output)
     if args.output.exists() and not args.force:
         raise UsageError(f"{args.output} exists: pass --force to replace it, or name another output")

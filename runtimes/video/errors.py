@@ -12,7 +12,7 @@ class VideoError(RuntimesError):
 
 
 def require_video_packages() -> None:
-    """Name the extra when PyAV or rich is missing.
+    """Name the extra when a package for videos is missing.
 
     Raises:
         VideoError: one of them is not installed.

@@ -10,10 +10,11 @@ from runtimes.errors import UsageError
 from runtimes.video.companions import CompanionOptions, Companions
 from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
 from runtimes.video.gif import GifSink
-from runtimes.video.images import SUFFIXES, ImageFolder, ImageSink
+from runtimes.video.images import ImageFolder, ImageSink
 from runtimes.video.options import VideoOptions
 from runtimes.video.sink import STDOUT, Picturing, Sink
 from runtimes.video.source import STDIN, Source, SourceInfo, VideoSource
+from runtimes.video.stills import SUFFIXES
 from runtimes.video.timeline import output_unit
 from runtimes.video.y4m import Y4mSink
 

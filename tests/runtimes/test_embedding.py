@@ -12,7 +12,7 @@ import pytest
 
 import runtimes
 from runtimes.contract import Size
-from runtimes.video.images import read_image, write_image
+from runtimes.video.stills import read_image, write_image
 from tests.runtimes.video.clips import Clip, draw, even, read_video, write_clip
 
 GUIDE = Path(__file__).parents[2] / "docs" / "embedding.md"

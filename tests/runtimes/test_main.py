@@ -22,7 +22,7 @@ from runtimes.cli import run
 from runtimes.contract import Size, Timesteps
 from runtimes.registry import BACKENDS
 from runtimes.video.color import Color, Converter
-from runtimes.video.images import read_image, write_image
+from runtimes.video.stills import read_image, write_image
 from tests.runtimes.video.clips import Blender, Clip, draw, even, read_video, write_artifact, write_clip
 
 SIZE = Size(160, 96)
@@ -114,6 +114,13 @@ def test_interpolate_writes_the_runtimes_frame(artifact: Artifacts, pair: tuple[
         expected = runtime.interpolate(read_image(pair[0]), read_image(pair[1]), 0.25)
     assert np.array_equal(read_image(target), expected)
     assert not np.array_equal(expected, read_image(pair[0]))
+
+
+def test_interpolate_needs_no_pyav(artifact: Artifacts, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    code = "import sys; sys.modules['av'] = None; from runtimes.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["interpolate", *map(str, pair), "-o", str(tmp_path / "mid.png"), "--artifact", str(artifact("onnx"))]
+    assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 0
+    assert (tmp_path / "mid.png").exists()
 
 
 def test_interpolate_refuses(

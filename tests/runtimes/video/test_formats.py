@@ -16,7 +16,7 @@ from runtimes.__main__ import main
 from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.video.errors import VideoError
-from runtimes.video.images import read_image, write_image
+from runtimes.video.stills import read_image, write_image
 from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, write_artifact, write_clip
 
 
