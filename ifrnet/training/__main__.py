@@ -69,6 +69,7 @@ def _configure_train(parser: Parser) -> None:
     add("--distillation-weight", type=float, default=weights.distillation, help="default: %(default)s")
     add("--flow-weight", type=float, default=weights.flow, help="direct flow loss at step 0 (default: %(default)s)")
     add("--flow-floor", type=float, default=weights.flow_floor, help="what it falls to (default: %(default)s)")
+    add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
     add("--seed", type=int, default=paper.seed)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
     add("--compile", action="store_true", help="compile the step: a slow start, then faster")

@@ -95,6 +95,8 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         raise TrainingError(f"--rate {arguments.rate} --final-rate {arguments.final_rate}: expected 0 < final <= rate")
     if not 0.0 <= arguments.average < 1.0:
         raise TrainingError(f"--average {arguments.average}: expected a decay from 0 to below 1, for example 0.999")
+    if not 1.0 <= arguments.fastest <= 200.0:
+        raise TrainingError(f"--fastest {arguments.fastest}: expected 1 to 200 pixels")
     return TrainOptions(
         variant=arguments.variant,
         steps=arguments.steps,
@@ -113,6 +115,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
             flow=arguments.flow_weight,
             flow_floor=arguments.flow_floor,
         ),
+        fastest=arguments.fastest,
         seed=arguments.seed,
     )
 

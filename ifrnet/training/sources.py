@@ -22,7 +22,7 @@ ESTIMATED_TRUST = 0.3
 
 
 def _synthetic(path: Path, options: TrainOptions) -> TrainingSet:
-    return SyntheticMotion(Pictures(path), SyntheticOptions(side=options.crop))
+    return SyntheticMotion(Pictures(path), SyntheticOptions(side=options.crop, fastest=options.fastest))
 
 
 def _clips(path: Path, options: TrainOptions) -> TrainingSet:

@@ -44,6 +44,7 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
         (["train", "--folder", "x", "--data", "clips=nowhere", "--batch", "0"], "--batch 0: expected at least 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--rate", "0"], "expected 0 < final <= rate"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--average", "1"], "expected a decay"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--fastest", "0"], "expected 1 to 200 pixels"),
         (["flow", "--root", "nowhere"], "looked for tri_trainlist.txt"),
         (["prepare", "--videos", "nowhere", "--output", "x"], "looked for videos"),
         (["evaluate", "--state", "nowhere.pt"], "nowhere.pt does not exist"),
