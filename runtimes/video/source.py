@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import av
 from av.container import InputContainer
-from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -21,23 +18,12 @@ from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.color import Color, has_alpha, seconds
 from runtimes.video.errors import VideoError
+from runtimes.video.upright import upright
 
 Note = Callable[[str], None]
 """Receives one line that the user should know."""
 
 STDIN = "-"
-
-ORIENTATIONS = {
-    (1, 0, 0, 1): (),
-    (0, 1, -1, 0): (("transpose", "clock"),),
-    (0, -1, 1, 0): (("transpose", "cclock"),),
-    (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
-    (-1, 0, 0, 1): (("hflip", ""),),
-    (1, 0, 0, -1): (("vflip", ""),),
-    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
-    (0, -1, -1, 0): (("transpose", "clock_flip"),),
-}
-"""Signs of a display matrix (a, b, c, d) -> filters that show the frame upright, without loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +98,7 @@ class VideoSource:
         if first is None:
             raise VideoError(f"{self._name} has no frame that can be decoded: is it a whole video?")
         self._first: VideoFrame | None = first
-        self._orient = _upright(first, self._stream, note)
+        self._orient = upright(first, self._stream, note)
         self.info = self._describe(self._orient(first))
 
     def _describe(self, frame: VideoFrame) -> SourceInfo:
@@ -265,44 +251,6 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
         raise VideoError(f"{name} has no video stream; it has {kinds}")
     return streams[0]
-
-
-def _upright(frame: VideoFrame, stream: VideoStream, note: Note) -> Callable[[VideoFrame], VideoFrame]:
-    """A function that applies the rotation flag, so that the output needs none."""
-    signs = _orientation(frame)
-    if signs not in ORIENTATIONS:
-        note(f"the rotation flag is not a right angle ({frame.rotation} degrees) and is ignored")
-        return lambda frame: frame
-    filters = ORIENTATIONS[signs]
-    if not filters:
-        return lambda frame: frame
-    note(f"the rotation flag ({frame.rotation} degrees) is applied to the pixels")
-    graph = Graph()
-    chain: list[Any] = [graph.add_buffer(template=stream, time_base=stream.time_base)]
-    chain += [graph.add(name, arguments) for name, arguments in filters]
-    chain.append(graph.add("buffersink"))
-    for left, right in pairwise(chain):
-        left.link_to(right)
-    graph.configure()
-
-    def turn(frame: VideoFrame) -> VideoFrame:
-        graph.push(frame)
-        turned = graph.pull()
-        assert isinstance(turned, VideoFrame)
-        return turned
-
-    return turn
-
-
-def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
-    """The signs of the display matrix, (1, 0, 0, 1) without one."""
-    items: Any = frame.side_data  # PyAV 18 types it as a mapping by name, and iterates over the items
-    for data in items:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-            largest = max(abs(x) for x in (a, b, c, d))
-            return tuple(round(x / largest) if largest else 0 for x in (a, b, c, d))  # type: ignore[return-value]
-    return (1, 0, 0, 1)
 
 
 def describe(info: SourceInfo) -> str:

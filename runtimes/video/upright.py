@@ -1,0 +1,62 @@
+"""Rotation flags, applied to the pixels so that every output is upright without one."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+ORIENTATIONS = {
+    (1, 0, 0, 1): (),
+    (0, 1, -1, 0): (("transpose", "clock"),),
+    (0, -1, 1, 0): (("transpose", "cclock"),),
+    (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
+    (-1, 0, 0, 1): (("hflip", ""),),
+    (1, 0, 0, -1): (("vflip", ""),),
+    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (("transpose", "clock_flip"),),
+}
+"""Signs of a display matrix (a, b, c, d) -> filters that show the frame upright, without loss."""
+
+
+def upright(frame: VideoFrame, stream: VideoStream, note: Callable[[str], None]) -> Callable[[VideoFrame], VideoFrame]:
+    """A function that applies the rotation flag, so that the output needs none."""
+    signs = _orientation(frame)
+    if signs not in ORIENTATIONS:
+        note(f"the rotation flag is not a right angle ({frame.rotation} degrees) and is ignored")
+        return lambda frame: frame
+    filters = ORIENTATIONS[signs]
+    if not filters:
+        return lambda frame: frame
+    note(f"the rotation flag ({frame.rotation} degrees) is applied to the pixels")
+    graph = Graph()
+    chain: list[Any] = [graph.add_buffer(template=stream, time_base=stream.time_base)]
+    chain += [graph.add(name, arguments) for name, arguments in filters]
+    chain.append(graph.add("buffersink"))
+    for left, right in pairwise(chain):
+        left.link_to(right)
+    graph.configure()
+
+    def turn(frame: VideoFrame) -> VideoFrame:
+        graph.push(frame)
+        turned = graph.pull()
+        assert isinstance(turned, VideoFrame)
+        return turned
+
+    return turn
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """The signs of the display matrix, (1, 0, 0, 1) without one."""
+    items: Any = frame.side_data  # PyAV 18 types it as a mapping by name, and iterates over the items
+    for data in items:
+        if data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+            largest = max(abs(x) for x in (a, b, c, d))
+            return tuple(round(x / largest) if largest else 0 for x in (a, b, c, d))  # type: ignore[return-value]
+    return (1, 0, 0, 1)
