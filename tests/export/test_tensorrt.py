@@ -34,8 +34,9 @@ def parsed(model: onnx.ModelProto) -> tuple[Any, Any, list[Any]]:
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(0)
-    assert trt.OnnxParser(network, logger).parse(model.SerializeToString())
-    return trt, network, [builder]
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse(model.SerializeToString())
+    return trt, network, [logger, builder, parser]  # the network points into them
 
 
 def test_an_engine_is_built_and_said_to_be_unproved(artifact: Callable[..., Path], ran: Callable[[str], None]) -> None:
