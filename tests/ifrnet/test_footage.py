@@ -116,7 +116,7 @@ def test_a_package_that_cannot_be_had_says_how_else(
         commands.append(command)
         return subprocess.CompletedProcess(command, 1, "", "noise\nno such package")
 
-    toy = replace(download.PACKAGES["toy"], archive=archive)
+    toy = replace(PACKAGES["moviepy"], name="toy", version="1", file_stem="toy-1", archive=archive)
     monkeypatch.setattr(download, "PACKAGES", MappingProxyType({"toy": toy}))
     monkeypatch.setattr(subprocess, "run", failing)
     with pytest.raises(FootageError, match=r"cannot fetch toy 1: .*no such package; get its archive \(toy-1\*\)"):

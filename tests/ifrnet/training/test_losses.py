@@ -33,7 +33,7 @@ def direct_census(first: np.ndarray, second: np.ndarray, patch: int) -> float:
                         e = values[0] - values[1]
                         inside += e * e / (0.1 + e * e)
                 total += inside / patch**2
-    return total / (count * height * width)
+    return float(total / (count * height * width))
 
 
 def direct_resize(plane: np.ndarray, factor: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_geometry_sums_the_census_of_every_channel_over_levels() -> None:
 
 def test_geometry_reaches_both_sides() -> None:
     feature, truth = random(1, 2, 6, 6).requires_grad_(), random(1, 2, 6, 6, seed=1).requires_grad_()
-    losses.geometry([feature], [truth]).backward()
+    losses.geometry([feature], [truth]).backward()  # type: ignore[no-untyped-call]
     assert feature.grad is not None
     assert truth.grad is not None
     assert truth.grad.abs().sum() > 0.0
@@ -103,7 +103,7 @@ def test_distillation_is_the_adaptive_charbonnier_of_levels_2_to_4() -> None:
 
 def test_distillation_weights_are_detached_from_the_final_flow() -> None:
     flows = [random(1, 2, 16 // 2**k, 16 // 2**k, seed=k).requires_grad_() for k in range(4)]
-    losses.distillation(flows, random(1, 2, 16, 16, seed=9)).backward()
+    losses.distillation(flows, random(1, 2, 16, 16, seed=9)).backward()  # type: ignore[no-untyped-call]
     assert flows[0].grad is None
     assert all(flow.grad is not None for flow in flows[1:])
 

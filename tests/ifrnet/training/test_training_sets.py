@@ -50,8 +50,8 @@ def test_vimeo_needs_flows_and_then_yields_triplets(vimeo: Path) -> None:
     inner = np.s_[24:-24, 24:-24]
     assert np.median(sample.flow0[inner], axis=(0, 1)) == pytest.approx((3.0, 0.0), abs=0.3)
     assert np.median(sample.flow1[inner], axis=(0, 1)) == pytest.approx((-3.0, 0.0), abs=0.3)
-    both = [data.draw(i, np.random.default_rng(1)).truth for i in (0, 1)]
-    assert not np.array_equal(*both)
+    first, second = (data.draw(i, np.random.default_rng(1)).truth for i in (0, 1))
+    assert not np.array_equal(first, second)
     sizes = {data.draw(0, np.random.default_rng(i)).truth.shape[0] for i in range(60)}
     assert sizes == {96, 192}  # now and then twice as large, as published
 
