@@ -6,6 +6,21 @@ int8 is what the file says, and TensorRT 11, OpenVINO and ONNX Runtime read the 
 
 The pairs stand directly before the convolutions. Compilers move them over concatenations and splits by themselves:
 with pairs at the sources instead, OpenVINO was 3 % faster and ran three convolutions fewer in int8.
+
+Why no ready-made quantiser: measured on one graph of the first weights, with the same 16 calibration pairs (384x256), 10
+evaluation triplets and the flow path in float each time, the loss against the truth and int8 against fp32 are
+
+=============================================== ========= ========= ==========
+quantiser                                       mean loss worst     int8-fp32
+=============================================== ========= ========= ==========
+this module                                     0.013 dB  0.05 dB   59.9 dB
+ONNX Runtime 1.31 quantize_static, percentile   0.230 dB  0.59 dB   50.9 dB
+ONNX Runtime 1.31 quantize_static, min-max      0.363 dB  0.94 dB   48.7 dB
+NNCF 3.4, its defaults, flow operators ignored  0.236 dB  0.57 dB   50.8 dB
+=============================================== ========= ========= ==========
+
+ONNX Runtime was given the recipe's convolutions, symmetric and per channel as here; its entropy method chose the same
+as min-max. It also quantises what the convolutions give, and their biases; NNCF also the heads that give flow.
 """
 
 from __future__ import annotations

@@ -1,0 +1,179 @@
+"""Q/DQ: symmetric, per output channel, where the recipe wants them, and the same numbers as the simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, numpy_helper
+
+from calibration.calibrate import calibrate
+from calibration.errors import CalibrationError
+from calibration.quantize import LEVELS, quantize, quantize_weight
+from calibration.ranges import BINS, Histogram, as_tensor, calibration_graph, collect, convolutions
+from calibration.recipe import REWRITES, int8_layers, layer_name, rule_for, scale_owner
+from calibration.samples import Sample, SampleSet
+from calibration.scales import Scales
+from calibration.simulate import simulated
+from calibration.work import layer_work, share
+from export.graph import build_graph
+from export.trace import trace
+from ifrnet import VARIANTS, IFRNet, load_model
+from ifrnet.footage.triplets import Triplet
+from runtimes.contract import Size, SizeRange
+from tests.calibration.moving import panning
+
+SIZE = Size(96, 64)
+
+
+@pytest.fixture(scope="module")
+def model() -> IFRNet:
+    return load_model("ifrnet_s")
+
+
+@pytest.fixture(scope="module")
+def picked() -> SampleSet:
+    frames = panning(4, size=(SIZE.height, SIZE.width))
+    triplets = [Triplet(first=i, middle=i + 1, last=i + 2) for i in range(2)]
+    samples = [
+        Sample(triplet=t, frame0=frames[t.first], truth=frames[t.middle], frame1=frames[t.last]) for t in triplets
+    ]
+    return SampleSet(samples=tuple(samples), bins=(0, 2, 0, 0), sha256="0")
+
+
+@pytest.fixture(scope="module")
+def scales(model: IFRNet, picked: SampleSet) -> Scales:
+    return calibrate(model, picked, source="test", seed=0)
+
+
+@pytest.fixture(scope="module")
+def quantized(model: IFRNet, scales: Scales) -> onnx.ModelProto:
+    graph = build_graph(model, (*REWRITES, "row_mean"), size=(SIZE.height, SIZE.width))
+    return quantize(trace(graph, SizeRange.static(SIZE)), scales.scales)
+
+
+def test_weights_are_within_half_a_step_of_their_channel() -> None:
+    weight = (
+        np.random.default_rng(0).normal(size=(6, 4, 3, 3)).astype(np.float32)
+        * np.geomspace(1e-3, 10, 6)[:, None, None, None]
+    )
+    values, scale = quantize_weight(weight.astype(np.float32))
+    assert values.dtype == np.int8
+    assert (np.abs(values.astype(int)).max(axis=(1, 2, 3)) == LEVELS).all()
+    assert (np.abs(values * scale[:, None, None, None] - weight) <= 0.5001 * scale[:, None, None, None]).all()
+
+
+def test_channels_of_zeros_get_a_scale_that_backends_take() -> None:
+    weight = np.zeros((2, 1, 3, 3), np.float32)
+    weight[0, 0, 0, 0] = 1.0
+    values, scale = quantize_weight(weight)
+    assert scale[1] > 1e-12
+    assert not values[1].any()
+    assert (quantize_weight(np.zeros((2, 1, 3, 3), np.float32))[1] > 0).all()
+
+
+def test_the_clip_is_where_the_error_is_least() -> None:
+    histogram = Histogram()
+    normal = torch.randn(2_000_000, generator=torch.Generator().manual_seed(0))
+    histogram.add(torch.cat((normal, torch.full((13,), 40.0))))
+    clip = histogram.best_clip()
+    assert histogram.largest == 40.0
+    # n normal values are rounded by c / 127 and one of 40 is cut at c: n (c / 127)^2 / 12 + (40 - c)^2 is least at 22.3.
+    assert clip == pytest.approx(22.3, abs=0.5)
+    even = Histogram()
+    even.add(torch.linspace(-1.0, 1.0, 100_001))
+    assert even.best_clip() == pytest.approx(1.0, rel=0.02)
+
+
+def test_histograms_grow_without_losing_counts() -> None:
+    histogram, small = Histogram(), torch.full((1300,), 0.25)
+    histogram.add(small)
+    histogram.add(torch.full((1300,), 100.0))
+    assert float(histogram.counts.sum()) == 200.0
+    at = int(0.25 / histogram.top * BINS)
+    assert float(histogram.counts[at]) == 100.0
+
+
+def test_every_convolution_has_a_rule(model: IFRNet) -> None:
+    names = list(convolutions(calibration_graph(model)))
+    assert set(names) == set(layer_work(model.variant))
+    floats = {name for name in names if not rule_for(name).int8}
+    assert {"encoder.pyramid1.0.0", "decoder1.side", "decoder1.flow.conv", "decoder4.flow.conv"} < floats
+    assert len(floats) == 9
+    with pytest.raises(CalibrationError, match="no rule"):
+        rule_for("decoder1.surprise")
+
+
+@pytest.mark.parametrize(("name", "gmacs"), [("ifrnet_s", 101.2), ("ifrnet", 178.2), ("ifrnet_l", 705.9)])
+def test_work_is_that_of_the_published_network(name: str, gmacs: float) -> None:
+    work = layer_work(VARIANTS[name])
+    assert sum(work.values()) * 1280 * 720 / 1e9 == pytest.approx(gmacs, abs=0.1)
+    assert share(VARIANTS[name], int8_layers(work)) > 0.9
+
+
+def test_layers_that_read_one_tensor_share_a_scale(scales: Scales) -> None:
+    assert scale_owner("decoder2.block.conv2.0") == "decoder2.block.conv3.0"
+    for k in range(1, 5):
+        assert scales.scales[f"decoder{k}.block.conv4.0"] == scales.scales[f"decoder{k}.block.conv5"]
+
+
+def test_scales_are_collected_with_the_checkpoint_and_the_samples(scales: Scales, model: IFRNet) -> None:
+    assert model.info is not None
+    assert scales.checkpoint["sha256"] == model.info.sha256
+    assert scales.provenance["pairs"] == 2
+    assert all(value > 0.0 for value in scales.scales.values())
+
+
+def test_observation_changes_nothing(model: IFRNet, picked: SampleSet) -> None:
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    collect(model, [(picked.samples[0].frame0, picked.samples[0].frame1)])
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_int8_convolutions_and_no_others_read_q_dq(quantized: onnx.ModelProto, scales: Scales) -> None:
+    onnx.checker.check_model(quantized, full_check=True)
+    makers = {name: node for node in quantized.graph.node for name in node.output}
+    constants = {item.name: item for item in quantized.graph.initializer}
+    for node in quantized.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        name = layer_name(node.input[1].removesuffix("_dequantized"))
+        fed = [makers[i].op_type if i in makers else "float" for i in node.input[:2]]
+        assert (fed == ["DequantizeLinear"] * 2) == (name in scales.scales), name
+        if name in scales.scales:
+            kernel = constants[makers[node.input[1]].input[0]]
+            assert kernel.data_type == TensorProto.INT8
+    zeros = [n.input[2] for n in quantized.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert zeros
+    assert all(constants[name].data_type == TensorProto.INT8 for name in zeros)
+    assert not any(numpy_helper.to_array(constants[name]).any() for name in zeros)
+
+
+def test_the_graph_computes_what_the_simulation_computes(
+    quantized: onnx.ModelProto, model: IFRNet, scales: Scales, picked: SampleSet
+) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    options = ort.SessionOptions()
+    # Optimised, ONNX Runtime fuses pairs and rounds in another order.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(quantized.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    img0, img1 = as_tensor(picked.samples[0].frame0), as_tensor(picked.samples[0].frame1)
+    t = torch.full((1, 1, 1, 1), 0.5)
+    (found,) = session.run(None, {"img0": img0.numpy(), "img1": img1.numpy(), "t": t.numpy()})
+    graph = calibration_graph(model)
+    with torch.inference_mode():
+        plain = graph(img0, img1, t)
+        with simulated(graph, scales.scales):
+            expected = graph(img0, img1, t)
+        after = graph(img0, img1, t)
+    assert torch.equal(plain, after), "the simulation must leave no trace"
+    assert float((plain - expected).abs().max()) > 1e-4, "int8 must differ from float, or nothing was simulated"
+    error = np.abs(found - expected.numpy())
+    # Values that fall between two steps may round apart; that is rare and small beside what int8 itself changes.
+    assert error.mean() < 0.5 * float((plain - expected).abs().mean())
+
+
+def test_scales_of_another_network_are_refused(scales: Scales) -> None:
+    with pytest.raises(CalibrationError, match="calibrate again"):
+        quantize(onnx.ModelProto(), scales.scales)
