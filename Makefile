@@ -24,6 +24,8 @@ bench: $(VENV)/installed
 $(VENV)/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	# A test compares our scene cuts with PySceneDetect, which asks for the OpenCV with windows; the headless one serves.
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps scenedetect
 	@touch $@
 
 # ncnn's Vulkan path runs on Mesa's software driver where there is no GPU.

@@ -33,8 +33,11 @@ def warp(img: Tensor, flow: Tensor) -> Tensor:
 def resize(x: Tensor, factor: float) -> Tensor:
     """Bilinear resize by ``factor`` with align_corners=False. (N, C, H, W) -> (N, C, H * factor, W * factor).
 
-    Sides times ``factor`` are whole numbers, and are computed as such: ``scale_factor`` rounds 719.9999 down.
+    Sides times ``factor`` are whole numbers. Powers of two are given as factors, which dynamic graphs keep as such;
+    others as sizes, since a factor of 0.7 rounds 1007.9999 down.
     """
     ratio = Fraction(factor).limit_denominator(64)
+    if ratio.numerator.bit_count() == ratio.denominator.bit_count() == 1:
+        return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     size = [side * ratio.numerator // ratio.denominator for side in x.shape[2:]]
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
