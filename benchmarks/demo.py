@@ -51,7 +51,10 @@ def configure(parser: Parser) -> None:
     """The options of ``demo``."""
     parser.add_argument("--model", default="ifrnet_s", help="built-in name or checkpoint file (default: %(default)s)")
     parser.add_argument(
-        "--frames", type=Path, default=FRAMES, help="folder with frame0.png, middle.png, frame1.png (default: %(default)s)"
+        "--frames",
+        type=Path,
+        default=FRAMES,
+        help="folder with frame0.png, middle.png, frame1.png (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, default=Path("demo-output"), help="(default: %(default)s)")
 
@@ -65,7 +68,17 @@ def execute(args: argparse.Namespace) -> int:
     frame0, truth, frame1 = (read_frame(args.frames / f"{name}.png") for name in ("frame0", "middle", "frame1"))
     height, width = truth.shape[:2]
     artifacts = args.out / "artifacts"
-    command = ["--target", "all", "--model", args.model, "--size", f"{width}x{height}", "--out", str(artifacts), "--force"]
+    command = [
+        "--target",
+        "all",
+        "--model",
+        args.model,
+        "--size",
+        f"{width}x{height}",
+        "--out",
+        str(artifacts),
+        "--force",
+    ]
     console = Console(soft_wrap=True)
     console.print(f"[bold]python -m export {' '.join(command)}[/bold]", highlight=False)
     code = export(command)
@@ -159,7 +172,9 @@ def print_rows(console: object, rows: Sequence[Row]) -> None:
     for heading in ("PSNR to the true frame", "PSNR to PyTorch", "ms"):
         table.add_column(heading, justify="right")
     for row in rows:
-        near = "-" if row.to_pytorch is None else "equal" if row.to_pytorch == float("inf") else f"{row.to_pytorch:.1f} dB"
+        near = (
+            "-" if row.to_pytorch is None else "equal" if row.to_pytorch == float("inf") else f"{row.to_pytorch:.1f} dB"
+        )
         table.add_row(row.name, f"{row.to_truth:.2f} dB", near, f"{1000 * row.seconds:.0f}" if row.seconds else "-")
     console.print(table)
 

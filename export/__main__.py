@@ -53,8 +53,16 @@ def parser() -> Parser:
     add("--scale", type=float, default=1.0, help="run the network on frames resized by this; 0.5 for UHD")
     add("--calibration", type=Path, metavar="FILE", help="INT8 scales, see python -m calibration; built-in ones ship")
     add("--max-drop", type=float, metavar="DB", help="what INT8 may lose on held-aside frames (default: 0.1)")
-    add("--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable")
-    add("--verify-device", action="append", default=[], metavar="DEVICE", help="verify there too, e.g. software vulkan:0")
+    add(
+        "--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable"
+    )
+    add(
+        "--verify-device",
+        action="append",
+        default=[],
+        metavar="DEVICE",
+        help="verify there too, e.g. software vulkan:0",
+    )
     add("--out", type=Path, default=Path("artifacts"), help="folder for the artifacts (default: %(default)s)")
     add("--force", action="store_true", help="replace artifacts that exist")
     return result
@@ -123,7 +131,9 @@ def _sizes(args: argparse.Namespace) -> SizeRange:
     bounds = (args.min_size, args.opt_size, args.max_size)
     if not args.dynamic:
         if any(bounds):
-            raise UsageError("--min-size, --opt-size and --max-size belong to --dynamic; pass that too, or --size alone")
+            raise UsageError(
+                "--min-size, --opt-size and --max-size belong to --dynamic; pass that too, or --size alone"
+            )
         return SizeRange.static(args.size or DEFAULT_SIZE)
     if args.size:
         raise UsageError("--size is for static artifacts; with --dynamic use --min-size, --opt-size and --max-size")
@@ -192,7 +202,7 @@ def _why_not(name: str, sizes: SizeRange, precisions: Sequence[Precision]) -> st
     if reason := lacking(name, precisions):
         return reason
     try:
-        module.check(ExportOptions(targets=(name,), sizes=sizes))
+        module.check(ExportOptions(targets=(name,), precisions=tuple(precisions), sizes=sizes))
     except ExportError as error:
         return str(error)
     return ""

@@ -38,7 +38,9 @@ class PrecisionPolicy:
     @classmethod
     def of(cls, precision: Precision) -> PrecisionPolicy:
         """The policy of a precision; INT8 starts from the float32 graph and adds Q/DQ to it."""
-        return cls(convolutions={Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(precision, torch.float32))
+        return cls(
+            convolutions={Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}.get(precision, torch.float32)
+        )
 
 
 class PairMean(nn.Module):

@@ -103,9 +103,7 @@ def keep_float32(param: str) -> str:
             for blob in layer.inputs:
                 if producer[blob] not in island and blob not in bridged:
                     bridged[blob] = f"{blob}_float32"
-                    result.append(
-                        Layer(kind=BRIDGE, name=f"float32_{blob}", inputs=(blob,), outputs=(bridged[blob],))
-                    )
+                    result.append(Layer(kind=BRIDGE, name=f"float32_{blob}", inputs=(blob,), outputs=(bridged[blob],)))
             inputs = tuple(bridged.get(blob, blob) for blob in layer.inputs)
             layer = replace(layer, inputs=inputs, parameters=(*layer.parameters, f"31={FLOAT32_MASK}"))
         result.append(layer)

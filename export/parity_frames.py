@@ -1,7 +1,7 @@
 """Structured frames that move: what artifacts are compared on.
 
-Zeros and noise hide warp errors, and small motion hides them too. These pairs hold texture on several scales, edges, and
-flat areas; the background pans, a disc and a bar move against it, and everything leaves the frame at a border.
+Zeros and noise hide warp errors, and small motion hides them too. These pairs hold texture on several scales, edges,
+and flat areas; the background pans, a disc and a bar move against it, and everything leaves the frame at a border.
 """
 
 from __future__ import annotations

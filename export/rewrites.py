@@ -250,9 +250,9 @@ def pooled_mean(graph: DeployGraph) -> None:
     """The mean as averages of small windows, then of the windows, then of the channels: for ncnn, static sizes.
 
     Zeros beyond the frame add nothing to a sum, so scaling by padded area over real area gives the exact mean. The
-    padding is symmetric, since pnnx has no other. ncnn adds one after the other in float32: 2e-5 off over the pixels of a 720p frame in one go, 1e-7 in two. Its
-    Reduction overflows in half precision on Vulkan, and pnnx turns ReduceMean over channels alone into something
-    else; global pooling is right in both (ncnn 1.0.20261020, pnnx 20261020).
+    padding is symmetric, since pnnx has no other. ncnn adds one after the other in float32: 2e-5 off over the pixels of
+    a 720p frame in one go, 1e-7 in two. Its Reduction overflows in half precision on Vulkan, and pnnx turns ReduceMean
+    over channels alone into something else; global pooling is right in both (ncnn 1.0.20261020, pnnx 20261020).
 
     Raises:
         ValueError: the graph is dynamic.

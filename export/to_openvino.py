@@ -11,6 +11,7 @@ import numpy as np
 
 from calibration.quantize import ZERO_POINT
 from calibration.recipe import REWRITES, layer_name
+from export.errors import ExportError
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island
 from export.options import ExportOptions
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
@@ -43,7 +44,16 @@ def missing() -> str:
 
 
 def check(options: ExportOptions) -> None:
-    """Every option fits."""
+    """Bfloat16 for static sizes only.
+
+    Raises:
+        ExportError: both are asked for. With free sizes the steps of the sampling positions are computed from the shape,
+            in layers that OpenVINO makes itself and runs in bfloat16 (2026.4; the sentinel flow-path names them).
+    """
+    if Precision.BF16 in options.precisions and not options.sizes.is_static:
+        raise ExportError(
+            "target openvino has no --bf16 with --dynamic: OpenVINO would round sampling positions; export one --size each"
+        )
 
 
 def rewrites(precision: Precision) -> tuple[str, ...]:

@@ -144,8 +144,8 @@ class _Cursor:
             data = self.take(-(-2 * count // 4) * 4, layer)
             return np.frombuffer(data, "<f2")[:count].astype(np.float32)
         raise CheckpointError(
-            f"{self.source}: layer {layer.name} is stored as {REFUSED_TAGS.get(tag, f'0x{tag:08x} (quantised?)')}, which "
-            "has lost the weights IFRNet was trained to; expected float32 or float16: take the release's original"
+            f"{self.source}: layer {layer.name} is stored as {REFUSED_TAGS.get(tag, f'0x{tag:08x} (quantised?)')}, "
+            "which has lost the weights IFRNet was trained to; expected float32 or float16: take the release's original"
         )
 
 

@@ -69,7 +69,7 @@ class Runtime(ABC):
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         """Compute; inputs are checked and C-contiguous. Returns float32 (1, 3, H, W) that the caller owns."""
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to do
         """Release what the backend holds."""
 
     def infer(self, img0: Array, img1: Array, t: Array) -> NDArray[np.float32]:

@@ -71,7 +71,8 @@ class OrtRuntime(Runtime):
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         feeds = dict(zip(INPUT_NAMES, (img0, img1, t), strict=True))
-        return self._session.run([OUTPUT_NAME], feeds)[0]
+        output: Array = self._session.run([OUTPUT_NAME], feeds)[0]
+        return output
 
     def _close(self) -> None:
         del self._session

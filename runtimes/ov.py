@@ -111,7 +111,8 @@ class OpenVinoRuntime(Runtime):
         for name, value in zip(INPUT_NAMES, borrowed, strict=True):
             self._request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
         self._request.infer()
-        return self._request.get_output_tensor(0).data.copy()
+        output: Array = self._request.get_output_tensor(0).data.copy()
+        return output
 
     def _close(self) -> None:
         del self._request, self.compiled

@@ -1,4 +1,4 @@
-"""The wheel works outside the checkout: installed into an environment that has never seen it, it exports and interpolates."""
+"""The wheel works outside the checkout: in an environment that has never seen it, it exports and interpolates."""
 
 from __future__ import annotations
 

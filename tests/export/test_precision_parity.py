@@ -131,6 +131,13 @@ def test_what_openvino_ran_is_in_the_manifest(build: Build) -> None:
     assert all(set(ran) == {"f32"} for ran in executed["layers"].values())
 
 
+def test_bfloat16_of_any_size_is_refused_by_openvino(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--target", "openvino", "--bf16", "--dynamic", "--model", MODEL, "--out", str(tmp_path)]
+    assert run("python -m export", main, arguments) == 1
+    assert "openvino has no --bf16 with --dynamic" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_precision_that_a_target_lacks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--target", "onnx", "--bf16", "--model", MODEL, "--out", str(tmp_path)]
     assert run("python -m export", main, arguments) == 1

@@ -284,7 +284,8 @@ def test_random_weights_are_those_of_the_seed() -> None:
     state = torch.random.get_rng_state()
     first, again, other = (random_model("ifrnet_s", seed) for seed in (7, 7, 8))
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert first.info is not None and again.info is not None and other.info is not None
+    assert first.info is not None
+    assert other.info is not None
     assert first.info == again.info
     assert first.info.sha256 != other.info.sha256
     assert first.info.name == "ifrnet_s-random7"

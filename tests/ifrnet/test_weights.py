@@ -118,7 +118,7 @@ def test_builtin_with_a_changed_byte_is_refused(tmp_path: Path, monkeypatch: pyt
     (tmp_path / f"{stem}.safetensors").write_bytes(data)
     (tmp_path / f"{stem}.json").write_bytes((CHECKPOINTS / f"{stem}.json").read_bytes())
     monkeypatch.setattr(ifrnet.weights, "CHECKPOINTS", tmp_path)
-    with pytest.raises(CheckpointError, match="has sha256 .* beside it expects"):
+    with pytest.raises(CheckpointError, match=r"has sha256 .* beside it expects"):
         load_model("ifrnet_s")
 
 
