@@ -47,12 +47,14 @@ def check(options: ExportOptions) -> None:
     """Bfloat16 for static sizes only.
 
     Raises:
-        ExportError: both are asked for. With free sizes the steps of the sampling positions are computed from the shape,
-            in layers that OpenVINO makes itself and runs in bfloat16 (2026.4; the sentinel flow-path names them).
+        ExportError: both are asked for. With free sizes the steps of the sampling positions are computed from the
+            shape, in layers that OpenVINO makes itself and runs in bfloat16 (2026.4; the sentinel flow-path names
+            them).
     """
     if Precision.BF16 in options.precisions and not options.sizes.is_static:
         raise ExportError(
-            "target openvino has no --bf16 with --dynamic: OpenVINO would round sampling positions; export one --size each"
+            "target openvino has no --bf16 with --dynamic: OpenVINO would round sampling positions; "
+            "export one --size each"
         )
 
 
