@@ -48,6 +48,7 @@ def calibrate(
         scales={name: max(clips[scale_owner(name)] / LEVELS, SMALLEST) for name in layers},
         provenance={
             "method": "symmetric, clipped where the squared error is least; weights per channel",
+            "command": f"python -m calibration scales --samples {len(picked.samples)} --seed {seed}",
             "source": source,
             "seed": seed,
             "pairs": len(picked.samples),

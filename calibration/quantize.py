@@ -5,7 +5,7 @@ through DequantizeLinear; everything else stays as it was traced. That is the wh
 int8 is what the file says, and TensorRT 11, OpenVINO and ONNX Runtime read the same statement.
 
 The pairs stand directly before the convolutions. Compilers move them over concatenations and splits by themselves:
-with pairs at the sources instead, OpenVINO was 3 % faster and ran three convolutions fewer in int8.
+with pairs at the sources instead, OpenVINO was 3 % faster.
 
 Why no ready-made quantiser: measured on one graph of the first weights, with the same 16 calibration pairs (384x256),
 10 evaluation triplets and the flow path in float each time, the loss against the truth and int8 against fp32 are

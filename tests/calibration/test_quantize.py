@@ -79,7 +79,7 @@ def test_the_clip_is_where_the_error_is_least() -> None:
     histogram.add(torch.cat((normal, torch.full((13,), 40.0))))
     clip = histogram.best_clip()
     assert histogram.largest == 40.0
-    # n normal values are rounded by c / 127 and one of 40 is cut at c: n (c / 127)^2 / 12 + (40 - c)^2 is least at 22.3.
+    # n normal values are rounded by c / 127, one of 40 is cut at c: n (c / 127)^2 / 12 + (40 - c)^2 is least at 22.3.
     assert clip == pytest.approx(22.3, abs=0.5)
     even = Histogram()
     even.add(torch.linspace(-1.0, 1.0, 100_001))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,8 +167,3 @@ def concatenation() -> onnx.ModelProto:
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "g", io[:1], io[1:], initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-
-
-def test_manifests_hold_plain_json(tmp_path: Path) -> None:
-    path, _ = build("onnx", tmp_path)
-    assert json.loads((path / "manifest.json").read_text())["precision"] == "int8"
