@@ -61,7 +61,8 @@ def check(options: ExportOptions) -> None:
     """Compute capabilities that the builder has.
 
     Raises:
-        ExportError: another one is asked for, or any with ``tensorrt``, which builds for the GPU of this machine.
+        ExportError: another one is asked for, or any with ``tensorrt``, which builds for the GPU of this machine; or
+            INT8 of free size.
     """
     wanted = options.compute_capabilities
     if flavour() == "tensorrt" and wanted:
@@ -69,6 +70,11 @@ def check(options: ExportOptions) -> None:
     for capability in wanted:
         if capability not in RTX_CAPABILITIES:
             raise ExportError(f"--sm {capability}: tensorrt-rtx compiles for {', '.join(RTX_CAPABILITIES)}")
+    if Precision.INT8 in options.precisions and not options.sizes.is_static and flavour() == "tensorrt-rtx":
+        raise ExportError(
+            "target trt has no --int8 with --dynamic: tensorrt-rtx 1.7.1 cannot build a resize behind a depth-to-space of "
+            "free size; export one --size each"
+        )
 
 
 def rewrites(precision: Precision) -> tuple[str, ...]:

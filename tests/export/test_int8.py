@@ -13,10 +13,11 @@ from onnx import helper, numpy_helper
 from calibration.gate import MAX_DROP
 from calibration.quantize import ZERO_POINT
 from calibration.scales import scales_for
+from export import to_tensorrt
 from export.__main__ import main
 from export.errors import ExportError, SentinelError
 from export.int8 import Int8
-from export.options import ExportOptions
+from export.options import DYNAMIC_RANGE, ExportOptions
 from export.pipeline import Pipeline
 from export.targets import Compiled, check_precisions
 from export.to_openvino import unsigned_activations
@@ -92,6 +93,13 @@ def test_the_gate_alone_can_fail(tmp_path: Path) -> None:
 def test_ncnn_is_refused_with_the_reason() -> None:
     with pytest.raises(ExportError, match=r"ncnn has no int8 .*ncnn2table"):
         check_precisions("ncnn", replace(OPTIONS, targets=("ncnn",)))
+
+
+def test_tensorrt_for_rtx_has_no_dynamic_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(to_tensorrt, "flavour", lambda: "tensorrt-rtx")
+    with pytest.raises(ExportError, match="export one --size each"):
+        to_tensorrt.check(replace(OPTIONS, targets=("trt",), sizes=DYNAMIC_RANGE))
+    to_tensorrt.check(replace(OPTIONS, targets=("trt",)))
 
 
 def test_a_model_without_scales_is_refused_with_the_command() -> None:
