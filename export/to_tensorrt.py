@@ -72,8 +72,8 @@ def check(options: ExportOptions) -> None:
             raise ExportError(f"--sm {capability}: tensorrt-rtx compiles for {', '.join(RTX_CAPABILITIES)}")
     if Precision.INT8 in options.precisions and not options.sizes.is_static and flavour() == "tensorrt-rtx":
         raise ExportError(
-            "target trt has no --int8 with --dynamic: tensorrt-rtx 1.7.1 cannot build a resize behind a depth-to-space of "
-            "free size; export one --size each"
+            "target trt has no --int8 with --dynamic: tensorrt-rtx 1.7.1 cannot build a resize behind a depth-to-space "
+            "of free size; export one --size each"
         )
 
 
