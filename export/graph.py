@@ -115,8 +115,8 @@ class DeployGraph(nn.Module):
         self.policy = PrecisionPolicy.of(precision)
         self.scale = scale
         self.size = size
-        self.mean = PairMean()
-        self.pair: nn.Module = SeparatePair(model.encoder)
+        self.mean: nn.Module = PairMean()
+        self.pair = SeparatePair(model.encoder)
         self.decoders = nn.ModuleList(FlowDecoder(model.get_submodule(f"decoder{k}")) for k in range(1, LEVELS + 1))
         self.to(self.policy.convolutions)
 

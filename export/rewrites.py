@@ -31,8 +31,9 @@ class _SplitResBlock(nn.Module):
     def __init__(self, block: ResBlock) -> None:
         super().__init__()
         self.side = block.side
-        for name, child in block.named_children():
-            self.add_module(name, child)
+        self.conv1, self.conv2 = block.conv1, block.conv2
+        self.conv3, self.conv4 = block.conv3, block.conv4
+        self.conv5, self.prelu = block.conv5, block.prelu
 
     def forward(self, x: Tensor) -> Tensor:
         out = self._refine(self.conv1(x), self.conv2)
@@ -77,7 +78,7 @@ def batch_pair(graph: DeployGraph) -> None:
     A convolution treats the samples of a batch alike, and (1, 4, H, W) flow is (2, 2, H, W) in memory, so both
     reshapes are free. Not for ncnn, which has no batch.
     """
-    graph.pair = _BatchedPair(graph.pair.encoder)  # type: ignore[arg-type]
+    graph.pair = _BatchedPair(graph.pair.encoder)
 
 
 class _SubpixelConv(nn.Module):
@@ -121,7 +122,7 @@ def offset_grid(graph: DeployGraph) -> None:
     computed at once. OpenVINO turns the other form into two of this one by itself, and its new layers, as well as those
     that join x and y, forget that they were to stay in float32. After :func:`batch_pair`.
     """
-    graph.pair.sample = _warp_by_offsets  # type: ignore[assignment]
+    graph.pair.sample = _warp_by_offsets
 
 
 def subpixel_deconv(graph: DeployGraph) -> None:

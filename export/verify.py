@@ -84,8 +84,10 @@ def median_flow(model: IFRNet, img0: torch.Tensor, img1: torch.Tensor, t: torch.
     multiple = size_multiple(scale)
     pad = (0, -img0.shape[3] % multiple, 0, -img0.shape[2] % multiple)
     mean = pair_mean(img0, img1)
-    padded = [F.pad(img - mean, pad, mode="replicate") for img in (img0, img1)]
-    estimate = model.estimate(*(resize(img, scale) if scale != 1.0 else img for img in padded), t)
+    img0, img1 = (F.pad(img - mean, pad, mode="replicate") for img in (img0, img1))
+    if scale != 1.0:
+        img0, img1 = resize(img0, scale), resize(img1, scale)
+    estimate = model.estimate(img0, img1, t)
     return float(estimate.flows0[0].norm(dim=1).median()) / scale
 
 

@@ -112,9 +112,13 @@ def _parse(data: Any) -> Manifest:
     for name in files:
         if name == MANIFEST or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
             raise ValueError(f"file name {name!r} is not plain, or leaves the folder")
+    texts: dict[str, Any] = {
+        key: str(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")
+    }
+    tables: dict[str, Any] = {key: dict(data[key]) for key in ("checkpoint", "tools", "details")}
     return Manifest(
-        **{key: str(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")},
-        **{key: dict(data[key]) for key in ("checkpoint", "tools", "details")},
+        **texts,
+        **tables,
         timesteps=Timesteps(data["timesteps"]),
         precision=Precision(data["precision"]),
         sizes=sizes,
@@ -134,8 +138,10 @@ def _parse_device(data: Any) -> DeviceParity:
         )
         for result in data["results"]
     )
-    limits = {key: None if data[key] is None else float(data[key]) for key in ("max_error_limit", "psnr_limit")}
-    texts = {key: str(data[key]) for key in ("device", "reason", "arithmetic")}
+    limits: dict[str, Any] = {
+        key: None if data[key] is None else float(data[key]) for key in ("max_error_limit", "psnr_limit")
+    }
+    texts: dict[str, Any] = {key: str(data[key]) for key in ("device", "reason", "arithmetic")}
     return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results)
 
 
