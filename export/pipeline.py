@@ -79,12 +79,16 @@ def open_model(name: str) -> IFRNet:
     return random_model(name.removeprefix("random:")) if name.startswith("random:") else load_model(name)
 
 
-def check_verify_devices(options: ExportOptions) -> None:
-    """Refuse devices to verify on that none of the targets has here.
+def check_options(options: ExportOptions) -> None:
+    """Refuse what cannot be built, before anything heavy is loaded.
 
     Raises:
-        UsageError: naming those there are.
+        ExportError: an option or a precision that a target does not have.
+        UsageError: a device to verify on that none of the targets has here, naming those there are.
     """
+    for name in options.targets:
+        target(name).check(options)
+        check_precisions(name, options)
     if not options.verify_devices:
         return
     backends = [backend(target(name).BACKEND) for name in options.targets]
@@ -98,6 +102,7 @@ class Pipeline:
     """Builds the artifacts of one run; traced graphs and reference outputs are shared between targets."""
 
     def __init__(self, options: ExportOptions, report: Report) -> None:
+        check_options(options)
         self._options, self._report = options, report
         report(f"loading {options.model}")
         self._model = open_model(options.model)
@@ -112,15 +117,11 @@ class Pipeline:
         """Everything to build, checked before any work is done.
 
         Raises:
-            ExportError: an option that a target does not have.
-            UsageError: an artifact that exists, or a device to verify on that does not.
+            UsageError: an artifact that exists.
         """
-        check_verify_devices(self._options)
         jobs = []
         for name in self._options.targets:
             module = target(name)
-            module.check(self._options)
-            check_precisions(name, self._options)
             for precision in self._options.precisions:
                 artifact = self._options.artifact_name(self._info.name, name, precision)
                 check_destination(self._options.out / artifact, force=self._options.force)
