@@ -25,6 +25,9 @@ from ifrnet.errors import CheckpointError
 MAX_CHECKPOINT_BYTES = 512 * 2**20
 """ifrnet_l in float32 is 79 MB; six times that holds its optimiser too, and no phone book."""
 
+MAX_BRACKETS = 10_000
+"""Ten times what a checkpoint and its provenance need, and far from what the stack holds."""
+
 MAX_PROVENANCE_BYTES = 64 * 2**10
 
 WRAPPERS = ("state_dict", "model")
@@ -129,7 +132,7 @@ def read_safetensors(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[
     try:
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
+        header = json.loads(shallow(data[8 : 8 + length]))
     except Exception as error:  # the library raises its own error, KeyError (dtype) and more
         raise CheckpointError(
             f"{source} is no safetensors file or is damaged ({first_line(error)}): fetch the file again"
@@ -147,7 +150,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
     text = read_limited(path, MAX_PROVENANCE_BYTES)
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(shallow(text), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} stands beside the checkpoint as its provenance, but is no JSON ({first_line(error)}): repair it "
@@ -159,6 +162,20 @@ def read_provenance(path: Path) -> dict[str, Any]:
             "a JSON object"
         )
     return content
+
+
+def shallow(text: bytes) -> bytes:
+    """JSON that cannot be nested deeper than the stack.
+
+    Python's own limit does not hold: packages raise it for the whole process, and then a file of brackets ends that
+    process instead of raising.
+
+    Raises:
+        RecursionError: more than ``MAX_BRACKETS`` lists and objects.
+    """
+    if (brackets := text.count(b"[") + text.count(b"{")) > MAX_BRACKETS:
+        raise RecursionError(f"{brackets} lists and objects; expected at most {MAX_BRACKETS}")
+    return text
 
 
 def _refuse_constant(name: str) -> float:

@@ -22,6 +22,7 @@ FORMAT = 1
 """Raised when a reader of the version before would misunderstand a manifest."""
 
 _MANIFEST_LIMIT = 4 * 2**20
+_MANIFEST_BRACKETS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,13 @@ def _parse(data: Any) -> Manifest:
     )
 
 
+def _shallow(text: str) -> str:
+    """JSON that cannot be nested deeper than the stack: packages raise Python's own limit for the whole process."""
+    if (brackets := text.count("[") + text.count("{")) > _MANIFEST_BRACKETS:
+        raise RecursionError(f"{brackets} lists and objects; a manifest has at most {_MANIFEST_BRACKETS}")
+    return text
+
+
 def _parse_device(data: Any) -> DeviceParity:
     results = tuple(
         ParityResult(
@@ -157,7 +165,7 @@ def read_manifest(folder: Path) -> Manifest:
     if path.stat().st_size > _MANIFEST_LIMIT:
         raise ArtifactError(f"{path} is {path.stat().st_size} bytes; a manifest has at most {_MANIFEST_LIMIT}")
     try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
+        return _parse(json.loads(_shallow(path.read_text(encoding="utf-8"))))
     except RuntimesError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

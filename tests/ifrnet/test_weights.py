@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -175,6 +177,15 @@ def test_provenance_that_does_not_fit_is_refused(case: str, weights: State, tmp_
     saved(weights, tmp_path / "net.pth")
     (tmp_path / "net.json").write_text(text)
     assert_refused(tmp_path / "net.pth", message)
+
+
+def test_deep_json_does_not_overflow_the_stack(weights: State, tmp_path: Path) -> None:
+    saved(weights, tmp_path / "net.pth")
+    (tmp_path / "net.json").write_text("[" * 60_000)
+    script = "import sys, ifrnet; sys.setrecursionlimit(10**6); ifrnet.load_model(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "net.pth")], capture_output=True, text=True)
+    assert done.returncode == 1, "a negative code is a signal: the process was ended by a file"
+    assert "CheckpointError" in done.stderr
 
 
 def assert_refused(path: Path | str, message: str) -> None:

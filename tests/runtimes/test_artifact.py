@@ -6,6 +6,8 @@ import errno
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -187,6 +189,14 @@ def test_a_link_out_of_the_folder_does_not_matter_for_its_digest(folder: Path, t
 def test_garbage_instead_of_a_manifest(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_text(text)
     refused(folder, "cannot read")
+
+
+def test_a_deep_manifest_does_not_overflow_the_stack(folder: Path) -> None:
+    (folder / MANIFEST).write_text("[" * 1_000_000)
+    script = "import sys, runtimes; sys.setrecursionlimit(10**6); runtimes.load(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 1, "a negative code is a signal: the process was ended by a file"
+    assert "ArtifactError" in done.stderr
 
 
 def test_a_manifest_that_is_not_text(folder: Path) -> None:
