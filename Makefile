@@ -9,8 +9,11 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
 
+# One process for each group: a native runtime that crashes takes only its own group with it.
 test: $(VENV)/installed vulkan
-	$(RUN) -m pytest
+	$(RUN) -m pytest tests/ifrnet tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py
+	$(RUN) -m pytest tests/calibration tests/export
+	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
