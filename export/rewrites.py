@@ -106,7 +106,8 @@ class _SubpixelConv(nn.Module):
 
 def _warp_by_offsets(img: Tensor, flow: Tensor) -> Tensor:
     height, width = flow.shape[2:]
-    scale = torch.tensor((2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1)), device=flow.device).view(1, 2, 1, 1)
+    steps = (2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1))
+    scale = torch.tensor(steps, device=flow.device, dtype=flow.dtype).view(1, 2, 1, 1)
     x = torch.arange(width, device=flow.device, dtype=flow.dtype).view(1, 1, 1, width) * scale[:, :1] - 1.0
     y = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, 1, height, 1) * scale[:, 1:] - 1.0
     along = torch.cat((x, torch.zeros_like(x)), dim=1)  # (1, 2, 1, W)
