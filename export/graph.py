@@ -156,8 +156,8 @@ class DeployGraph(nn.Module):
         """Replicate on the right and at the bottom to the multiple that the scale needs."""
         height, width = self.size or img.shape[2:]
         multiple = size_multiple(self.scale)
-        # TensorRT's Mod is that of C, so no operand may be negative.
-        right, bottom = ((multiple - side % multiple) % multiple for side in (width, height))
+        # In this form TensorRT's shape inference sees that no side is negative; with a modulo it does not.
+        right, bottom = ((side + multiple - 1) // multiple * multiple - side for side in (width, height))
         if self.size is not None and right == 0 and bottom == 0:
             return img
         return F.pad(img, (0, right, 0, bottom), mode="replicate")
