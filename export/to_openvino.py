@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,14 @@ def graph_precision(precision: Precision) -> Precision:
     return Precision.FP32 if precision in (Precision.FP16, Precision.BF16) else precision
 
 
+def name_by_position(ir: Any) -> None:
+    """Rename what OpenVINO named ``Constant_4711`` by a counter of the process, so that files do not depend on it."""
+    for position, operation in enumerate(ir.get_ordered_ops()):
+        kind = operation.get_type_name()
+        if re.fullmatch(rf"{kind}_\d+", operation.get_friendly_name()):
+            operation.set_friendly_name(f"{kind}_{position}")
+
+
 def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.xml`` and ``model.bin``, compile them on every device here, and read back what would run.
 
@@ -88,6 +97,7 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         keep_marks(ir)
     if precision is Precision.FP16:
         halve_weights(ir)
+    name_by_position(ir)
     path = folder / "model.xml"
     openvino.save_model(ir, path, compress_to_fp16=False)
     details: dict[str, Any] = {"weights": {Precision.FP16: "float16", Precision.INT8: "int8"}.get(precision, "float32")}
