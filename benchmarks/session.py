@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,14 +134,28 @@ class Stopwatch:
     def __init__(self, runtime: Runtime) -> None:
         self.seconds = 0.0
         self.calls = 0
-        self._inner = runtime._infer
-        runtime._infer = self._timed  # type: ignore[method-assign]
+        self._depth = 0
+        self._inner, self._inner_each = runtime._infer, runtime._infer_each
+        runtime._infer, runtime._infer_each = self._infer, self._infer_each  # type: ignore[method-assign]
 
-    def _timed(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+        return self._timed(lambda: self._inner(img0, img1, t))
+
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        outputs = self._inner_each(img0, img1, steps)
+        for _ in steps:
+            yield self._timed(lambda: next(outputs))
+
+    def _timed(self, work: Callable[[], Array]) -> Array:
+        self._depth += 1
         start = time.perf_counter()
-        output = self._inner(img0, img1, t)
-        self.seconds += time.perf_counter() - start
-        self.calls += 1
+        output = work()
+        self._depth -= 1
+        if self._depth == 0:  # the base class's _infer_each calls _infer
+            self.seconds += time.perf_counter() - start
+            self.calls += 1
         return output
 
 

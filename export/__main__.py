@@ -108,10 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(options: ExportOptions, left_out: dict[str, str]) -> int:
     from rich.console import Console
 
-    from export.pipeline import Pipeline
+    from export.pipeline import Pipeline, check_options
 
     console = Console(markup=False, highlight=False)  # the [onnx] of a pip command is no markup
     outcomes: list[Outcome] = []
+    check_options(options)  # before the checkpoint is read
     try:
         with _progress(console) as status:
             pipeline = Pipeline(options, lambda line: _show(console, status, line))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,6 @@ class Pipeline:
     """Builds the artifacts of one run; traced graphs and reference outputs are shared between targets."""
 
     def __init__(self, options: ExportOptions, report: Report) -> None:
-        check_options(options)
         self._options, self._report = options, report
         report(f"loading {options.model}")
         self._model = open_model(options.model)
@@ -110,15 +110,22 @@ class Pipeline:
         self._info = self._model.info
         self._timesteps = Timesteps[self._info.timesteps.name]
         self._reference = Reference(self._model, self._timesteps, options.scale)
-        self._int8 = Int8(self._model, options) if Precision.INT8 in options.precisions else None
         self._graphs: dict[tuple[object, ...], onnx.ModelProto] = {}
 
+    @cached_property
+    def _int8(self) -> Int8:
+        return Int8(self._model, self._options)
+
     def jobs(self) -> list[Job]:
-        """Everything to build, checked before any work is done.
+        """Everything to build: every target in every precision, checked before any work is done.
 
         Raises:
-            UsageError: an artifact that exists.
+            ExportError, UsageError: see :func:`check_options`; or an artifact that exists.
+            CalibrationError: INT8 is asked for and there are no scales for this model.
         """
+        check_options(self._options)
+        if Precision.INT8 in self._options.precisions:
+            _ = self._int8
         jobs = []
         for name in self._options.targets:
             module = target(name)
@@ -143,7 +150,7 @@ class Pipeline:
         with staged_folder(final, force=self._options.force) as folder:
             self._report(f"{job.name}: compiling")
             compiled = job.target.compile(model, folder, job.precision, self._options)
-            if job.precision is Precision.INT8 and self._int8 is not None:
+            if job.precision is Precision.INT8:
                 compiled = self._int8.check_built(job.target_name, compiled)
             seconds = time.perf_counter() - start
             manifest = self._manifest(job, compiled, folder)
@@ -152,7 +159,7 @@ class Pipeline:
             parity = verify(
                 Artifact(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
             )
-            if job.precision is Precision.INT8 and self._int8 is not None:
+            if job.precision is Precision.INT8:
                 self._report(f"{job.name}: measuring what INT8 loses")
                 parity, quality = self._int8.judge(Artifact(folder, manifest), parity)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
@@ -177,7 +184,7 @@ class Pipeline:
             size = (sizes.typical.height, sizes.typical.width) if sizes.is_static else None
             graph = build_graph(self._model, rewrites, precision=precision, scale=scale, size=size)
             model = trace(graph, sizes)
-            if job.precision is Precision.INT8 and self._int8 is not None:
+            if job.precision is Precision.INT8:
                 model = self._int8.quantize(model)
             guard(model, precision)
             self._graphs[key] = model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, overload
@@ -69,29 +69,39 @@ class Runtime(ABC):
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         """Compute; inputs are checked and C-contiguous. Returns float32 (1, 3, H, W) that the caller owns."""
 
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        """As :meth:`_infer`, for several t of a pair; a backend that can, encodes the pair once."""
+        for t in steps:
+            yield self._infer(img0, img1, t)
+
     def _close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to do
         """Release what the backend holds."""
 
     def infer(self, img0: Array, img1: Array, t: Array) -> NDArray[np.float32]:
-        """The frame at ``t``, as tensors.
+        """The frame at ``t``, or one for each of several t, as tensors.
 
         Args:
             img0, img1: float32 (1, 3, H, W), RGB in [0, 1].
-            t: float32 (1, 1, 1, 1) in (0, 1).
+            t: float32 (T, 1, 1, 1) in (0, 1). For T > 1 a backend that can, encodes the pair once.
 
         Returns:
-            float32 (1, 3, H, W), a new array.
+            float32 (T, 3, H, W), a new array.
 
         Raises:
             FrameError: wrong dtype, shape, size or range.
             TimestepError: a t that the checkpoint does not serve.
         """
         self.spec.sizes.check(check_tensors(img0, img1, t))
-        self.spec.timesteps.check(float(t.item()))
+        for step in t.flat:
+            self.spec.timesteps.check(float(step))
         img0, img1, t = (np.ascontiguousarray(x) for x in (img0, img1, t))
         with self._lock:
             self._check_open()
-            return self._infer(img0, img1, t)
+            if len(t) == 1:
+                return self._infer(img0, img1, t)
+            return np.concatenate(list(self._infer_each(img0, img1, np.split(t, len(t)))))
 
     @overload
     def interpolate(self, img0: Array, img1: Array, t: float = 0.5) -> Array: ...
@@ -124,7 +134,8 @@ class Runtime(ABC):
     def _interpolate(self, img0: Array, img1: Array, steps: Sequence[float]) -> list[Array]:
         """Frames in and out; a backend that takes integers directly overrides this."""
         x0, x1 = to_tensor(img0), to_tensor(img1)
-        outputs = (self._infer(x0, x1, np.full((1, 1, 1, 1), step, np.float32)) for step in steps)
+        times = [np.full((1, 1, 1, 1), step, np.float32) for step in steps]
+        outputs = self._infer_each(x0, x1, times) if len(times) > 1 else (self._infer(x0, x1, t) for t in times)
         return [to_frame(output, img0.dtype) for output in outputs]
 
     def close(self) -> None:

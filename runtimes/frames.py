@@ -42,7 +42,7 @@ def check_frames(img0: Array, img1: Array) -> Size:
 
 
 def check_tensors(img0: Array, img1: Array, t: Array) -> Size:
-    """Check a pair as the network takes it: float32 (1, 3, H, W) twice in [0, 1], and float32 (1, 1, 1, 1).
+    """Check a pair as the network takes it: float32 (1, 3, H, W) twice in [0, 1], and float32 (T, 1, 1, 1).
 
     Raises:
         FrameError: anything else, NaN included.
@@ -53,8 +53,8 @@ def check_tensors(img0: Array, img1: Array, t: Array) -> Size:
             raise FrameError(f"{name} is {got}; expected a float32 array")
     if img0.ndim != 4 or img0.shape[:2] != (1, 3) or 0 in img0.shape or img0.shape != img1.shape:
         raise FrameError(f"frames have shapes {img0.shape} and {img1.shape}; expected (1, 3, H, W) twice")
-    if t.shape != (1, 1, 1, 1):
-        raise FrameError(f"t has shape {t.shape}; expected (1, 1, 1, 1)")
+    if t.ndim != 4 or t.shape[1:] != (1, 1, 1) or len(t) == 0:
+        raise FrameError(f"t has shape {t.shape}; expected (1, 1, 1, 1), or (T, 1, 1, 1) for several")
     for name, x in (("img0", img0), ("img1", img1)):
         low, high = float(x.min()), float(x.max())
         if not (low >= 0.0 and high <= 1.0):  # false for NaN too

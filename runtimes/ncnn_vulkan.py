@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
+from runtimes.boundary import boundary
 from runtimes.contract import Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
@@ -18,6 +21,9 @@ DEFAULT_DEVICE = "cpu"
 
 INPUTS, OUTPUT = ("in0", "in1", "in2"), "out0"
 """Blob names that pnnx gives to img0, img1, t and imgt."""
+
+FREE = ("Split", "Concat", "Reshape", "Cast", "Noop", "Power")
+"""Layers that belong after the cut: see :func:`runtimes.boundary.boundary`."""
 
 SOFTWARE = 3
 """``ncnn.GpuInfo.type()`` of a driver that runs on the CPU (VkPhysicalDeviceType maps to 0..3 in ncnn)."""
@@ -67,6 +73,7 @@ class NcnnRuntime(Runtime):
         if net.load_param(str(artifact.file(".param"))) or net.load_model(str(artifact.file(".bin"))):
             raise BackendError(f"ncnn cannot load {artifact.folder} on {device}: export it again with this version")
         self._net = net
+        self._encoded = encoded_blobs(artifact.file(".param").read_text(encoding="ascii"))
         super().__init__(
             artifact.manifest,
             backend="ncnn",
@@ -82,13 +89,50 @@ class NcnnRuntime(Runtime):
             for name, value in zip(INPUTS, (img0, img1, t), strict=True):
                 # ncnn's Mat borrows numpy's memory, and a first layer that works in place would crash on it.
                 extractor.input(name, ncnn.Mat(value[0]).clone())
-            code, out = extractor.extract(OUTPUT)
-            if code != 0:
-                raise BackendError(f"ncnn failed with code {code} on {self.spec.device}: not enough memory?")
-            return np.array(out)[np.newaxis]
+            return np.array(self._extract(extractor, OUTPUT))[np.newaxis]
+
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        import ncnn
+
+        with self._net.create_extractor() as encoder:
+            encoder.set_light_mode(False)  # or a blob would be gone that another one is computed from
+            for name, value in zip(INPUTS, (img0, img1), strict=False):
+                encoder.input(name, ncnn.Mat(value[0]).clone())
+            encoded = {name: self._extract(encoder, name).clone() for name in self._encoded}
+        for t in steps:
+            with self._net.create_extractor() as decoder:
+                for name, blob in encoded.items():
+                    decoder.input(name, blob)
+                decoder.input(INPUTS[2], ncnn.Mat(t[0]).clone())
+                yield np.array(self._extract(decoder, OUTPUT))[np.newaxis]
+
+    def _extract(self, extractor: Any, name: str) -> Any:
+        """A blob as float32, unpacked."""
+        code, blob = extractor.extract(name)
+        if code != 0:
+            raise BackendError(f"ncnn failed with code {code} on {self.spec.device}: not enough memory?")
+        return blob
 
     def _close(self) -> None:
         del self._net
+
+
+def encoded_blobs(param: str) -> list[str]:
+    """The blobs of a ``.param`` text that everything after the encoder can be computed from, together with t."""
+    inputs: dict[str, tuple[str, ...]] = {}
+    kinds: dict[str, str] = {}
+    for line in param.splitlines()[2:]:
+        if not line.strip():
+            continue
+        kind, _, bottoms, tops, *rest = line.split()
+        middle, end = int(bottoms), int(bottoms) + int(tops)
+        for blob in rest[middle:end]:
+            inputs[blob], kinds[blob] = tuple(rest[:middle]), kind
+    return boundary(
+        list(inputs), inputs, frames=INPUTS[:2], timestep=INPUTS[2], is_free=lambda blob: kinds[blob] in FREE
+    )
 
 
 def _arithmetic(precision: Precision, *, vulkan: bool) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
+from runtimes.boundary import boundary
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
@@ -23,6 +24,10 @@ DEFAULT_DEVICE = "cpu"
 
 HEAVY = ("Conv", "ConvTranspose", "FusedConv", "QLinearConv", "GridSample", "Resize", "PRelu", "DepthToSpace")
 """Operators that take time, and those on whole feature maps: one of them elsewhere copies the map both ways."""
+
+
+FREE = ("Shape", "QuantizeLinear", "DequantizeLinear", "Cast", "Concat", "Reshape", "Slice", "Split")
+"""Operators that belong after the cut: see :func:`runtimes.boundary.boundary`."""
 
 
 def missing() -> str:
@@ -57,9 +62,11 @@ def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtim
 
 
 class OrtRuntime(Runtime):
-    """An ONNX Runtime session."""
+    """An ONNX Runtime session, and two of its halves once several t are asked for."""
 
     def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+        self._artifact, self._device, self._threads = artifact, device, threads
+        self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._session = _session(artifact, device, threads)
         super().__init__(
             artifact.manifest,
@@ -74,8 +81,60 @@ class OrtRuntime(Runtime):
         output: Array = self._session.run([OUTPUT_NAME], feeds)[0]
         return output
 
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        if importlib.util.find_spec("onnx") is None:  # the halves are cut with it; without it every t encodes again
+            yield from super()._infer_each(img0, img1, steps)
+            return
+        if self._halves is None:
+            first, second = halves(self._artifact.file(".onnx").read_bytes())
+            self._halves = (
+                _session(self._artifact, self._device, self._threads, first),
+                _session(self._artifact, self._device, self._threads, second),
+            )
+        encode, decode = self._halves
+        kind, _, index = self._device.partition(":")
+        binding = encode.io_binding()
+        for name, value in zip(INPUT_NAMES[:2], (img0, img1), strict=True):
+            binding.bind_cpu_input(name, value)
+        names = [output.name for output in encode.get_outputs()]
+        for name in names:
+            binding.bind_output(name, kind, int(index or 0))
+        encode.run_with_iobinding(binding)
+        encoded = dict(zip(names, binding.get_outputs(), strict=True))
+        for t in steps:
+            binding = decode.io_binding()
+            for name, ort_value in encoded.items():
+                binding.bind_ortvalue_input(name, ort_value)
+            binding.bind_cpu_input(INPUT_NAMES[2], t)
+            binding.bind_output(OUTPUT_NAME)
+            decode.run_with_iobinding(binding)
+            yield binding.copy_outputs_to_cpu()[0]
+
     def _close(self) -> None:
-        del self._session
+        del self._session, self._halves
+
+
+def halves(model: bytes) -> tuple[bytes, bytes]:
+    """Cut a model in two: (img0, img1) -> what is encoded, and that with t -> imgt; both as ONNX files."""
+    import onnx
+    from onnx.utils import Extractor
+
+    whole = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
+    kinds = {name: node.op_type for node in whole.graph.node for name in node.output}
+    inputs = {name: tuple(node.input) for node in whole.graph.node for name in node.output}
+    encoded = boundary(
+        list(inputs),
+        {**inputs, **dict.fromkeys(INPUT_NAMES, ())},
+        frames=INPUT_NAMES[:2],
+        timestep=INPUT_NAMES[2],
+        is_free=lambda name: kinds[name] in FREE,
+    )
+    extractor = Extractor(whole)
+    first = extractor.extract_model(list(INPUT_NAMES[:2]), encoded)
+    second = extractor.extract_model([*encoded, INPUT_NAMES[2]], [OUTPUT_NAME])
+    return first.SerializeToString(), second.SerializeToString()
 
 
 def _arithmetic(precision: Precision, device: str) -> str:
@@ -83,7 +142,10 @@ def _arithmetic(precision: Precision, device: str) -> str:
     return "fp32" if device == "cpu" and precision is Precision.FP16 else precision.value
 
 
-def _session(artifact: Artifact, device: str, threads: int | None) -> onnxruntime.InferenceSession:
+def _session(
+    artifact: Artifact, device: str, threads: int | None, part: bytes | None = None
+) -> onnxruntime.InferenceSession:
+    """A session for the model, or for a part of it that is in memory."""
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -96,7 +158,7 @@ def _session(artifact: Artifact, device: str, threads: int | None) -> onnxruntim
     if device.startswith("cuda:"):
         provider = ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:"), "use_tf32": "0"})
     try:
-        session = onnxruntime.InferenceSession(str(artifact.file(".onnx")), options, providers=[provider])
+        session = onnxruntime.InferenceSession(part or str(artifact.file(".onnx")), options, providers=[provider])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base
         reason = " ".join(str(error).split())
         raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {reason}") from error

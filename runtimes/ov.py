@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
-from runtimes.contract import INPUT_NAMES, Precision
+from runtimes.boundary import boundary
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.registry import Device
@@ -29,6 +30,10 @@ _CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
 _CONVOLUTIONS = ("Convolution", "Deconvolution")
 
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+
+
+FREE = ("ShapeOf", "FakeQuantize", "Convert", "Concat", "Reshape", "Slice", "StridedSlice", "Split", "VariadicSplit")
+"""Operations that belong after the cut: see :func:`runtimes.boundary.boundary`."""
 
 
 def choose_hint(precision: Precision, capabilities: Sequence[str]) -> str:
@@ -87,9 +92,11 @@ def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtim
 
 
 class OpenVinoRuntime(Runtime):
-    """A compiled OpenVINO model with one inference request."""
+    """A compiled OpenVINO model with one inference request, and two halves of it once several t are asked for."""
 
     def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+        self._artifact, self._device, self._threads = artifact, device, threads
+        self._halves: tuple[openvino.InferRequest, openvino.InferRequest] | None = None
         self.compiled = compile_ir(artifact, device, threads)
         self._request = self.compiled.create_infer_request()
         ran = {_NAMES.get(ran, ran) for kind, ran, _ in executed_layers(self.compiled) if kind in _CONVOLUTIONS}
@@ -104,22 +111,95 @@ class OpenVinoRuntime(Runtime):
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        import openvino
+        return _run(self._request, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)))
 
-        # OpenVINO borrows writable memory only, though it writes to no input, and does not keep it alive.
-        borrowed = [np.require(value, requirements="W") for value in (img0, img1, t)]
-        for name, value in zip(INPUT_NAMES, borrowed, strict=True):
-            self._request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
-        self._request.infer()
-        output: Array = self._request.get_output_tensor(0).data.copy()
-        return output
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        if self._halves is None:
+            parts = [
+                compile_ir(self._artifact, self._device, self._threads, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
+                for i in range(2)
+            ]
+            self._halves = parts[0].create_infer_request(), parts[1].create_infer_request()
+        encode, decode = self._halves
+        _run(encode, dict(zip(INPUT_NAMES[:2], (img0, img1), strict=True)))
+        for output in encode.get_compiled_model().outputs:
+            decode.set_tensor(output.get_any_name(), encode.get_tensor(output))
+        for t in steps:
+            yield _run(decode, {INPUT_NAMES[2]: t})
 
     def _close(self) -> None:
-        del self._request, self.compiled
+        del self._request, self.compiled, self._halves
 
 
-def compile_ir(artifact: Artifact, device: str, threads: int | None) -> openvino.CompiledModel:
+def _run(request: openvino.InferRequest, values: Mapping[str, NDArray[np.float32]]) -> Array:
+    """Set inputs by name, infer, and copy the first output."""
+    import openvino
+
+    # OpenVINO borrows writable memory only, though it writes to no input, and does not keep it alive.
+    borrowed = {name: np.require(value, requirements="W") for name, value in values.items()}
+    for name, value in borrowed.items():
+        request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+    request.infer()
+    output: Array = request.get_output_tensor(0).data.copy()
+    return output
+
+
+def halves(model: openvino.Model) -> tuple[openvino.Model, openvino.Model]:
+    """Cut a model in two: (img0, img1) -> what is encoded, and that with t -> imgt. Takes ``model`` apart.
+
+    Each encoded value is an output of the first and an input of the second of the same name.
+    """
+    import openvino
+    from openvino import opset15 as opset
+
+    first = model.clone()
+    results, parameters = [], []
+    for i, (source, target) in enumerate(zip(_encoded(first), _encoded(model), strict=True)):
+        results.append(opset.result(source))
+        source.get_tensor().set_names({f"encoded{i}"})
+        parameter = opset.parameter(target.get_partial_shape(), target.get_element_type())
+        parameter.output(0).get_tensor().set_names({f"encoded{i}"})
+        for reader in target.get_target_inputs():
+            reader.replace_source_output(parameter.output(0))
+        parameters.append(parameter)
+    frames = [first.input(name).get_node() for name in INPUT_NAMES[:2]]
+    rest = [*parameters, model.input(INPUT_NAMES[2]).get_node()]
+    return (
+        openvino.Model(results, frames, "encode"),
+        openvino.Model([model.output(OUTPUT_NAME).get_node()], rest, "decode"),
+    )
+
+
+def _encoded(model: openvino.Model) -> list[openvino.Output]:
+    """The values at the cut, see :func:`runtimes.boundary.boundary`."""
+    nodes = {node.get_name(): node for node in model.get_ordered_ops()}
+    inputs = {
+        name: [value.get_source_output().get_node().get_name() for value in node.inputs()]
+        for name, node in nodes.items()
+    }
+    frames = [model.input(name).get_node().get_name() for name in INPUT_NAMES[:2]]
+    names = boundary(
+        list(nodes),
+        inputs,
+        frames=frames,
+        timestep=model.input(INPUT_NAMES[2]).get_node().get_name(),
+        is_free=lambda name: nodes[name].get_type_name() in FREE,
+    )
+    return [output for name in names for output in nodes[name].outputs()]
+
+
+def compile_ir(
+    artifact: Artifact, device: str, threads: int | None, part: Callable[[openvino.Model], openvino.Model] = lambda m: m
+) -> openvino.CompiledModel:
     """Compile for latency at an explicit inference precision.
+
+    Args:
+        artifact: holds the IR.
+        device: as in :func:`devices`.
+        threads: of the CPU; None leaves it to OpenVINO.
+        part: what to compile of the model that is read.
 
     Raises:
         BackendError: OpenVINO refuses the model or the device.
@@ -132,7 +212,7 @@ def compile_ir(artifact: Artifact, device: str, threads: int | None) -> openvino
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     try:
-        return core.compile_model(str(artifact.file(".xml")), device.upper(), properties)
+        return core.compile_model(part(core.read_model(artifact.file(".xml"))), device.upper(), properties)
     except RuntimeError as error:
         reason = " ".join(str(error).split())  # it comes in several lines
         raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {reason}") from error

@@ -93,6 +93,8 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         raise TrainingError(f"--crop {arguments.crop}: expected a multiple of 16, for example 160 or 224")
     if not 0.0 < arguments.final_rate <= arguments.rate < 1.0:
         raise TrainingError(f"--rate {arguments.rate} --final-rate {arguments.final_rate}: expected 0 < final <= rate")
+    if not 0.0 < arguments.beta2 < 1.0:
+        raise TrainingError(f"--beta2 {arguments.beta2}: expected a decay between 0 and 1, for example 0.99")
     if not 0.0 <= arguments.average < 1.0:
         raise TrainingError(f"--average {arguments.average}: expected a decay from 0 to below 1, for example 0.999")
     if not 1.0 <= arguments.fastest <= 200.0:
@@ -104,12 +106,14 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         crop=arguments.crop,
         rate=arguments.rate,
         final_rate=arguments.final_rate,
+        beta2=arguments.beta2,
         warmup=arguments.warmup,
         schedule=Schedule(arguments.schedule),
         clip=arguments.clip,
         average=arguments.average,
         precision=Precision(arguments.precision),
         weights=LossWeights(
+            reconstruction=arguments.reconstruction_weight,
             geometry=arguments.geometry_weight,
             distillation=arguments.distillation_weight,
             flow=arguments.flow_weight,

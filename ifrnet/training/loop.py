@@ -87,7 +87,7 @@ def new_run(options: TrainOptions, device: torch.device) -> Run:
     average = None
     if options.average:
         average = AveragedModel(model, device=device, multi_avg_fn=_rising_average(options.average))
-    optimiser = AdamW(model.parameters(), lr=options.rate, weight_decay=0.0)
+    optimiser = AdamW(model.parameters(), lr=options.rate, betas=(0.9, options.beta2), weight_decay=0.0)
     return Run(options=options, model=model, average=average, optimiser=optimiser)
 
 

@@ -32,12 +32,14 @@ class Objective(nn.Module):
             img0, img1 = batch.img0 - mean, batch.img1 - mean
             estimate = self.model.estimate(img0, img1, batch.t)
             truths = self.model.encoder(batch.truth - mean)[:3] if self.weights.geometry else ()
-        # Not IFRNet.synthesize: clamping would hide the gradient of everything outside [0, 1].
-        warped0, warped1 = warp(img0, estimate.flows0[0]), warp(img1, estimate.flows1[0])
-        prediction = estimate.mask * warped0 + (1.0 - estimate.mask) * warped1 + mean + estimate.residual
-        rec = losses.reconstruction(prediction, batch.truth)
-        total, zero = rec, rec.new_zeros(())
-        geo = dis = flow = zero
+        zero = mean.new_zeros(())
+        total = rec = geo = dis = flow = zero
+        if self.weights.reconstruction:
+            # Not IFRNet.synthesize: clamping would hide the gradient of everything outside [0, 1].
+            warped0, warped1 = warp(img0, estimate.flows0[0]), warp(img1, estimate.flows1[0])
+            prediction = estimate.mask * warped0 + (1.0 - estimate.mask) * warped1 + mean + estimate.residual
+            rec = losses.reconstruction(prediction, batch.truth)
+            total = total + self.weights.reconstruction * rec
         if self.weights.geometry:
             geo = losses.geometry([f.float() for f in estimate.features], [f.float() for f in truths])
             total = total + self.weights.geometry * geo

@@ -29,11 +29,13 @@ class LossWeights:
     """Weights of the loss terms.
 
     Attributes:
+        reconstruction: as published; 0 skips the image losses, for a run that learns flow alone.
         geometry, distillation: as published.
         flow: of the direct multi-scale flow loss at step 0; it halves every ``flow_half_life`` steps down to
             ``flow_floor``. 0 turns it off, as published.
     """
 
+    reconstruction: float = 1.0
     geometry: float = 0.01
     distillation: float = 0.01
     flow: float = 0.0
@@ -55,6 +57,7 @@ class TrainOptions:
         batch: samples per step and process.
         crop: side of the square crops in pixels, a multiple of 16.
         rate, final_rate: learning rate of AdamW at the start and, with the cosine, at the end.
+        beta2: how long AdamW remembers squared gradients; 0.99 forgets those of the first steps sooner.
         warmup: steps over which the rate rises linearly from zero.
         clip: largest norm of the gradient; 0 for no clipping, as published.
         average: decay of the running average of the weights that is evaluated and exported; 0 for none, as published.
@@ -69,6 +72,7 @@ class TrainOptions:
     crop: int = 224
     rate: float = 1e-4
     final_rate: float = 1e-5
+    beta2: float = 0.999
     warmup: int = 0
     schedule: Schedule = Schedule.COSINE
     clip: float = 0.0

@@ -106,7 +106,7 @@ def test_a_model_without_scales_is_refused_with_the_command() -> None:
     from calibration.errors import CalibrationError
 
     with pytest.raises(CalibrationError, match="python -m calibration scales") as caught:
-        Pipeline(replace(OPTIONS, model="random:ifrnet"), lambda line: None)
+        Pipeline(replace(OPTIONS, model="random:ifrnet"), lambda line: None).jobs()
     assert caught.value.exit_code == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +69,22 @@ def test_a_faithful_runtime_passes(reference: Reference) -> None:
     assert [result.t for result in record.results] == [0.25, 0.5]
     assert all(result.max_error == 0.0 and result.psnr == math.inf for result in record.results)
     assert all(result.median_flow > 8.0 for result in record.results)
+
+
+class OnlyAtOnce(Faithful):
+    """Wrong where several t are asked for, and nowhere else."""
+
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[NDArray[np.float32]]:
+        for t in steps:
+            yield self._infer(img0, img1, t) + np.float32(1e-3)
+
+
+def test_several_times_at_once_are_held_to_the_same_limits(reference: Reference) -> None:
+    record = judge(OnlyAtOnce(reference), reference, TOLERANCE)
+    assert record.verdict is Verdict.FAILED
+    assert "t = 0.25 of several at once" in record.reason
 
 
 def one_pixel(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -71,6 +71,24 @@ def test_every_backend_is_tested() -> None:
     assert set(BACKEND_OF.values()) == set(BACKENDS)
 
 
+def test_several_times_at_once_are_the_single_ones(runtime: Runtime, frames: Frames) -> None:
+    """The halves that encode once compute what the whole does, for another pair as well."""
+    for img0, img1 in (frames(), frames()[::-1]):
+        x0, x1 = to_tensor(img0), to_tensor(img1)
+        together = runtime.infer(x0, x1, np.concatenate([step(0.25), step(0.5), step(0.8)]))
+        single = np.concatenate([runtime.infer(x0, x1, step(t)) for t in (0.25, 0.5, 0.8)])
+        assert together.shape == (3, 3, 96, 160)
+        assert np.abs(single[0] - single[2]).max() > 0.05
+        np.testing.assert_allclose(together, single, rtol=0.0, atol=1e-6)
+        listed = runtime.interpolate(img0, img1, (0.25, 0.8))
+        np.testing.assert_array_equal(listed, [to_frame(single[i : i + 1], np.dtype(np.uint8)) for i in (0, 2)])
+
+
+def test_a_pair_of_several_times_is_encoded_once(runtime: Runtime, frames: Frames) -> None:
+    """Every backend here overrides the loop over single calls."""
+    assert type(runtime)._infer_each is not Runtime._infer_each
+
+
 def test_frames_are_rounded_tensors(runtime: Runtime, frames: Frames) -> None:
     img0, img1 = frames()
     found = runtime.interpolate(img0, img1, 0.3)
