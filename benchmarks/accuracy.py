@@ -16,10 +16,14 @@ PSNR is that of float frames in [0, 1], averaged over samples; SSIM has a 3-D wi
 the mean difference of 8-bit levels. Flicker, in levels, compares the change between consecutive interpolated frames
 with the true one. LPIPS is left out: it needs the weights of another network.
 
+Artifacts and builds are also compared with the first --model in PyTorch: 'loss' is its PSNR against the true frame
+minus theirs, 'to model' the PSNR between the two outputs.
+
 With --json an interrupted run goes on where it stopped.
 
 examples:
   python -m benchmarks accuracy --dataset footage
+  python -m benchmarks accuracy --dataset footage --build openvino:bf16 --build openvino:int8
   python -m benchmarks accuracy --dataset vimeo90k --root vimeo_triplet --model IFRNet_S_Vimeo90K.pth --json vimeo.json
   python -m benchmarks accuracy --dataset ucf101 --root ucf101 --artifact artifacts/ifrnet_s-openvino-fp32-256x256
 """
@@ -34,6 +38,18 @@ def configure(parser: Parser) -> None:
     add("--root", type=Path, help="folder of the dataset as published; for footage, the cache it is fetched into")
     add("--model", action="append", metavar="NAME", help="built-in name or checkpoint file, in PyTorch; repeatable")
     add("--artifact", action="append", type=Path, metavar="DIR", help="an exported artifact; repeatable")
+    add(
+        "--build",
+        action="append",
+        metavar="TARGET:PRECISION",
+        help="the first --model on a target, exported for every frame size that comes, e.g. openvino:int8; repeatable",
+    )
+    add(
+        "--artifacts",
+        type=Path,
+        default=Path("artifacts"),
+        help="folder for what --build exports (default: %(default)s)",
+    )
     add("--device", help="where artifacts run (default: each backend's)")
     add("--threads", type=int, default=available_cores(), help="CPU threads (default: all, %(default)s)")
     add("--crop", type=int, metavar="SIDE", help="centre crop for gopro and adobe240 (default: whole frames)")
@@ -60,6 +76,8 @@ def execute(args: argparse.Namespace) -> int:
         root=args.root,
         models=tuple(args.model or (() if artifacts else ("ifrnet_s",))),
         artifacts=artifacts,
+        builds=tuple(dict.fromkeys(args.build or ())),
+        folder=args.artifacts,
         device=args.device,
         threads=args.threads,
         crop=args.crop,

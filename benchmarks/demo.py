@@ -119,11 +119,10 @@ def pytorch_row(model: str, frame0: Frame, frame1: Frame, truth: Frame) -> Row:
     """The reference itself."""
     import torch
 
-    from export.pipeline import open_model
-    from ifrnet import interpolate
+    from ifrnet import interpolate, load_model
     from runtimes.frames import to_frame, to_tensor
 
-    net = open_model(model)
+    net = load_model(model)
     img0, img1 = (torch.from_numpy(to_tensor(frame)) for frame in (frame0, frame1))
     start = time.perf_counter()
     with torch.inference_mode():

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.bare import bare_manifest
-from ifrnet import IFRNet, interpolate, load_model, random_model, size_multiple
+from ifrnet import IFRNet, interpolate, size_multiple
 from runtimes.artifact import DeviceParity
 from runtimes.base import Runtime
 from runtimes.contract import Timesteps, Verdict
@@ -21,15 +21,6 @@ class Layout(StrEnum):
 
     NCHW = "NCHW"
     CHANNELS_LAST = "channels_last"
-
-
-def open_model(name: str) -> IFRNet:
-    """A built-in name, a checkpoint path, or ``random:VARIANT``.
-
-    Raises:
-        ModelError: see :func:`ifrnet.load_model`.
-    """
-    return random_model(name.removeprefix("random:")) if name.startswith("random:") else load_model(name)
 
 
 class EagerRuntime(Runtime):

@@ -15,7 +15,9 @@ from benchmarks.errors import BenchmarkError
 class Score:
     """One method on one sample: PSNR in dB, SSIM, IE and flicker in levels of 8 bits.
 
-    ``flicker`` is None where no interpolated frame comes directly before this one.
+    ``flicker`` is None where no interpolated frame comes directly before this one. ``model_psnr`` is the PSNR of the
+    first model in PyTorch on this sample and ``to_model`` that between its frame and this one, both in dB, for
+    whatever else runs a network; None for others.
     """
 
     method: str
@@ -25,6 +27,8 @@ class Score:
     ssim: float
     ie: float
     flicker: float | None
+    model_psnr: float | None = None
+    to_model: float | None = None
 
 
 class Journal:

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import environment
 from benchmarks.contenders import Contender, contenders, provide
-from benchmarks.eager import Layout, open_model
+from benchmarks.eager import Layout
 from benchmarks.errors import BenchmarkError
 from benchmarks.lanes import REFERENCE, Judge, Lane, Row, label, pick_baselines, winner
 from benchmarks.options import LatencyOptions, Selection
@@ -23,6 +23,7 @@ from benchmarks.results_file import Kind, Results, command_line
 from benchmarks.session import Session, open_artifact_row, open_eager_row, open_empty_row, steps
 from benchmarks.worker import PEAK, Worker
 from export.parity_frames import moving_frame
+from ifrnet import load_model
 from runtimes.base import Runtime
 from runtimes.contract import Precision, Size, Timesteps
 from runtimes.frames import to_frame
@@ -57,7 +58,7 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
     chosen = options.selection
     machine = environment.describe()
     progress.stage(f"loading {chosen.model}")
-    info = open_model(chosen.model).info
+    info = load_model(chosen.model).info
     assert info is not None
     timesteps = Timesteps[info.timesteps.name]
     check_timesteps(options.timesteps, timesteps)

@@ -80,6 +80,8 @@ class AccuracyOptions:
         root: where it lies; None for the usual place of footage.
         models: built-in names or checkpoint files, run in PyTorch.
         artifacts: exported artifacts.
+        builds: ``TARGET:PRECISION`` to export from the first model for every frame size of the dataset.
+        folder: holds those artifacts; what it lacks is exported into it.
         device: where these run; None for each backend's default.
         threads: CPU threads.
         crop: side of the centre crop of the 8x sets, or None.
@@ -91,6 +93,8 @@ class AccuracyOptions:
     root: Path | None
     models: tuple[str, ...]
     artifacts: tuple[Path, ...]
+    builds: tuple[str, ...]
+    folder: Path
     device: str | None
     threads: int
     crop: int | None

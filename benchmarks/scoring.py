@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
     """
     progress.stage(f"opening {options.dataset}")
     dataset = open_dataset(options.dataset, options.root, options.crop)
-    with _networks(options, dataset) as networks:
+    with _networks(options, dataset, progress) as networks:
         methods: dict[str, Method] = {name: make() for name, make in BASELINES.items()} if options.baselines else {}
         methods |= networks
         variants = {name: network.runtime.manifest.variant for name, network in networks.items()}
@@ -55,7 +56,7 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
         journal = Journal(options.journal, header)
         before = len({score.id for score in journal.scores})
         progress.stage(f"{dataset.name}: {len(dataset)} samples, {before} of them done before", len(dataset), before)
-        _score(dataset, methods, journal, progress)
+        _score(dataset, methods, journal, progress, options.models[0] if options.models else None)
     results = Results(
         kind=Kind.ACCURACY,
         command=command_line("accuracy", arguments),
@@ -68,9 +69,11 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
 
 
 @contextmanager
-def _networks(options: AccuracyOptions, dataset: Dataset) -> Iterator[dict[str, Network]]:
+def _networks(options: AccuracyOptions, dataset: Dataset, progress: Progress) -> Iterator[dict[str, Network]]:
     """Models in PyTorch and artifacts, loaded; closed at the end of the block."""
-    from benchmarks.eager import EagerRuntime, open_model
+    from benchmarks.built import Built
+    from benchmarks.eager import EagerRuntime
+    from ifrnet import load_model
     from runtimes.registry import load
 
     with ExitStack() as stack:
@@ -82,24 +85,43 @@ def _networks(options: AccuracyOptions, dataset: Dataset) -> Iterator[dict[str, 
             found[name] = Network(stack.enter_context(runtime), dataset)
 
         for name in options.models:
-            add(name, EagerRuntime(open_model(name), scale=dataset.scale, threads=options.threads))
+            add(name, EagerRuntime(load_model(name), scale=dataset.scale, threads=options.threads))
         for path in options.artifacts:
             runtime = load(path, device=options.device, threads=options.threads)
             add(f"{runtime.spec.name} on {runtime.spec.device}", runtime)
+        for what in options.builds:
+            built = Built(
+                what,
+                options.models[0] if options.models else "ifrnet_s",
+                scale=dataset.scale,
+                device=options.device,
+                threads=options.threads,
+                folder=options.folder,
+                report=progress.stage,
+            )
+            add(f"{built.spec.name} on {built.spec.device}", built)
         yield found
 
 
-def _score(dataset: Dataset, methods: Mapping[str, Method], journal: Journal, progress: Progress) -> None:
-    """Measure what the journal does not have yet, window by window."""
+def _score(
+    dataset: Dataset, methods: Mapping[str, Method], journal: Journal, progress: Progress, model: str | None
+) -> None:
+    """Measure what the journal does not have yet, window by window; networks are compared with ``model``."""
     for window, members in itertools.groupby(dataset.samples(journal.windows), key=lambda sample: sample.window):
         scores: list[Score] = []
         before: dict[str, tuple[Prediction, Prediction]] = {}
         for sample in members:
             truth = to_tensor(sample.truth)
+            reference: Prediction | None = None
             for name, method in methods.items():
                 output = method(sample)
-                scores.append(_judge(name, sample, output, truth, before.get(name)))
+                score = _judge(name, sample, output, truth, before.get(name))
+                if reference is not None:
+                    score = replace(score, model_psnr=psnr(reference, truth), to_model=psnr(output, reference))
+                scores.append(score)
                 before[name] = output, truth
+                if name == model:
+                    reference = output
             progress.advance()
         journal.add(window, scores)
 
@@ -140,6 +162,10 @@ def summarise(
             if not chosen:
                 raise BenchmarkError(f"{title} has no samples: the dataset is not complete")
             paper = PUBLISHED.get(title, {}).get(variants.get(method, ""), (None, None))
+            distances = [score.to_model for score in chosen if score.to_model is not None]
+            pairs = [(score.model_psnr, score.psnr) for score in chosen if score.model_psnr is not None]
+            losses = [model - own for model, own in pairs]
+            high = [model - own for model, own in pairs if model > HIGH]
             steady = [score.flicker for score in chosen if score.flicker is not None]
             rows.append(
                 {
@@ -150,12 +176,19 @@ def summarise(
                     "ssim": math.fsum(score.ssim for score in chosen) / len(chosen),
                     "ie": math.fsum(score.ie for score in chosen) / len(chosen),
                     "flicker": float(np.mean(steady)) if steady else None,
+                    "loss": float(np.mean(losses)) if losses else None,
+                    "worst_loss": max(losses) if losses else None,
+                    "high_loss": float(np.mean(high)) if high else None,
+                    "to_model": float(np.mean(distances)) if distances else None,
                     "paper_psnr": paper[0],
                     "paper_ssim": paper[1],
                 }
             )
     return rows
 
+
+HIGH = 35.0
+"""dB: samples that the model interpolates better than this have something to lose."""
 
 COLUMNS = (
     ("samples", "samples", "d"),
@@ -165,6 +198,10 @@ COLUMNS = (
     ("paper", "paper_ssim", ".4f"),
     ("IE", "ie", ".2f"),
     ("flicker", "flicker", ".2f"),
+    ("loss dB", "loss", ".3f"),
+    ("worst", "worst_loss", ".3f"),
+    (f"above {HIGH:.0f}", "high_loss", ".3f"),
+    ("to model dB", "to_model", ".1f"),
 )
 """Heading, key of a row, format. Columns without any figure are left out."""
 

@@ -173,9 +173,10 @@ def open_artifact_row(path: str, device: str, threads: int) -> Runtime:
 
 def open_eager_row(model: str, device: str, layout: str, threads: int) -> Runtime:
     """PyTorch."""
-    from benchmarks.eager import EagerRuntime, Layout, open_model
+    from benchmarks.eager import EagerRuntime, Layout
+    from ifrnet import load_model
 
-    return EagerRuntime(open_model(model), device=device, layout=Layout(layout), threads=threads)
+    return EagerRuntime(load_model(model), device=device, layout=Layout(layout), threads=threads)
 
 
 def open_empty_row(timesteps: str) -> Runtime:

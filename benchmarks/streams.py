@@ -175,11 +175,11 @@ class EagerBatch(Mode):
     def __init__(self, frames: Path, model: str, device: str, threads: int, batch: int) -> None:
         import torch
 
-        from benchmarks.eager import open_model
+        from ifrnet import load_model
 
         torch.set_num_threads(threads)
         self._device = device
-        self._model = open_model(model).to(device)
+        self._model = load_model(model).to(device)
         self._inputs = [torch.from_numpy(np.repeat(x, batch, axis=0)) for x in tensors(frames)]
         self._batch = batch
         self.run(0.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import environment
 from benchmarks.contenders import Contender, contenders, provide
-from benchmarks.eager import Layout, open_model
+from benchmarks.eager import Layout
 from benchmarks.lanes import REFERENCE
 from benchmarks.leaderboard import write_frames
 from benchmarks.options import Selection, ThroughputOptions
@@ -22,6 +22,7 @@ from benchmarks.session import open_artifact_row, open_eager_row
 from benchmarks.statistics import noise
 from benchmarks.streams import Burst, EagerBatch, Loaded, Mode, OpenVinoQueue, Streams
 from benchmarks.worker import PEAK, Worker, WorkerError
+from ifrnet import load_model
 from runtimes.contract import Precision, Verdict
 
 ONE = "one at a time"
@@ -103,7 +104,7 @@ def measure(options: ThroughputOptions, arguments: Sequence[str], progress: Prog
     chosen = options.selection
     machine = environment.describe()
     progress.stage(f"loading {chosen.model}")
-    info = open_model(chosen.model).info
+    info = load_model(chosen.model).info
     assert info is not None
     items = provide(contenders(chosen), chosen, info, progress.stage)
     entrants = list(_entrants(items, chosen, options.streams))

@@ -132,9 +132,9 @@ def _sensitivity(args: argparse.Namespace) -> int:
 def _open(args: argparse.Namespace) -> tuple[IFRNet, SampleSet]:
     from calibration.samples import pick
     from calibration.sources import Source
-    from export.pipeline import open_model
+    from ifrnet import load_model
 
-    model = open_model(args.model)
+    model = load_model(args.model)
     path = args.video or args.frames
     if path is not None and path.is_dir() != bool(args.frames) and path.exists():
         kind, other = ("a folder", "--frames") if path.is_dir() else ("a file", "--video")

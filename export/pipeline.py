@@ -19,7 +19,7 @@ from export.sentinels import guard
 from export.targets import Compiled, Target, check_precisions, target
 from export.trace import trace
 from export.verify import Reference, overall, verify, worst
-from ifrnet import IFRNet, load_model, random_model
+from ifrnet import load_model
 from runtimes.artifact import (
     MANIFEST,
     Artifact,
@@ -71,15 +71,6 @@ class Job:
     options: ExportOptions
 
 
-def open_model(name: str) -> IFRNet:
-    """A built-in name, a checkpoint path, or ``random:VARIANT``.
-
-    Raises:
-        ModelError: see :func:`ifrnet.load_model`.
-    """
-    return random_model(name.removeprefix("random:")) if name.startswith("random:") else load_model(name)
-
-
 def check_options(options: ExportOptions) -> None:
     """Refuse what cannot be built, before anything heavy is loaded.
 
@@ -105,7 +96,7 @@ class Pipeline:
     def __init__(self, options: ExportOptions, report: Report) -> None:
         self._options, self._report = options, report
         report(f"loading {options.model}")
-        self._model = open_model(options.model)
+        self._model = load_model(options.model)
         assert self._model.info is not None
         self._info = self._model.info
         self._timesteps = Timesteps[self._info.timesteps.name]

@@ -19,12 +19,16 @@ from ifrnet.checkpoint_files import read_limited, read_provenance, read_pth, rea
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
 from ifrnet.ncnn_weights import read_ncnn
+from ifrnet.random_weights import random_model
 from ifrnet.variants import VARIANTS, CheckpointInfo, Timesteps, Variant
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 BUILTIN = MappingProxyType({"ifrnet_s": "ifrnet_s_seed"})
 """Built-in model -> stem of its ``.safetensors`` and ``.json`` in ``ifrnet/checkpoints``."""
+
+RANDOM = "random:"
+"""Before the name of a variant: random weights, for speed and parity without a checkpoint."""
 
 T_CHANNEL = "decoder4.convblock.0.0.weight"
 """Its last input channel is t. All zero in checkpoints trained at t = 0.5 only (official repository, issue 34)."""
@@ -47,17 +51,21 @@ def load_model(name_or_path: str | os.PathLike[str]) -> IFRNet:
     """A model with the weights of a checkpoint; the variant follows from their shapes.
 
     Args:
-        name_or_path: a built-in name (see ``BUILTIN``) or the path of an official ``.pth``, a ``.safetensors``, or
-            either file of an ncnn ``.param`` and ``.bin`` pair. A JSON file of the same stem beside it is its
-            provenance: a ``sha256`` there must match, and ``"timesteps": [0.5]`` narrows what the model serves.
+        name_or_path: a built-in name (see ``BUILTIN``), ``random:VARIANT`` (see :func:`ifrnet.random_model`), or the
+            path of an official ``.pth``, a ``.safetensors``, or either file of an ncnn ``.param`` and ``.bin`` pair. A
+            JSON file of the same stem beside it is its provenance: a ``sha256`` there must match, and
+            ``"timesteps": [0.5]`` narrows what the model serves.
 
     Returns:
         The model in eval mode, float32, without gradients; ``info`` says where it comes from.
 
     Raises:
         CheckpointError: no such model or file, or one that is not a whole and finite IFRNet.
+        ModelError: no such variant.
     """
     name = os.fspath(name_or_path)
+    if name.startswith(RANDOM):
+        return random_model(name.removeprefix(RANDOM))
     if name in BUILTIN:
         path = CHECKPOINTS / f"{BUILTIN[name]}.safetensors"
     else:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import PROGRAM, main
-from benchmarks.eager import open_model
 from benchmarks.lanes import Row, expected_loss, winner
 from benchmarks.leaderboard import check_timesteps, schedule
 from benchmarks.results_file import Kind, Results, load_results
+from ifrnet import load_model
 from runtimes.artifact import MANIFEST
 from runtimes.cli import run
 from runtimes.compare import psnr
@@ -163,7 +163,7 @@ def test_artifacts_of_other_weights_are_refused(
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if "--timesteps" in arguments and open_model("ifrnet_s").info.timesteps.name == "ANY":  # type: ignore[union-attr]
+    if "--timesteps" in arguments and load_model("ifrnet_s").info.timesteps.name == "ANY":  # type: ignore[union-attr]
         pytest.skip("the built-in checkpoint serves any t")
     code: object
     try:

@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from export.parity_frames import moving_pair
-from export.pipeline import open_model
-from ifrnet import IFRNet, interpolate, pair_mean, resize, size_multiple
+from ifrnet import IFRNet, interpolate, load_model, pair_mean, resize, size_multiple
 from runtimes import ParityNotRunWarning, load
 from runtimes.artifact import read_manifest
 from runtimes.compare import Comparison, compare
@@ -84,7 +83,7 @@ class Case:
 
 @functools.cache
 def case(model_name: str, size: str, scale: float) -> Case:
-    model = open_model(model_name)
+    model = load_model(model_name)
     frames = moving_pair(Size.parse(size))
     img0, img1 = (torch.from_numpy(frame) for frame in frames)
     t = torch.full((1, 1, 1, 1), 0.5 if model_name == BUILTIN else 0.3)
@@ -176,7 +175,7 @@ def test_the_table_sees_a_perturbed_output(row: Row, change: str) -> None:
     elif change == "half":
         output = output.astype(np.float16).astype(np.float32)
     else:
-        model = open_model(row.model)
+        model = load_model(row.model)
         img0, img1 = torch.from_numpy(reference.img0), torch.from_numpy(reference.img1)
         output = interpolate(model, img0, img1, torch.full((1, 1, 1, 1), 0.31)).numpy()
     assert not passes(row, compare(output, reference.expected))
@@ -185,7 +184,7 @@ def test_the_table_sees_a_perturbed_output(row: Row, change: str) -> None:
 def test_still_frames_would_not_do() -> None:
     """The measure of motion is one: a freshly initialised network moves by less than a pixel."""
     torch.manual_seed(0)
-    model = IFRNet(open_model(RANDOM).variant).eval()
+    model = IFRNet(load_model(RANDOM).variant).eval()
     img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(160, 96)))
     median, _ = motion(model, img0, img1, torch.full((1, 1, 1, 1), 0.5), 1.0)
     assert median < 1.0

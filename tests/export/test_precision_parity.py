@@ -14,9 +14,10 @@ import pytest
 
 from export.__main__ import main
 from export.options import ExportOptions
-from export.pipeline import Pipeline, open_model
+from export.pipeline import Pipeline
 from export.targets import Tolerance, target
 from export.verify import Reference, judge
+from ifrnet import load_model
 from runtimes import load
 from runtimes.artifact import read_manifest
 from runtimes.cli import run
@@ -84,7 +85,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return Reference(open_model(MODEL), Timesteps.ANY, 1.0)
+    return Reference(load_model(MODEL), Timesteps.ANY, 1.0)
 
 
 @pytest.mark.filterwarnings(f"ignore::{ParityNotRunWarning.__module__}.{ParityNotRunWarning.__name__}")
