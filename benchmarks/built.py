@@ -63,7 +63,7 @@ class Built(Runtime):
         self._options = ExportOptions(
             targets=(name,), precisions=(Precision(precision),), model=model, scale=scale, out=folder
         )
-        self._report = report
+        self._report, self._model = report, info.name
         self._loaded: dict[Size, Runtime] = {}
         self._device = device or backend(module.BACKEND).DEFAULT_DEVICE
         manifest = bare_manifest(
@@ -91,7 +91,7 @@ class Built(Runtime):
         """
         options = replace(self._options, sizes=SizeRange.static(size))
         (name,), (precision,) = options.targets, options.precisions
-        folder = options.out / options.artifact_name(str(self.manifest.checkpoint["name"]), name, precision)
+        folder = options.out / options.artifact_name(self._model, name, precision)
         if not folder.exists():
             from export.pipeline import Pipeline
 

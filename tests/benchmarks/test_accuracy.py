@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,38 @@ def test_an_artifact_is_measured_like_its_model(artifacts: Path, latency_file: P
     assert artifact["paper_psnr"] == model["paper_psnr"] == 35.59
 
 
+def test_a_build_is_made_for_the_sizes_that_come_and_compared_with_the_model(tmp_path: Path) -> None:
+    root, out, folder = ucf101(tmp_path / "data"), tmp_path / "a.json", tmp_path / "artifacts"
+    model = "random:ifrnet_s"
+    what = ("--dataset", "ucf101", "--root", root, "--model", model, "--artifacts", folder)
+    assert _accuracy(*what, "--build", "onnx:fp32", "--build", "onnx:fp16", "--json", out) == 0
+    reference, single, half = _read(out).rows
+    assert [reference["loss"], reference["worst_loss"], reference["to_model"]] == [None, None, None]
+    assert (single["name"], half["name"]) == ("ifrnet_s-random0-onnx-fp32 on cpu", "ifrnet_s-random0-onnx-fp16 on cpu")
+    assert single["to_model"] > 90.0 > half["to_model"] > 60.0
+    assert single["loss"] == pytest.approx(reference["psnr"] - single["psnr"], abs=1e-4)
+    assert half["worst_loss"] >= half["loss"]
+    assert half["high_loss"] is None, "random weights interpolate nothing above 35 dB"
+    made = sorted(path.name for path in folder.iterdir())
+    assert len(made) == 2
+    before = [(folder / name / "manifest.json").stat().st_mtime_ns for name in made]
+    assert _accuracy(*what, "--build", "onnx:fp16", "--build", "onnx:fp32") == 0
+    assert [(folder / name / "manifest.json").stat().st_mtime_ns for name in made] == before, "used again"
+
+
+def test_a_build_of_other_weights_is_not_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, folder = ucf101(tmp_path / "data"), tmp_path / "artifacts"
+    what = ("--dataset", "ucf101", "--root", root, "--artifacts", folder, "--build", "onnx:fp32")
+    assert _accuracy(*what, "--model", "random:ifrnet_s") == 0
+    (path,) = folder.iterdir()
+    data = json.loads((path / "manifest.json").read_text())
+    data["checkpoint"]["sha256"] = 64 * "0"
+    (path / "manifest.json").write_text(json.dumps(data))
+    capsys.readouterr()
+    assert _accuracy(*what, "--model", "random:ifrnet_s") == 1
+    assert "was exported from other weights: remove it, or give another --artifacts" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -101,6 +134,7 @@ def test_an_artifact_is_measured_like_its_model(artifacts: Path, latency_file: P
             "vimeo90k does not come with this package: fetch it, and give its folder as --root",
         ),
         (["--dataset", "xiph"], "invalid choice: 'xiph'"),
+        (["--build", "onnx:bf16", "--dataset", "footage"], "--build onnx:bf16: expected one of onnx:fp32, onnx:fp16"),
         (["--threads", "0"], "--threads 0: expected 1 to 1024"),
         (["--crop", "5"], "--crop 5: expected 16 to 16384"),
         (["--dataset", "ucf101", "--root", "nowhere"], "frame_00.png is missing; ucf101 expects folders ROOT/<name>/"),
