@@ -42,6 +42,7 @@ COMMANDS = MappingProxyType(
         "latency": Entry(module="benchmarks.latency", purpose="every backend at one size, interleaved, beside PyTorch"),
         "throughput": Entry(module="benchmarks.throughput", purpose="sustained frames a second with parallel requests"),
         "accuracy": Entry(module="benchmarks.accuracy", purpose="PSNR, SSIM and IE by the published protocols"),
+        "tune": Entry(module="benchmarks.tune", purpose="the fastest settings for an artifact here, kept beside it"),
         "parameters": Entry(module="benchmarks.parameters", purpose="parameters, multiply-adds and activation memory"),
         "compare": Entry(
             module="benchmarks.compare_results", purpose="two results of one kind; exit code 2 when slower"

@@ -48,7 +48,7 @@ class Empty(Runtime):
 
     def __init__(self, timesteps: Timesteps) -> None:
         manifest = bare_manifest("empty", backend="empty", timesteps=timesteps)
-        super().__init__(manifest, backend="empty", device="cpu", arithmetic="none", threads=None)
+        super().__init__(manifest, backend="empty", device="cpu", arithmetic="none")
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         return img0

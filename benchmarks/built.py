@@ -19,6 +19,7 @@ from runtimes.contract import Precision, Size, SizeRange, Timesteps
 from runtimes.errors import ParityNotRunWarning
 from runtimes.frames import Array
 from runtimes.registry import backend, load
+from runtimes.tuning import Tuning
 
 
 class Built(Runtime):
@@ -74,7 +75,9 @@ class Built(Runtime):
             sha256=info.sha256,
             scale=scale,
         )
-        super().__init__(manifest, backend=module.BACKEND, device=self._device, arithmetic=precision, threads=threads)
+        super().__init__(
+            manifest, backend=module.BACKEND, device=self._device, arithmetic=precision, tuning=Tuning(threads=threads)
+        )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         size = Size(img0.shape[3], img0.shape[2])

@@ -14,6 +14,7 @@ from runtimes.artifact import DeviceParity
 from runtimes.base import Runtime
 from runtimes.contract import Timesteps, Verdict
 from runtimes.frames import Array
+from runtimes.tuning import Tuning
 
 
 class Layout(StrEnum):
@@ -60,7 +61,7 @@ class EagerRuntime(Runtime):
             scale=scale,
             parity=(DeviceParity(device=device, verdict=Verdict.PASSED, reason="is the reference", arithmetic="fp32"),),
         )
-        super().__init__(manifest, backend="pytorch", device=device, arithmetic="fp32", threads=threads)
+        super().__init__(manifest, backend="pytorch", device=device, arithmetic="fp32", tuning=Tuning(threads=threads))
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         with torch.inference_mode():

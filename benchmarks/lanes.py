@@ -155,6 +155,7 @@ class Judge:
         return replace(
             lane.row,
             arithmetic=lane.ready.arithmetic,
+            form=lane.row.form or ("tuned" if lane.ready.tuned else ""),
             median_ms=found.median,
             p90_ms=found.p90,
             fps=1e3 * self.timesteps / found.median,

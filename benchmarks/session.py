@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from runtimes.artifact import open_artifact
 from runtimes.base import Runtime
 from runtimes.contract import Timesteps
 from runtimes.frames import Array, to_tensor
+from runtimes.registry import backend
+from runtimes.tuning import Tuning
 
 T = TypeVar("T")
 
@@ -27,12 +30,14 @@ class Ready:
         first_ms: the first call, with whatever the backend left for it.
         warm_ms: a call after warming up.
         arithmetic: what the convolutions really run in.
+        tuned: whether settings of ``tune`` apply.
     """
 
     load_s: float
     first_ms: float
     warm_ms: float
     arithmetic: str
+    tuned: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,7 @@ class Session:
             first_ms=first.inference + first.host,
             warm_ms=sum(vars(last[-1]).values()) if last else first.inference + first.host,
             arithmetic=self._runtime.spec.arithmetic,
+            tuned=bool(self._runtime.spec.settings),
         )
 
     def visit(self, calls: int, warm: bool) -> list[Sample]:
@@ -169,6 +175,12 @@ def open_artifact_row(path: str, device: str, threads: int) -> Runtime:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ParityNotRunWarning)  # the verdict is a column of the table
         return load(path, device=device, threads=threads, allow_failed=True)
+
+
+def open_candidate(path: str, device: str, tuning: Tuning) -> Runtime:
+    """An artifact with given settings, whatever lies beside it."""
+    artifact = open_artifact(path)
+    return backend(artifact.manifest.backend).open_runtime(artifact, device, tuning)
 
 
 def open_eager_row(model: str, device: str, layout: str, threads: int) -> Runtime:

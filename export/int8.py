@@ -19,6 +19,7 @@ from ifrnet import IFRNet
 from runtimes.artifact import Artifact, DeviceParity
 from runtimes.contract import Verdict
 from runtimes.registry import backend
+from runtimes.tuning import Tuning
 
 MIN_SHARE = 0.85
 """An INT8 artifact with less of the network's multiply-adds in int8 is not one, unless its scales name fewer layers."""
@@ -56,7 +57,7 @@ class Int8:
         records, found = [], {}
         for record in parity:
             if record.verdict is Verdict.PASSED:
-                with backend(artifact.manifest.backend).open_runtime(artifact, record.device, None) as runtime:
+                with backend(artifact.manifest.backend).open_runtime(artifact, record.device, Tuning()) as runtime:
                     quality = self._gate.judge(runtime)
                 found[record.device] = quality.to_manifest()
                 verdict = Verdict.PASSED if quality.passed else Verdict.FAILED

@@ -25,6 +25,7 @@ from runtimes.compare import compare
 from runtimes.contract import Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import BackendError, DeviceMismatchError
 from runtimes.registry import Device, backend
+from runtimes.tuning import Tuning
 
 DYNAMIC_SIZES = (Size(333, 251), Size(640, 352))
 """Where dynamic artifacts are compared: neither is traced, and one has odd sides."""
@@ -130,7 +131,7 @@ def _verify_on(
     if reason:
         return record
     try:
-        with backend(artifact.manifest.backend).open_runtime(artifact, device.name, None) as runtime:
+        with backend(artifact.manifest.backend).open_runtime(artifact, device.name, Tuning()) as runtime:
             return judge(runtime, reference, tolerance)
     except DeviceMismatchError as error:
         return replace(record, reason=str(error))

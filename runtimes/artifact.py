@@ -130,7 +130,7 @@ def _parse(data: Any) -> Manifest:
     )
 
 
-def _shallow(text: str) -> str:
+def shallow(text: str) -> str:
     """JSON that cannot be nested deeper than the stack: packages raise Python's own limit for the whole process."""
     if (brackets := text.count("[") + text.count("{")) > _MANIFEST_BRACKETS:
         raise RecursionError(f"{brackets} lists and objects; a manifest has at most {_MANIFEST_BRACKETS}")
@@ -165,7 +165,7 @@ def read_manifest(folder: Path) -> Manifest:
     if path.stat().st_size > _MANIFEST_LIMIT:
         raise ArtifactError(f"{path} is {path.stat().st_size} bytes; a manifest has at most {_MANIFEST_LIMIT}")
     try:
-        return _parse(json.loads(_shallow(path.read_text(encoding="utf-8"))))
+        return _parse(json.loads(shallow(path.read_text(encoding="utf-8"))))
     except RuntimesError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, overload
 
@@ -16,6 +16,7 @@ from runtimes.artifact import Manifest
 from runtimes.contract import Precision, SizeRange, Timesteps
 from runtimes.errors import RuntimesError
 from runtimes.frames import Array, check_frames, check_tensors, to_frame, to_tensor
+from runtimes.tuning import Settings, Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Spec:
         timesteps: which t it serves.
         sizes: which frame sizes it takes.
         threads: CPU threads, or None for the backend's default.
+        settings: of the backend, where it was tuned.
     """
 
     name: str
@@ -41,6 +43,10 @@ class Spec:
     timesteps: Timesteps
     sizes: SizeRange
     threads: int | None
+    settings: Settings = field(default_factory=dict)
+
+
+DEFAULT = Tuning()
 
 
 class Runtime(ABC):
@@ -50,7 +56,9 @@ class Runtime(ABC):
     artifact once per thread.
     """
 
-    def __init__(self, manifest: Manifest, *, backend: str, device: str, arithmetic: str, threads: int | None) -> None:
+    def __init__(
+        self, manifest: Manifest, *, backend: str, device: str, arithmetic: str, tuning: Tuning = DEFAULT
+    ) -> None:
         self.manifest = manifest
         self.spec = Spec(
             name=manifest.name,
@@ -60,7 +68,8 @@ class Runtime(ABC):
             arithmetic=arithmetic,
             timesteps=manifest.timesteps,
             sizes=manifest.sizes,
-            threads=threads,
+            threads=tuning.threads,
+            settings=tuning.settings,
         )
         self._lock = threading.Lock()
         self._closed = False

@@ -16,8 +16,19 @@ from runtimes.contract import Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.registry import Device
+from runtimes.tuning import Choices, Tuning
 
 DEFAULT_DEVICE = "cpu"
+
+SETTINGS: Choices = {
+    "use_winograd_convolution": (True, False),
+    "use_winograd63_convolution": (True, False),
+    "use_winograd43_convolution": (True, False),
+    "use_sgemm_convolution": (True, False),
+    "lightmode": (True, False),
+    "openmp_blocktime": (20, 0, 200),
+}
+"""Attributes of ``ncnn.Option``; they concern the CPU."""
 
 INPUTS, OUTPUT = ("in0", "in1", "in2"), "out0"
 """Blob names that pnnx gives to img0, img1, t and imgt."""
@@ -50,19 +61,21 @@ def devices() -> list[Device]:
     return found
 
 
-def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
     """Load ``model.param`` and ``model.bin``."""
-    return NcnnRuntime(artifact, device, threads)
+    return NcnnRuntime(artifact, device, tuning)
 
 
 class NcnnRuntime(Runtime):
     """An ncnn net; tensors have no batch dimension inside."""
 
-    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+    def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         import ncnn
 
         net = ncnn.Net()
-        net.opt.num_threads = threads or net.opt.num_threads
+        net.opt.num_threads = tuning.threads or net.opt.num_threads
+        for name, value in tuning.settings.items():
+            setattr(net.opt, name, value)
         vulkan = device.startswith("vulkan:")
         net.opt.use_vulkan_compute = vulkan
         precision = artifact.manifest.precision
@@ -79,7 +92,7 @@ class NcnnRuntime(Runtime):
             backend="ncnn",
             device=device,
             arithmetic=_arithmetic(precision, vulkan=vulkan),
-            threads=threads,
+            tuning=tuning,
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:

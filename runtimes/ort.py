@@ -16,11 +16,19 @@ from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.registry import Device
+from runtimes.tuning import Choices, Tuning
 
 if TYPE_CHECKING:
     import onnxruntime
 
 DEFAULT_DEVICE = "cpu"
+
+SETTINGS: Choices = {
+    "session.intra_op.allow_spinning": ("1", "0"),
+    "session.set_denormal_as_zero": ("0", "1"),
+    "session.intra_op.dynamic_block_base": ("0", "4"),
+}
+"""Entries of the session's configuration."""
 
 HEAVY = ("Conv", "ConvTranspose", "FusedConv", "QLinearConv", "GridSample", "Resize", "PRelu", "DepthToSpace")
 """Operators that take time, and those on whole feature maps: one of them elsewhere copies the map both ways."""
@@ -56,24 +64,24 @@ def _cuda_count() -> int:
     return sum(1 for item in get_ep_devices() if item.ep_name == "CUDAExecutionProvider")
 
 
-def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
     """Load ``model.onnx`` onto one execution provider."""
-    return OrtRuntime(artifact, device, threads)
+    return OrtRuntime(artifact, device, tuning)
 
 
 class OrtRuntime(Runtime):
     """An ONNX Runtime session, and two of its halves once several t are asked for."""
 
-    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
-        self._artifact, self._device, self._threads = artifact, device, threads
+    def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
+        self._artifact, self._device, self._tuning = artifact, device, tuning
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
-        self._session = _session(artifact, device, threads)
+        self._session = _session(artifact, device, tuning)
         super().__init__(
             artifact.manifest,
             backend="onnxruntime",
             device=device,
             arithmetic=_arithmetic(artifact.manifest.precision, device),
-            threads=threads,
+            tuning=tuning,
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
@@ -90,8 +98,8 @@ class OrtRuntime(Runtime):
         if self._halves is None:
             first, second = halves(self._artifact.file(".onnx").read_bytes())
             self._halves = (
-                _session(self._artifact, self._device, self._threads, first),
-                _session(self._artifact, self._device, self._threads, second),
+                _session(self._artifact, self._device, self._tuning, first),
+                _session(self._artifact, self._device, self._tuning, second),
             )
         encode, decode = self._halves
         kind, _, index = self._device.partition(":")
@@ -143,7 +151,7 @@ def _arithmetic(precision: Precision, device: str) -> str:
 
 
 def _session(
-    artifact: Artifact, device: str, threads: int | None, part: bytes | None = None
+    artifact: Artifact, device: str, tuning: Tuning, part: bytes | None = None
 ) -> onnxruntime.InferenceSession:
     """A session for the model, or for a part of it that is in memory."""
     import onnxruntime
@@ -152,8 +160,10 @@ def _session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    for name, value in tuning.settings.items():
+        options.add_session_config_entry(name, str(value))
+    if tuning.threads is not None:
+        options.intra_op_num_threads = tuning.threads
     provider: Any = "CPUExecutionProvider"
     if device.startswith("cuda:"):
         provider = ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:"), "use_tf32": "0"})

@@ -16,11 +16,19 @@ from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.registry import Device
+from runtimes.tuning import Choices, Tuning
 
 if TYPE_CHECKING:
     import openvino
 
 DEFAULT_DEVICE = "cpu"
+
+SETTINGS: Choices = {
+    "ENABLE_CPU_PINNING": (False, True),
+    "CPU_DENORMALS_OPTIMIZATION": (False, True),
+    "TBB_PARTITIONER": ("STATIC", "AUTO"),
+}
+"""Properties of ``compile_model``; on the CPU."""
 
 HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16", Precision.INT8: "f32"}
 """Inference precision of an artifact where the device has it; see :func:`choose_hint`."""
@@ -86,18 +94,18 @@ def devices() -> list[Device]:
     return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in absent]
 
 
-def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
     """Compile the IR for one device."""
-    return OpenVinoRuntime(artifact, device, threads)
+    return OpenVinoRuntime(artifact, device, tuning)
 
 
 class OpenVinoRuntime(Runtime):
     """A compiled OpenVINO model with one inference request, and two halves of it once several t are asked for."""
 
-    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
-        self._artifact, self._device, self._threads = artifact, device, threads
+    def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
+        self._artifact, self._device, self._tuning = artifact, device, tuning
         self._halves: tuple[openvino.InferRequest, openvino.InferRequest] | None = None
-        self.compiled = compile_ir(artifact, device, threads)
+        self.compiled = compile_ir(artifact, device, tuning)
         self._request = self.compiled.create_infer_request()
         ran = {_NAMES.get(ran, ran) for kind, ran, _ in executed_layers(self.compiled) if kind in _CONVOLUTIONS}
         rest = str(self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
@@ -107,7 +115,7 @@ class OpenVinoRuntime(Runtime):
             backend="openvino",
             device=device,
             arithmetic=f"int8 with {_NAMES.get(rest, rest)}" if int8 else "+".join(sorted(ran)),
-            threads=threads,
+            tuning=tuning,
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
@@ -118,7 +126,7 @@ class OpenVinoRuntime(Runtime):
     ) -> Iterator[Array]:
         if self._halves is None:
             parts = [
-                compile_ir(self._artifact, self._device, self._threads, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
+                compile_ir(self._artifact, self._device, self._tuning, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
                 for i in range(2)
             ]
             self._halves = parts[0].create_infer_request(), parts[1].create_infer_request()
@@ -191,14 +199,14 @@ def _encoded(model: openvino.Model) -> list[openvino.Output]:
 
 
 def compile_ir(
-    artifact: Artifact, device: str, threads: int | None, part: Callable[[openvino.Model], openvino.Model] = lambda m: m
+    artifact: Artifact, device: str, tuning: Tuning, part: Callable[[openvino.Model], openvino.Model] = lambda m: m
 ) -> openvino.CompiledModel:
     """Compile for latency at an explicit inference precision.
 
     Args:
         artifact: holds the IR.
         device: as in :func:`devices`.
-        threads: of the CPU; None leaves it to OpenVINO.
+        tuning: threads and properties.
         part: what to compile of the model that is read.
 
     Raises:
@@ -208,9 +216,9 @@ def compile_ir(
 
     core = openvino.Core()
     hint = choose_hint(artifact.manifest.precision, core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES"))
-    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
-    if threads is not None:
-        properties["INFERENCE_NUM_THREADS"] = threads
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint, **tuning.settings}
+    if tuning.threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = tuning.threads
     try:
         return core.compile_model(part(core.read_model(artifact.file(".xml"))), device.upper(), properties)
     except RuntimeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -13,6 +13,7 @@ from runtimes.artifact import Artifact, open_artifact
 from runtimes.base import Runtime
 from runtimes.contract import Verdict
 from runtimes.errors import BackendError, ParityError, ParityNotRunWarning
+from runtimes.tuning import Choices, Tuning, read_tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,10 @@ class Backend(Protocol):
     def devices(self) -> list[Device]:
         """Devices of an installed backend, usable or with the reason."""
 
-    def open_runtime(self, artifact: Artifact, device: str, threads: int | None) -> Runtime:
+    SETTINGS: Choices
+    """What may be tuned for speed."""
+
+    def open_runtime(self, artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
         """Load a checked artifact on one of :meth:`devices`."""
 
 
@@ -74,6 +78,7 @@ def load(
     *,
     device: str | None = None,
     threads: int | None = None,
+    tuned: bool = True,
     allow_failed: bool = False,
 ) -> Runtime:
     """Load an artifact onto a device. Never falls back to another device.
@@ -81,7 +86,9 @@ def load(
     Args:
         path: the artifact folder.
         device: for example ``cpu``, ``cuda:0``, ``vulkan:0``, ``gpu``; None is the CPU (``cuda:0`` for TensorRT).
-        threads: CPU threads; None leaves it to the backend.
+        threads: CPU threads; None leaves it to the tuning, and without one to the backend.
+        tuned: whether to run with the settings of ``python -m benchmarks tune``, where they lie beside the artifact
+            and were found on this machine.
         allow_failed: load an artifact that failed parity on this device, for inspection.
 
     Raises:
@@ -111,7 +118,8 @@ def load(
         warnings.warn(
             f"{manifest.name}: parity not run on {device}: {record.reason}", ParityNotRunWarning, stacklevel=2
         )
-    return module.open_runtime(artifact, device, threads)
+    tuning = read_tuning(artifact.folder, manifest.backend, device, module.SETTINGS) if tuned else Tuning()
+    return module.open_runtime(artifact, device, tuning if threads is None else replace(tuning, threads=threads))
 
 
 def _check_device(name: str, device: str, devices: list[Device]) -> None:

@@ -17,8 +17,12 @@ from runtimes.errors import BackendError, DeviceMismatchError
 from runtimes.frames import Array
 from runtimes.registry import Device
 from runtimes.trt_cache import RuntimeCache, gpu_facts
+from runtimes.tuning import Choices, Tuning
 
 DEFAULT_DEVICE = "cuda:0"
+
+SETTINGS: Choices = {}
+"""Nothing is left to choose once an engine is built."""
 
 FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Distribution -> module. An engine runs with the one that built it."""
@@ -44,9 +48,9 @@ def devices() -> list[Device]:
     return [Device(name=f"cuda:{i}", description=name) for i, name in enumerate(names)]
 
 
-def open_runtime(artifact: Artifact, device: str, threads: int | None) -> Runtime:
+def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
     """Deserialise ``model.engine``."""
-    return TensorRtRuntime(artifact, device, threads)
+    return TensorRtRuntime(artifact, device, tuning)
 
 
 def _check(result: tuple[Any, ...]) -> Any:
@@ -64,7 +68,7 @@ def _check(result: tuple[Any, ...]) -> Any:
 class TensorRtRuntime(Runtime):
     """An engine with one execution context, one stream, and device buffers that grow to the largest frame seen."""
 
-    def __init__(self, artifact: Artifact, device: str, threads: int | None) -> None:
+    def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         from cuda.bindings import runtime as cuda
 
         flavour = str(artifact.manifest.details.get("builder", "tensorrt"))
@@ -99,7 +103,7 @@ class TensorRtRuntime(Runtime):
             backend="tensorrt",
             device=device,
             arithmetic=artifact.manifest.precision.value,
-            threads=threads,
+            tuning=tuning,
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:

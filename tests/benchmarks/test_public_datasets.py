@@ -38,7 +38,7 @@ class Recorder(Runtime):
         from benchmarks.bare import bare_manifest
 
         manifest = bare_manifest("recorder", backend="none", timesteps=timesteps, scale=dataset.scale)
-        super().__init__(manifest, backend="none", device="cpu", arithmetic="fp32", threads=None)
+        super().__init__(manifest, backend="none", device="cpu", arithmetic="fp32")
         self.shown: list[tuple[Array, Array, float]] = []
 
     def _infer(self, img0: Array, img1: Array, t: Array) -> Array:

@@ -19,7 +19,7 @@ class Slow(Runtime):
 
     def __init__(self, *, host_s: float = 0.0, integers: bool = False) -> None:
         manifest = bare_manifest("slow", backend="slow", timesteps=Timesteps.ANY)
-        super().__init__(manifest, backend="slow", device="cpu", arithmetic="fp32", threads=None)
+        super().__init__(manifest, backend="slow", device="cpu", arithmetic="fp32")
         self._host_s, self._integers = host_s, integers
 
     def _infer(self, img0: Array, img1: Array, t: Array) -> Array:

@@ -24,7 +24,7 @@ class Sleeper(Runtime):
 
     def __init__(self, *, broken: bool = False) -> None:
         manifest = bare_manifest("sleeper", backend="sleeper", timesteps=Timesteps.ANY)
-        super().__init__(manifest, backend="sleeper", device="cpu", arithmetic="fp32", threads=None)
+        super().__init__(manifest, backend="sleeper", device="cpu", arithmetic="fp32")
         self._calls, self._broken = 0, broken
 
     def _infer(self, img0: Array, img1: Array, t: Array) -> Array:

@@ -46,7 +46,7 @@ class Faithful(Runtime):
             details={},
             files={},
         )
-        super().__init__(manifest, backend="onnxruntime", device="cpu", arithmetic="fp32", threads=None)
+        super().__init__(manifest, backend="onnxruntime", device="cpu", arithmetic="fp32")
         self._cases = reference.cases(Size(64, 48))
         self._change = change
 

@@ -35,7 +35,7 @@ class Blend(Runtime):
     """(1 - t) img0 + t img1, and a record of what reached the backend."""
 
     def __init__(self, manifest: Manifest = MANIFEST) -> None:
-        super().__init__(manifest, backend="blend", device="cpu", arithmetic="fp32", threads=None)
+        super().__init__(manifest, backend="blend", device="cpu", arithmetic="fp32")
         self.inside, self.most, self.closed = 0, 0, 0
         self.seen: list[tuple[NDArray[np.float32], ...]] = []
 

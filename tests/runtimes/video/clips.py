@@ -135,7 +135,7 @@ class Blender(Runtime):
     """Blends instead of inferring: (1 - t) a + t b. ``calls`` records each t."""
 
     def __init__(self, manifest: Manifest, device: str = "cpu") -> None:
-        super().__init__(manifest, backend="numpy", device=device, arithmetic="fp32", threads=None)
+        super().__init__(manifest, backend="numpy", device=device, arithmetic="fp32")
         self.calls: list[float] = []
 
     def _infer(self, img0: Array, img1: Array, t: Array) -> Array:
