@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from runtimes.json_text import parse_json
 
 FORMAT = 1
 """Raised when a reader of the version before would misunderstand a file."""
@@ -111,7 +112,7 @@ def load_results(path: Path, *kinds: Kind) -> Results:
     if path.stat().st_size > _LIMIT:
         raise BenchmarkError(f"{path} is {path.stat().st_size} bytes; a results file has at most {_LIMIT}")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{path} is not a results file: {error}") from error
     if not isinstance(data, dict) or "format" not in data or "rows" not in data:

@@ -12,6 +12,7 @@ from typing import Any
 
 from calibration.errors import CalibrationError
 from ifrnet import CheckpointInfo
+from runtimes.json_text import parse_json
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "scales"
@@ -54,7 +55,7 @@ def read_scales(path: Path) -> Scales:
     if path.stat().st_size > _LIMIT:
         raise CalibrationError(f"{path} has {path.stat().st_size} bytes; a file of scales is far smaller")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
         scales = {str(name): float(value) for name, value in data["scales"].items()}

@@ -105,7 +105,13 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         details["int8_layers"] = _int8_layers(core, path, model)
     if half:
         details["executed"] = _executed(core, path, precision, mark_island(path))
+    remove_indentation(path)
     return Compiled(details=details, tools=("onnx", "openvino"))
+
+
+def remove_indentation(path: Path) -> None:
+    """Write an XML file without the white space between its tags: four tenths of what OpenVINO writes."""
+    path.write_text(re.sub(r">\s+<", "><", path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def unsigned_activations(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -16,13 +16,13 @@ from typing import Any
 
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, RuntimesError, UsageError
+from runtimes.json_text import parse_json
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 """Raised when a reader of the version before would misunderstand a manifest."""
 
 _MANIFEST_LIMIT = 4 * 2**20
-_MANIFEST_BRACKETS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +130,6 @@ def _parse(data: Any) -> Manifest:
     )
 
 
-def shallow(text: str) -> str:
-    """JSON that cannot be nested deeper than the stack: packages raise Python's own limit for the whole process."""
-    if (brackets := text.count("[") + text.count("{")) > _MANIFEST_BRACKETS:
-        raise RecursionError(f"{brackets} lists and objects; a manifest has at most {_MANIFEST_BRACKETS}")
-    return text
-
-
 def _parse_device(data: Any) -> DeviceParity:
     results = tuple(
         ParityResult(
@@ -165,7 +158,7 @@ def read_manifest(folder: Path) -> Manifest:
     if path.stat().st_size > _MANIFEST_LIMIT:
         raise ArtifactError(f"{path} is {path.stat().st_size} bytes; a manifest has at most {_MANIFEST_LIMIT}")
     try:
-        return _parse(json.loads(shallow(path.read_text(encoding="utf-8"))))
+        return _parse(parse_json(path.read_text(encoding="utf-8")))
     except RuntimesError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -72,11 +72,16 @@ class Runtime(ABC):
             settings=tuning.settings,
         )
         self._lock = threading.Lock()
+        self._staging: NDArray[np.float32] | None = None  # both frames as tensors, kept from call to call
         self._closed = False
 
     @abstractmethod
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        """Compute; inputs are checked and C-contiguous. Returns float32 (1, 3, H, W) that the caller owns."""
+        """Compute; inputs are checked and C-contiguous.
+
+        Returns:
+            float32 (1, 3, H, W), a new array or one that is not its own memory's owner and holds until the next call.
+        """
 
     def _infer_each(
         self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
@@ -109,8 +114,11 @@ class Runtime(ABC):
         with self._lock:
             self._check_open()
             if len(t) == 1:
-                return self._infer(img0, img1, t)
-            return np.concatenate(list(self._infer_each(img0, img1, np.split(t, len(t)))))
+                return _owned(self._infer(img0, img1, t))
+            result = np.empty((len(t), *img0.shape[1:]), np.float32)
+            for i, output in enumerate(self._infer_each(img0, img1, np.split(t, len(t)))):
+                result[i] = output[0]
+            return result
 
     @overload
     def interpolate(self, img0: Array, img1: Array, t: float = 0.5) -> Array: ...
@@ -142,7 +150,9 @@ class Runtime(ABC):
 
     def _interpolate(self, img0: Array, img1: Array, steps: Sequence[float]) -> list[Array]:
         """Frames in and out; a backend that takes integers directly overrides this."""
-        x0, x1 = to_tensor(img0), to_tensor(img1)
+        if self._staging is None or self._staging.shape[3:] != img0.shape[:2]:
+            self._staging = np.empty((2, 1, 3, *img0.shape[:2]), np.float32)
+        x0, x1 = to_tensor(img0, self._staging[0]), to_tensor(img1, self._staging[1])
         times = [np.full((1, 1, 1, 1), step, np.float32) for step in steps]
         outputs = self._infer_each(x0, x1, times) if len(times) > 1 else (self._infer(x0, x1, t) for t in times)
         return [to_frame(output, img0.dtype) for output in outputs]
@@ -165,3 +175,7 @@ class Runtime(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimesError(f"{self.spec.name} is closed; load it again with runtimes.load()")
+
+
+def _owned(output: Array) -> Array:
+    return output if output.flags.owndata else output.copy()

@@ -74,6 +74,7 @@ class OrtRuntime(Runtime):
 
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         self._artifact, self._device, self._tuning = artifact, device, tuning
+        self._output: NDArray[np.float32] | None = None
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._session = _session(artifact, device, tuning)
         super().__init__(
@@ -85,9 +86,7 @@ class OrtRuntime(Runtime):
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        feeds = dict(zip(INPUT_NAMES, (img0, img1, t), strict=True))
-        output: Array = self._session.run([OUTPUT_NAME], feeds)[0]
-        return output
+        return self._bound(self._session, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)), {})
 
     def _infer_each(
         self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
@@ -112,13 +111,27 @@ class OrtRuntime(Runtime):
         encode.run_with_iobinding(binding)
         encoded = dict(zip(names, binding.get_outputs(), strict=True))
         for t in steps:
-            binding = decode.io_binding()
-            for name, ort_value in encoded.items():
-                binding.bind_ortvalue_input(name, ort_value)
-            binding.bind_cpu_input(INPUT_NAMES[2], t)
-            binding.bind_output(OUTPUT_NAME)
-            decode.run_with_iobinding(binding)
-            yield binding.copy_outputs_to_cpu()[0]
+            yield self._bound(decode, {INPUT_NAMES[2]: t}, encoded, img0.shape)
+
+    def _bound(
+        self,
+        session: onnxruntime.InferenceSession,
+        arrays: Mapping[str, NDArray[np.float32]],
+        values: Mapping[str, onnxruntime.OrtValue],
+        shape: tuple[int, ...] | None = None,
+    ) -> Array:
+        """Run with the output in memory that is kept from call to call; ``shape`` is that of the frames."""
+        shape = shape or arrays[INPUT_NAMES[0]].shape
+        if self._output is None or self._output.shape != shape:
+            self._output = np.empty(shape, np.float32)
+        binding = session.io_binding()
+        for name, array in arrays.items():
+            binding.bind_cpu_input(name, array)
+        for name, value in values.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_output(OUTPUT_NAME, "cpu", 0, np.float32, shape, self._output.ctypes.data)
+        session.run_with_iobinding(binding)
+        return self._output.view()
 
     def _close(self) -> None:
         del self._session, self._halves

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtimes.artifact import shallow
 from runtimes.environment import package_versions
 from runtimes.errors import ArtifactError
+from runtimes.json_text import parse_json
 
 FILE = "tuning.json"
 FORMAT = 1
@@ -80,7 +80,7 @@ def read_tuning(folder: Path, backend: str, device: str, choices: Choices) -> Tu
     try:
         if path.stat().st_size > LIMIT:
             raise ValueError(f"it has {path.stat().st_size} bytes, more than {LIMIT}")
-        data = json.loads(shallow(path.read_text(encoding="utf-8")))
+        data = parse_json(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT or data["conditions"] != conditions(backend, device):
             return Tuning()
         threads, settings = data["threads"], dict(data["settings"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -164,3 +165,46 @@ def test_the_spec_tells_what_runs() -> None:
     spec = Blend().spec
     assert (spec.name, spec.backend, spec.device, spec.precision) == ("blend", "blend", "cpu", Precision.FP32)
     assert (spec.timesteps, spec.sizes, spec.threads) == (Timesteps.ANY, MANIFEST.sizes, None)
+
+
+class Kept(Runtime):
+    """Answers from memory of its own, like a native backend."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__(
+            replace(MANIFEST, sizes=SizeRange.static(size)), backend="kept", device="cpu", arithmetic="fp32"
+        )
+        self.memory = np.zeros((1, 3, size.height, size.width), np.float32)
+
+    def _infer(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        np.multiply(img1, t, out=self.memory)
+        return self.memory.view()
+
+
+def test_frames_cost_no_memory_but_their_own_after_the_first_call() -> None:
+    runtime, frame = Kept(Size(1280, 720)), np.full((720, 1280, 3), 200, np.uint8)
+    runtime.interpolate(frame, frame)
+    tracemalloc.start()
+    try:
+        found = runtime.interpolate(frame, frame)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < frame.nbytes + 2**20, "a tensor alone is 11 MB"
+    assert int(found[0, 0, 0]) == 100
+
+
+def test_a_backends_own_memory_does_not_leave_the_runtime() -> None:
+    runtime = Kept(Size(6, 4))
+    first = runtime.infer(tensor(), tensor(0.4), STEP)
+    kept = first.copy()
+    second = runtime.infer(tensor(), tensor(0.8), STEP)
+    several = runtime.infer(tensor(), tensor(0.8), np.concatenate((STEP, 2 * STEP)))
+    np.testing.assert_array_equal(first, kept)
+    assert not np.shares_memory(first, second)
+    np.testing.assert_array_equal(several[0], second[0])
+    np.testing.assert_allclose(several[1], 2 * second[0], rtol=1e-6)
+    several_frames = runtime.interpolate(DARK, LIGHT, (0.25, 0.75))
+    assert [int(frame[0, 0, 0]) for frame in several_frames] == [60, 180]
