@@ -112,6 +112,8 @@ def _warp_by_offsets(img: Tensor, flow: Tensor) -> Tensor:
     y = torch.arange(height, device=flow.device, dtype=flow.dtype).view(1, 1, height, 1) * scale[:, 1:] - 1.0
     along = torch.cat((x, torch.zeros_like(x)), dim=1)  # (1, 2, 1, W)
     down = torch.cat((torch.zeros_like(y), y), dim=1)  # (1, 2, H, 1)
+    if isinstance(width, int):  # not with free sizes
+        scale = scale.expand(1, 2, 1, width)
     grid = (flow * scale + along + down).permute(0, 2, 3, 1)  # (N, H, W, 2)
     return F.grid_sample(img, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
@@ -121,7 +123,8 @@ def offset_grid(graph: DeployGraph) -> None:
 
     The bracket is a constant row for x and a constant column for y, each with zeros for the other, so that both are
     computed at once. OpenVINO turns the other form into two of this one by itself, and its new layers, as well as those
-    that join x and y, forget that they were to stay in float32. After :func:`batch_pair`.
+    that join x and y, forget that they were to stay in float32. So does a product with one constant for each channel
+    beside int8 layers, which it takes for a dequantisation: s is written out for each column. After :func:`batch_pair`.
     """
     graph.pair.sample = _warp_by_offsets
 

@@ -17,7 +17,7 @@ from export.openvino_layers import MOVES, check_island, halve_weights, keep_mark
 from export.options import ExportOptions
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.contract import Precision
-from runtimes.ov import choose_hint, executed_layers
+from runtimes.ov import REMAINDER, choose_hint, executed_layers
 
 if TYPE_CHECKING:
     import onnx
@@ -92,7 +92,10 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     if precision is Precision.INT8:
         model = unsigned_activations(model)
     ir = core.read_model(model.SerializeToString())
-    half = precision in (Precision.FP16, Precision.BF16)
+    remainder = _remainder(options)
+    half = precision in (Precision.FP16, Precision.BF16) or (
+        precision is Precision.INT8 and remainder is Precision.BF16
+    )
     if half:
         keep_marks(ir)
     if precision is Precision.FP16:
@@ -101,12 +104,23 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     path = folder / "model.xml"
     openvino.save_model(ir, path, compress_to_fp16=False)
     details: dict[str, Any] = {"weights": {Precision.FP16: "float16", Precision.INT8: "int8"}.get(precision, "float32")}
-    if precision is Precision.INT8:
-        details["int8_layers"] = _int8_layers(core, path, model)
+    hint = remainder if precision is Precision.INT8 else precision
     if half:
-        details["executed"] = _executed(core, path, precision, mark_island(path))
+        details["executed"] = _executed(core, path, hint, mark_island(path))
+    if precision is Precision.INT8:
+        details[REMAINDER] = remainder
+        details["int8_layers"] = _int8_layers(core, path, model, hint)
     remove_indentation(path)
     return Compiled(details=details, tools=("onnx", "openvino"))
+
+
+def _remainder(options: ExportOptions) -> Precision:
+    """What an int8 model computes in where it does not compute in int8, on devices that have it.
+
+    Bfloat16 where the flow path can be kept out of it: not with free sizes (see :func:`check`), nor where flow is
+    multiplied by a scale at the end: OpenVINO takes that for a dequantisation (see ``offset_grid`` in the rewrites).
+    """
+    return Precision.BF16 if options.sizes.is_static and options.scale == 1.0 else Precision.FP32
 
 
 def remove_indentation(path: Path) -> None:
@@ -131,9 +145,9 @@ def unsigned_activations(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _int8_layers(core: Any, path: Path, model: onnx.ModelProto) -> list[str]:
+def _int8_layers(core: Any, path: Path, model: onnx.ModelProto, remainder: Precision) -> list[str]:
     """The layers whose convolutions read int8 data in the model compiled for the CPU."""
-    hint = choose_hint(Precision.INT8, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    hint = choose_hint(remainder, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     layers = executed_layers(core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": hint}))
     int8 = (origins for kind, read, origins in layers if kind == "Convolution" and read in INT8_TYPES)
     ran = {origin for origins in int8 for origin in origins}

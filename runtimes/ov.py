@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.artifact import Artifact
+from runtimes.artifact import Artifact, Manifest
 from runtimes.base import Runtime
 from runtimes.boundary import boundary
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
@@ -30,8 +30,11 @@ SETTINGS: Choices = {
 }
 """Properties of ``compile_model``; on the CPU."""
 
-HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16", Precision.INT8: "f32"}
+HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
 """Inference precision of an artifact where the device has it; see :func:`choose_hint`."""
+
+REMAINDER = "remainder"
+"""Detail of the manifest of an int8 artifact: the precision of what is not int8; float32 where it is missing."""
 
 _CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
 
@@ -52,6 +55,13 @@ def choose_hint(precision: Precision, capabilities: Sequence[str]) -> str:
     """
     hint = HINTS[precision]
     return hint if _CAPABILITIES.get(hint) in (None, *capabilities) else "f32"
+
+
+def _float_precision(manifest: Manifest) -> Precision:
+    """What the convolutions run in, or for int8 what the rest does."""
+    if manifest.precision is not Precision.INT8:
+        return manifest.precision
+    return Precision.BF16 if manifest.details.get(REMAINDER) == Precision.BF16 else Precision.FP32
 
 
 def executed_layers(compiled: openvino.CompiledModel) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -215,7 +225,9 @@ def compile_ir(
     import openvino
 
     core = openvino.Core()
-    hint = choose_hint(artifact.manifest.precision, core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES"))
+    hint = choose_hint(
+        _float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
+    )
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint, **tuning.settings}
     if tuning.threads is not None:
         properties["INFERENCE_NUM_THREADS"] = tuning.threads
