@@ -17,7 +17,7 @@ from export.ncnn_layers import BRIDGE, FLOAT32_MASK, island_of, keep_float32, re
 from export.openvino_layers import check_island
 from export.to_tensorrt import half_share
 from runtimes.contract import Precision
-from runtimes.ov import choose_hint
+from runtimes.ov import HINTS, choose_hint
 
 # in0 -> mean -> sub -> conv -> split -+-> grid sample -> concat -> conv -> relu -> blend -> out0
 #                                      +-> deconv -> slice -> scale (the grid) -+
@@ -91,12 +91,11 @@ def test_a_flow_path_in_half_precision_fires(layer: tuple[str, str, tuple[str, .
 
 def test_the_hint_never_asks_for_what_a_device_lacks() -> None:
     cpu, gpu = ["BF16", "FP32", "INT8"], ["FP32", "FP16", "INT8"]
-    chosen = {p: (choose_hint(p, cpu), choose_hint(p, gpu)) for p in Precision}
+    chosen = {p: (choose_hint(p, cpu), choose_hint(p, gpu)) for p in HINTS}
     assert chosen == {
         Precision.FP32: ("f32", "f32"),
         Precision.FP16: ("f32", "f16"),
         Precision.BF16: ("bf16", "f32"),
-        Precision.INT8: ("f32", "f32"),
     }
 
 
