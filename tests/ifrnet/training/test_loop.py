@@ -181,3 +181,16 @@ def test_one_triplet_is_learnt_beyond_40_db(tmp_path: Path, pictures: list[NDArr
     loop.train(run, tmp_path, sources, replace(MACHINE, log_steps=50), ALONE, None, NO_AUGMENTATION)
     with torch.inference_mode():
         assert psnr(run.model(batch.img0, batch.img1, batch.t), batch.truth) > 40.0
+
+
+def test_a_run_can_learn_flow_alone(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    alone = LossWeights(reconstruction=0.0, geometry=0.0, distillation=0.0, flow=1.0, flow_floor=1.0)
+    run = trained(tmp_path, scenes, replace(SMALL, weights=alone, beta2=0.99))
+    rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
+    assert all(float(row["reconstruction"]) == 0.0 for row in rows)
+    assert all(float(row["loss"]) == pytest.approx(float(row["flow"]), rel=1e-5) for row in rows)
+    assert run.optimiser.param_groups[0]["betas"] == (0.9, 0.99)
+    start = loop.new_run(run.options, ALONE.device).model.state_dict()
+    moved = {key for key, value in run.model.state_dict().items() if not torch.equal(value, start[key])}
+    assert "encoder.pyramid1.0.0.weight" in moved
+    assert "decoder1.convblock.0.0.weight" in moved
