@@ -185,6 +185,21 @@ class Artifact:
             )
         return self.folder / names[0]
 
+    def check_files(self) -> None:
+        """Hold every file's size and sha256 against the manifest: before anything is read from it, each time.
+
+        Raises:
+            ArtifactError: a file is missing or changed.
+        """
+        for name, expected in self.manifest.files.items():
+            path = self.folder / name
+            if not path.is_file():
+                raise ArtifactError(f"{path} is missing: export the artifact again")
+            if path.stat().st_size != expected["bytes"] or sha256_of(path) != expected["sha256"]:
+                raise ArtifactError(
+                    f"{path} has changed since it was exported (sha256 differs): export the artifact again"
+                )
+
 
 def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
     """Open an artifact and check every file's size and sha256 against the manifest.
@@ -193,14 +208,9 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
         ArtifactError: see :func:`read_manifest`; or a file is missing or changed.
     """
     root = Path(folder)
-    manifest = read_manifest(root)
-    for name, expected in manifest.files.items():
-        path = root / name
-        if not path.is_file():
-            raise ArtifactError(f"{path} is missing: export the artifact again")
-        if path.stat().st_size != expected["bytes"] or sha256_of(path) != expected["sha256"]:
-            raise ArtifactError(f"{path} has changed since it was exported (sha256 differs): export the artifact again")
-    return Artifact(root, manifest)
+    artifact = Artifact(root, read_manifest(root))
+    artifact.check_files()
+    return artifact
 
 
 def sha256_of(path: Path) -> str:

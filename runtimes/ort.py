@@ -95,6 +95,7 @@ class OrtRuntime(Runtime):
             yield from super()._infer_each(img0, img1, steps)
             return
         if self._halves is None:
+            self._artifact.check_files()
             first, second = halves(self._artifact.file(".onnx").read_bytes())
             self._halves = (
                 _session(self._artifact, self._device, self._tuning, first),

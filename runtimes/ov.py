@@ -135,6 +135,7 @@ class OpenVinoRuntime(Runtime):
         self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
     ) -> Iterator[Array]:
         if self._halves is None:
+            self._artifact.check_files()
             parts = [
                 compile_ir(self._artifact, self._device, self._tuning, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
                 for i in range(2)

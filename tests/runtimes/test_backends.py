@@ -89,6 +89,22 @@ def test_a_pair_of_several_times_is_encoded_once(target: str, runtime: Runtime) 
     assert (type(runtime)._infer_each is not Runtime._infer_each) == (target != "trt")
 
 
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_the_halves_are_not_made_of_files_that_changed(
+    name: str, copy: Callable[..., Path], frames: Frames, require_device: Callable[[str, str], None]
+) -> None:
+    require_device(BACKEND_OF[name], "cpu")
+    path = copy(name)
+    with load(path) as runtime:
+        (model,) = (*path.glob("model.onnx"), *path.glob("model.bin"))
+        changed = path / "changed"
+        changed.write_bytes(model.read_bytes()[:-1] + b"?")
+        changed.replace(model)  # what is loaded may be mapped from the old file
+        runtime.interpolate(*frames(), 0.25)
+        with pytest.raises(ArtifactError, match="has changed since it was exported"):
+            runtime.interpolate(*frames(), (0.25, 0.75))
+
+
 def test_frames_are_rounded_tensors(runtime: Runtime, frames: Frames) -> None:
     img0, img1 = frames()
     found = runtime.interpolate(img0, img1, 0.3)
