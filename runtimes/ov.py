@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_DEVICE = "cpu"
 
 SETTINGS: Choices = {
-    "ENABLE_CPU_PINNING": (False, True),
+    "ENABLE_CPU_PINNING": (True, False),
     "CPU_DENORMALS_OPTIMIZATION": (False, True),
     "TBB_PARTITIONER": ("STATIC", "AUTO"),
 }
