@@ -119,7 +119,8 @@ class NcnnRuntime(Runtime):
                 for name, blob in encoded.items():
                     decoder.input(name, blob)
                 decoder.input(INPUTS[2], ncnn.Mat(t[0]).clone())
-                yield np.array(self._extract(decoder, OUTPUT))[np.newaxis]
+                output = np.array(self._extract(decoder, OUTPUT))[np.newaxis]
+            yield output  # outside: nothing of ncnn's may outlive the network in a generator that nobody finishes
 
     def _extract(self, extractor: Any, name: str) -> Any:
         """A blob as float32, unpacked."""
