@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 
+class NotCutError(LookupError):
+    """The graph is not one of frames and a time step; runtimes call the whole of it for every t."""
+
+
 def boundary(
     order: Sequence[str],
     inputs: Mapping[str, Sequence[str]],
@@ -28,6 +32,9 @@ def boundary(
 
     Returns:
         In the order of the graph; constants are none of them.
+
+    Raises:
+        NotCutError: the output does not depend on both.
     """
     late: set[str] = {timestep}
     early: set[str] = set(frames)
@@ -45,4 +52,6 @@ def boundary(
             pending.append(sources[0])
         else:
             found.add(node)
+    if not found:
+        raise NotCutError("nothing that depends on the frames is read together with t")
     return [node for node in order if node in found]

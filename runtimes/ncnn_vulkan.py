@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
-from runtimes.boundary import boundary
+from runtimes.boundary import NotCutError, boundary
 from runtimes.contract import Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
@@ -86,7 +86,8 @@ class NcnnRuntime(Runtime):
         if net.load_param(str(artifact.file(".param"))) or net.load_model(str(artifact.file(".bin"))):
             raise BackendError(f"ncnn cannot load {artifact.folder} on {device}: export it again with this version")
         self._net = net
-        self._encoded = encoded_blobs(artifact.file(".param").read_text(encoding="ascii"))
+        self._encoded: list[str] | None = None
+        self._param = artifact.file(".param").read_text(encoding="ascii")
         super().__init__(
             artifact.manifest,
             backend="ncnn",
@@ -109,6 +110,11 @@ class NcnnRuntime(Runtime):
     ) -> Iterator[Array]:
         import ncnn
 
+        try:
+            self._encoded = self._encoded or encoded_blobs(self._param)
+        except NotCutError:
+            yield from super()._infer_each(img0, img1, steps)
+            return
         with self._net.create_extractor() as encoder:
             encoder.set_light_mode(False)  # or a blob would be gone that another one is computed from
             for name, value in zip(INPUTS, (img0, img1), strict=False):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
-from runtimes.boundary import boundary
+from runtimes.boundary import NotCutError, boundary
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
@@ -96,7 +96,11 @@ class OrtRuntime(Runtime):
             return
         if self._halves is None:
             self._artifact.check_files()
-            first, second = halves(self._artifact.file(".onnx").read_bytes())
+            try:
+                first, second = halves(self._artifact.file(".onnx").read_bytes())
+            except NotCutError:
+                yield from super()._infer_each(img0, img1, steps)
+                return
             self._halves = (
                 _session(self._artifact, self._device, self._tuning, first),
                 _session(self._artifact, self._device, self._tuning, second),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact, Manifest
 from runtimes.base import Runtime
-from runtimes.boundary import boundary
+from runtimes.boundary import NotCutError, boundary
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.errors import BackendError
 from runtimes.frames import Array
@@ -140,10 +140,14 @@ class OpenVinoRuntime(Runtime):
             return
         if self._halves is None:
             self._artifact.check_files()
-            parts = [
-                compile_ir(self._artifact, self._device, self._tuning, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
-                for i in range(2)
-            ]
+            try:
+                parts = [
+                    compile_ir(self._artifact, self._device, self._tuning, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
+                    for i in range(2)
+                ]
+            except NotCutError:
+                yield from super()._infer_each(img0, img1, steps)
+                return
             self._halves = parts[0].create_infer_request(), parts[1].create_infer_request()
         encode, decode = self._halves
         _run(encode, dict(zip(INPUT_NAMES[:2], (img0, img1), strict=True)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from runtimes.boundary import boundary
+import pytest
+
+from runtimes.boundary import NotCutError, boundary
 
 
 def cut(inputs: Mapping[str, Sequence[str]], free: str = "") -> list[str]:
@@ -35,6 +37,12 @@ def test_a_quantisation_at_the_cut_stays_with_what_reads_it() -> None:
     graph = {**SOURCES, "f": ("img0", "img1"), "q": ("f", "weight"), "dq": ("q", "weight"), "out": ("dq", "t")}
     assert cut(graph, "q dq") == ["f"]
     assert cut(graph) == ["dq"]
+
+
+@pytest.mark.parametrize("last", [("f",), ("t",)])
+def test_a_graph_without_frames_or_t_is_not_cut(last: tuple[str, ...]) -> None:
+    with pytest.raises(NotCutError):
+        cut({**SOURCES, "f": ("img0", "img1"), "out": last})
 
 
 def test_a_free_node_of_two_values_is_a_cut() -> None:
