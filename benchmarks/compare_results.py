@@ -179,6 +179,7 @@ def _print(lines: list[Line], notes: list[str], figure: str) -> None:
         noise = f"{line.noise:.1%}" if line.noise is not None else "-" if line.ratio is None else "unknown"
         style = "red" if line.change in REGRESSIONS else None
         table.add_row(line.name, *cells, noise, line.change, style=style)
+    console.width = max(console.width, 120)
     console.print(table)
     reasons = [f"{line.name}: {line.reason}" for line in lines if line.reason and line.change in REGRESSIONS]
     for text in (*reasons, *notes):
