@@ -1,9 +1,9 @@
 """Initial weights from which flow is learned soon.
 
-Flow is a product of changes in time and in space. PyTorch's default gives a network without any such product: the best
-flow it can say is zero, and it was still there after a thousand steps. Here it begins as a bank of motion-energy filters
-(Adelson and Bergen, "Spatiotemporal energy models for the perception of motion", J. Opt. Soc. Am. A 2, 1985): the
-encoder as smooth filters of growing size, nearly linear, and the absolute value where the features of both frames
+Flow is a product of changes in time and in space. PyTorch's default gives a network without any such product: the
+best flow it can say is zero, and it was still there after a thousand steps. Here it begins as a bank of motion-energy
+filters (Adelson and Bergen, "Spatiotemporal energy models for the perception of motion", J. Opt. Soc. Am. A 2, 1985):
+the encoder as smooth filters of growing size, nearly linear, and the absolute value where the features of both frames
 first meet. Every convolution is scaled so that natural spectra keep their variance.
 """
 
