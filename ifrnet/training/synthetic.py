@@ -22,6 +22,9 @@ INVERSIONS = 4
 PAD = 32
 """Pixels of picture around the canvas, so that motion brings in real content; beyond it the picture is mirrored."""
 
+TIMES = (0.05, 0.95)
+"""Range of t, drawn uniformly: real clips give the middle often enough."""
+
 FLAT = 14.0
 """Standard deviation of the green levels below which a piece of a picture counts as flat."""
 
@@ -37,7 +40,6 @@ class SyntheticOptions:
         rotation: largest turn from frame 0 to frame 1 in radians.
         zoom: largest logarithm of the zoom.
         ripple: largest amplitude of the local deformation in pixels.
-        middle: probability of t = 0.5; otherwise t is uniform in [0.08, 0.92].
         noise: largest standard deviation of the noise on the input frames, in levels of 255.
     """
 
@@ -48,7 +50,6 @@ class SyntheticOptions:
     rotation: float = 0.15
     zoom: float = 0.12
     ripple: float = 6.0
-    middle: float = 0.35
     noise: float = 4.0
 
 
@@ -103,8 +104,7 @@ class SyntheticMotion:
 
     def draw(self, index: int, rng: np.random.Generator) -> Sample:
         """See :class:`ifrnet.training.samples.TrainingSet`."""
-        t = 0.5 if rng.random() < self.options.middle else float(rng.uniform(0.08, 0.92))
-        return self.render(self._scene(rng), t, rng)
+        return self.at(float(rng.uniform(*TIMES)), rng)
 
     def at(self, t: float, rng: np.random.Generator) -> Sample:
         """A random scene at a given time: the same generator state gives the same scene and motion for every t."""

@@ -58,6 +58,12 @@ def test_reconstruction_is_charbonnier_plus_census() -> None:
     assert losses.reconstruction(prediction, truth).item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("patch", [3, 7])
+def test_the_census_distance_has_the_gradients_of_its_differences(patch: int) -> None:
+    planes = [random(2, 1, 8, 9, seed=seed).requires_grad_() for seed in (0, 1)]
+    assert torch.autograd.gradcheck(lambda p, q: losses.census_distance(p, q, patch), planes)
+
+
 def test_the_reconstruction_target_gets_no_gradient_from_the_census() -> None:
     prediction = random(1, 3, 10, 10).requires_grad_()
     truth = random(1, 3, 10, 10, seed=1).requires_grad_()
