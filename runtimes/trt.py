@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from runtimes.artifact import Artifact
 from runtimes.base import Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
-from runtimes.errors import BackendError, DeviceMismatchError
+from runtimes.cuda_arrays import CudaArray, check_cuda_frames, read_cuda_array
+from runtimes.errors import BackendError, DeviceMismatchError, FrameError
 from runtimes.frames import Array
 from runtimes.registry import Device
 from runtimes.trt_cache import RuntimeCache, gpu_facts
@@ -89,6 +89,8 @@ class TensorRtRuntime(Runtime):
                 f"by {artifact.manifest.tools.get(flavour)}; export it again on this machine, or with --sm for its GPU"
             )
         self._stream = _check(cuda.cudaStreamCreate())
+        self._done = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of the last infer_device
+        self._ready = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of its inputs
         self._cache: RuntimeCache | None = None
         if hasattr(trt, "IRuntimeCache"):  # TensorRT for RTX compiles kernels on first use; TensorRT has them built
             facts = {"engine": str(artifact.manifest.files[artifact.file(".engine").name]["sha256"])}
@@ -109,20 +111,75 @@ class TensorRtRuntime(Runtime):
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         cuda, stream = self._cuda, self._stream
         _check(cuda.cudaSetDevice(self._index))  # the current device belongs to the calling thread
+        _check(cuda.cudaStreamWaitEvent(stream, self._done, 0))
         for name, value in zip(INPUT_NAMES, (img0, img1, t), strict=True):
-            address = self._bind(name, value.shape)
-            _check(cuda.cudaMemcpyAsync(address, value.ctypes.data, value.nbytes, _copy(cuda, "HostToDevice"), stream))
+            self._upload(name, value, stream)
         out = np.empty_like(img0)
-        address = self._bind(OUTPUT_NAME, out.shape)
-        if not self._context.execute_async_v3(int(stream)):
-            raise BackendError(f"TensorRT could not run {self.spec.name} on {self.spec.device}")
+        address = self._buffer(OUTPUT_NAME, out.nbytes)
+        self._bind(OUTPUT_NAME, address, out.shape)
+        self._execute(stream)
         _check(cuda.cudaMemcpyAsync(out.ctypes.data, address, out.nbytes, _copy(cuda, "DeviceToHost"), stream))
         _check(cuda.cudaStreamSynchronize(stream))
         return out
 
-    def _bind(self, name: str, shape: tuple[int, ...]) -> int:
-        """The device address of a tensor of float32, allocated when it is larger than before."""
-        size = 4 * math.prod(shape)
+    def infer_device(self, img0: Any, img1: Any, t: float, out: Any, *, stream: int = 0) -> None:
+        """The frame at ``t`` of frames that are on the GPU, without a copy; returns when the work is enqueued.
+
+        Args:
+            img0, img1: float32 (1, 3, H, W), RGB in [0, 1], on this runtime's device, C-contiguous, as anything with
+                ``__cuda_array_interface__``: tensors of PyTorch, arrays of CuPy, Numba or JAX. Values are not checked.
+            t: time step in (0, 1).
+            out: where the frame goes, of the same kind.
+            stream: handle of the CUDA stream to enqueue on (``torch.cuda.current_stream().cuda_stream``); 0 is the
+                default stream. What follows on that stream sees the result. Keep the arrays until then.
+
+        Raises:
+            FrameError: not such arrays, another shape or size, or memory of another device.
+            TimestepError: a t that the checkpoint does not serve.
+        """
+        arrays = [read_cuda_array(name, value) for name, value in (("img0", img0), ("img1", img1), ("out", out))]
+        self.spec.sizes.check(check_cuda_frames(arrays[0], arrays[1], arrays[2]))
+        self.spec.timesteps.check(t)
+        cuda = self._cuda
+        with self._lock:
+            self._check_open()
+            _check(cuda.cudaSetDevice(self._index))
+            for array in arrays:
+                self._check_here(array)
+                if array.stream is not None and array.stream != stream:
+                    _check(cuda.cudaEventRecord(self._ready, array.stream))
+                    _check(cuda.cudaStreamWaitEvent(stream, self._ready, 0))
+            # One context works for one frame at a time, and all calls share the memory of t.
+            _check(cuda.cudaStreamWaitEvent(stream, self._done, 0))
+            for name, array in zip((*INPUT_NAMES[:2], OUTPUT_NAME), arrays, strict=True):
+                self._bind(name, array.pointer, array.shape)
+            self._upload(INPUT_NAMES[2], np.full((1, 1, 1, 1), t, np.float32), stream)
+            self._execute(stream)
+            _check(cuda.cudaEventRecord(self._done, stream))
+
+    def _check_here(self, array: CudaArray) -> None:
+        """Raises FrameError where the array is not memory of this runtime's device."""
+        facts = _check(self._cuda.cudaPointerGetAttributes(array.pointer))
+        kinds = self._cuda.cudaMemoryType
+        if facts.type not in (kinds.cudaMemoryTypeDevice, kinds.cudaMemoryTypeManaged) or facts.device != self._index:
+            raise FrameError(
+                f"the array at {array.pointer:#x} is {facts.type.name} of device {facts.device}; "
+                f"expected memory of {self.spec.device}"
+            )
+
+    def _upload(self, name: str, value: NDArray[np.float32], stream: Any) -> None:
+        """Copy an input to its buffer on the device and bind it. The host's memory may change afterwards."""
+        address = self._buffer(name, value.nbytes)
+        self._bind(name, address, value.shape)
+        copy = _copy(self._cuda, "HostToDevice")
+        _check(self._cuda.cudaMemcpyAsync(address, value.ctypes.data, value.nbytes, copy, stream))
+
+    def _execute(self, stream: Any) -> None:
+        if not self._context.execute_async_v3(int(stream)):
+            raise BackendError(f"TensorRT could not run {self.spec.name} on {self.spec.device}")
+
+    def _buffer(self, name: str, size: int) -> int:
+        """The address of memory on the device for a tensor, allocated when ``size`` bytes are more than before."""
         address, capacity = self._buffers.get(name, (0, 0))
         if size > capacity:
             if address:
@@ -130,13 +187,18 @@ class TensorRtRuntime(Runtime):
             self._buffers.pop(name, None)
             address = int(_check(self._cuda.cudaMalloc(size)))
             self._buffers[name] = (address, size)
+        return address
+
+    def _bind(self, name: str, address: int, shape: tuple[int, ...]) -> None:
+        """Where the engine finds a tensor of float32, or writes it."""
         if name != OUTPUT_NAME and not self._context.set_input_shape(name, shape):
             raise BackendError(f"TensorRT refuses {name} of shape {shape}; the engine takes {self.spec.sizes}")
-        self._context.set_tensor_address(name, address)
-        return address
+        if not self._context.set_tensor_address(name, address):
+            raise BackendError(f"TensorRT refuses the memory of {name} at {address:#x}")
 
     def _close(self) -> None:
         _check(self._cuda.cudaSetDevice(self._index))
+        _check(self._cuda.cudaEventSynchronize(self._done))
         if self._cache is not None:
             self._cache.save()
             self._cache = None
@@ -144,6 +206,8 @@ class TensorRtRuntime(Runtime):
         for address, _ in self._buffers.values():
             _check(self._cuda.cudaFree(address))
         self._buffers.clear()
+        for event in (self._done, self._ready):
+            _check(self._cuda.cudaEventDestroy(event))
         _check(self._cuda.cudaStreamDestroy(self._stream))
 
 
