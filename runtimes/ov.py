@@ -225,7 +225,7 @@ def compile_ir(
     Args:
         artifact: holds the IR.
         device: as in :func:`devices`.
-        tuning: threads and properties.
+        tuning: threads, properties and the folder of compiled models.
         part: what to compile of the model that is read.
 
     Raises:
@@ -240,6 +240,8 @@ def compile_ir(
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint, **tuning.settings}
     if tuning.threads is not None:
         properties["INFERENCE_NUM_THREADS"] = tuning.threads
+    if tuning.cache is not None:
+        properties["CACHE_DIR"] = str(tuning.cache)
     try:
         return core.compile_model(part(core.read_model(artifact.file(".xml"))), device.upper(), properties)
     except RuntimeError as error:

@@ -6,6 +6,7 @@ import importlib
 import os
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -80,6 +81,7 @@ def load(
     threads: int | None = None,
     tuned: bool = True,
     allow_failed: bool = False,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Runtime:
     """Load an artifact onto a device. Never falls back to another device.
 
@@ -90,6 +92,8 @@ def load(
         tuned: whether to run with the settings of ``python -m benchmarks tune``, where they lie beside the artifact
             and were found on this machine.
         allow_failed: load an artifact that failed parity on this device, for inspection.
+        cache: folder in which OpenVINO keeps what it compiled, so that the next load does not compile. Its files are
+            not checked: give a folder that nobody else can write to. The other backends have no use for it.
 
     Raises:
         ArtifactError: the folder is not a whole, unchanged artifact.
@@ -119,7 +123,10 @@ def load(
             f"{manifest.name}: parity not run on {device}: {record.reason}", ParityNotRunWarning, stacklevel=2
         )
     tuning = read_tuning(artifact.folder, manifest.backend, device, module.SETTINGS) if tuned else Tuning()
-    return module.open_runtime(artifact, device, tuning if threads is None else replace(tuning, threads=threads))
+    tuning = replace(tuning, cache=Path(cache) if cache else None)
+    if threads is not None:
+        tuning = replace(tuning, threads=threads)
+    return module.open_runtime(artifact, device, tuning)
 
 
 def _check_device(name: str, device: str, devices: list[Device]) -> None:

@@ -44,10 +44,12 @@ class Tuning:
     Attributes:
         threads: of the CPU; None leaves it to the backend.
         settings: see ``SETTINGS`` of the backend's module.
+        cache: folder for what the backend compiles; None for none. Not kept in the file.
     """
 
     threads: int | None = None
     settings: Settings = field(default_factory=dict)
+    cache: Path | None = None
 
 
 def conditions(backend: str, device: str) -> dict[str, Any]:

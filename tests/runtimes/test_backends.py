@@ -27,6 +27,7 @@ from runtimes import (
 from runtimes.artifact import MANIFEST
 from runtimes.contract import Timesteps
 from runtimes.frames import to_frame, to_tensor
+from runtimes.ov import OpenVinoRuntime
 from runtimes.registry import BACKENDS, backend
 
 BACKEND_OF = {"onnx": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "trt": "tensorrt"}
@@ -203,6 +204,25 @@ def test_threads_change_nothing_but_speed(target: str, runtime: Runtime, artifac
         np.testing.assert_allclose(
             two.infer(img0, img1, step(0.5)), runtime.infer(img0, img1, step(0.5)), atol=2e-5, rtol=0
         )
+
+
+def test_a_compiled_model_is_kept_where_asked(
+    artifact: Any, tmp_path: Path, frames: Frames, require_device: Callable[[str, str], None]
+) -> None:
+    require_device("openvino", "cpu")
+    folder, (img0, img1), steps = artifact("openvino"), frames(), [0.25, 0.5]
+    with load(folder) as runtime:
+        expected = runtime.interpolate(img0, img1, steps)
+    for again in (False, True):
+        with load(folder, cache=tmp_path / "compiled") as runtime:
+            assert isinstance(runtime, OpenVinoRuntime)
+            assert runtime.compiled.get_property("LOADED_FROM_CACHE") is again
+            np.testing.assert_array_equal(runtime.interpolate(img0, img1, steps), expected)
+    # Damage is noticed by OpenVINO itself, which compiles again.
+    for blob in (tmp_path / "compiled").iterdir():
+        blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
+    with load(folder, cache=tmp_path / "compiled") as runtime:
+        np.testing.assert_array_equal(runtime.interpolate(img0, img1, steps), expected)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1025])
