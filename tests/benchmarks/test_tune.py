@@ -34,19 +34,19 @@ def search(speed: Callable[[Tuning], float], noise: float = 0.0) -> Search:
     found.default = found.best = Tuning(threads=2)
     found.gain, found._least = 1.0, 0.02
     found._candidates = candidates({"a": (False, True), "b": (0, 1)}, 2)
-    found._compare = lambda best, new: Trial(tuning=new, ratio=speed(new) / speed(best), noise=noise)  # type: ignore[method-assign]
+    found._compare = lambda best, candidate: Trial(tuning=candidate, ratio=speed(candidate) / speed(best), noise=noise)  # type: ignore[method-assign]
     return found
 
 
 def test_gains_are_kept_and_the_whole_is_measured() -> None:
-    found = search(lambda t: 1.0 + 0.1 * t.settings.get("a", 0) + 0.2 * t.settings.get("b", 0))
+    found = search(lambda t: 1.0 + 0.1 * float(t.settings.get("a", 0)) + 0.2 * float(t.settings.get("b", 0)))
     assert len(list(found.run(lambda _: None))) == 4
     assert found.best == Tuning(threads=2, settings={"a": True, "b": 1})
     assert found.gain == pytest.approx(1.3)
 
 
 def test_what_is_within_the_noise_is_not_kept() -> None:
-    found = search(lambda t: 1.0 + 0.1 * t.settings.get("a", 0), noise=0.15)
+    found = search(lambda t: 1.0 + 0.1 * float(t.settings.get("a", 0)), noise=0.15)
     list(found.run(lambda _: None))
     assert found.best == found.default
 
@@ -54,14 +54,14 @@ def test_what_is_within_the_noise_is_not_kept() -> None:
 def test_steps_that_do_not_add_up_are_dropped() -> None:
     found = search(lambda t: 1.0)
     ratios = iter([1.1, 1.1, 1.1, 1.1, 0.99])
-    found._compare = lambda best, new: Trial(tuning=new, ratio=next(ratios))  # type: ignore[method-assign]
+    found._compare = lambda best, candidate: Trial(tuning=candidate, ratio=next(ratios))  # type: ignore[method-assign]
     list(found.run(lambda _: None))
     assert (found.best, found.gain) == (found.default, 1.0)
 
 
 def test_other_frames_and_failures_are_not_kept() -> None:
     found = search(lambda t: 1.0)
-    found._compare = lambda best, new: Trial(tuning=new, ratio=9.0, reason="gives other frames: 20.0 dB")  # type: ignore[method-assign]
+    found._compare = lambda best, candidate: Trial(tuning=candidate, ratio=9.0, reason="gives other frames: 20.0 dB")  # type: ignore[method-assign]
     list(found.run(lambda _: None))
     assert found.best == found.default
 

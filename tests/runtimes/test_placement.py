@@ -29,7 +29,7 @@ class Session:
 
 
 def found(*parts: tuple[str, list[str]]) -> dict[str, list[str]]:
-    return placement(Session(*parts))  # type: ignore[arg-type]
+    return placement(Session(*parts))
 
 
 def test_parts_of_a_provider_are_joined() -> None:

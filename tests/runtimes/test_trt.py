@@ -37,7 +37,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
     monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace(name=name))
-    monkeypatch.setattr(trt.importlib, "import_module", lambda name: FakeTrt(fake))
+    monkeypatch.setattr(importlib, "import_module", lambda name: FakeTrt(fake))
     return fake
 
 
