@@ -120,6 +120,19 @@ class Artifacts:
 
 
 @pytest.fixture(scope="session")
+def middle_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``middle.safetensors``: random weights of ifrnet_s whose provenance narrows them to t = 0.5."""
+    from safetensors.torch import save_file
+
+    from ifrnet import random_model
+
+    path = tmp_path_factory.mktemp("checkpoint") / "middle.safetensors"
+    save_file(dict(random_model("ifrnet_s").state_dict()), path)
+    path.with_suffix(".json").write_text('{"timesteps": [0.5]}')
+    return path
+
+
+@pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     """Factory of small artifacts: ``artifact("onnx")``, ``artifact("openvino", dynamic=True)``, ..."""
     return Artifacts(tmp_path_factory.mktemp("artifacts"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -155,21 +156,21 @@ def test_interpolate_refuses_times_outside(t: float) -> None:
         interpolate(random_model("ifrnet_s"), *moving_pair(32, 32), times(t))
 
 
-def test_checkpoint_for_the_middle_refuses_other_times() -> None:
-    model = load_model("ifrnet_s")
+def test_checkpoint_for_the_middle_refuses_other_times(middle_checkpoint: Path) -> None:
+    model = load_model(middle_checkpoint)
     frames = moving_pair(32, 32)
     assert interpolate(model, *frames, times(0.5)).shape == (1, 3, 32, 32)
-    with pytest.raises(TimestepError, match=r"'ifrnet_s' serves t = 0\.5 only.*halve recursively"):
+    with pytest.raises(TimestepError, match=r"'middle' serves t = 0\.5 only.*halve recursively"):
         interpolate(model, *frames, times(0.25))
     img0, img1 = (torch.cat((frame, frame)) for frame in frames)
     with pytest.raises(TimestepError, match="halve"):
         interpolate(model, img0, img1, times(0.5, 0.75))
 
 
-def test_network_in_training_takes_any_time() -> None:
+def test_network_in_training_takes_any_time(middle_checkpoint: Path) -> None:
     model = IFRNet(VARIANTS["ifrnet_s"])
     assert model.info is None
-    model.load_state_dict(load_model("ifrnet_s").state_dict())
+    model.load_state_dict(load_model(middle_checkpoint).state_dict())
     assert interpolate(model, *moving_pair(32, 32), times(0.25)).shape == (1, 3, 32, 32)
 
 

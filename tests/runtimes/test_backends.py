@@ -316,8 +316,8 @@ def test_a_model_that_is_not_one_is_refused_in_one_line(target: str, copy: Calla
     assert "\n" not in str(caught.value)
 
 
-def test_a_middle_checkpoint(artifact: Any, frames: Frames) -> None:
-    with load(artifact("onnx", model="ifrnet_s"), threads=1) as runtime:
+def test_a_middle_checkpoint(artifact: Any, middle_checkpoint: Path, frames: Frames) -> None:
+    with load(artifact("onnx", model=str(middle_checkpoint)), threads=1) as runtime:
         assert runtime.spec.timesteps is Timesteps.MIDDLE
         assert runtime.interpolate(*frames()).shape == (96, 160, 3)
         with pytest.raises(TimestepError, match=r"trained at t = 0\.5 only"):
