@@ -16,7 +16,7 @@ from benchmarks.errors import BenchmarkError
 from runtimes.artifact import MANIFEST, read_manifest
 from runtimes.cli import Parser
 from runtimes.compare import psnr
-from runtimes.contract import Verdict
+from runtimes.contract import Timesteps, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,6 +35,9 @@ PANEL = (512, 288)
 GAIN = 8
 """The difference is shown this many times as large."""
 
+SLOWER = 8
+"""The animation has this many steps from one frame to the other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -45,6 +48,9 @@ class Row:
     seconds: float
     to_truth: float
     to_pytorch: float | None = None
+    artifact: tuple[Path, str] | None = None
+    """The folder and the device."""
+    timesteps: Timesteps = Timesteps.MIDDLE
 
 
 def configure(parser: Parser) -> None:
@@ -93,6 +99,10 @@ def execute(args: argparse.Namespace) -> int:
     picture = args.out / "strip.png"
     strip(frame0, rows[-1].frame, truth, frame1).save(picture)
     console.print(f"Look at {picture}: frame 0, {rows[-1].name}, the true frame, frame 1, difference x{GAIN}.")
+    if rows[-1].artifact is not None and rows[-1].timesteps is Timesteps.ANY:
+        slow = args.out / "slow.webp"
+        slow_motion(rows[-1].artifact, frame0, frame1, slow)
+        console.print(f"Look at {slow}: frame 0 to frame 1 and back, {SLOWER} times as slow.")
     return code
 
 
@@ -155,9 +165,25 @@ def artifact_rows(folder: Path, frame0: Frame, frame1: Frame, truth: Frame, refe
                     seconds=seconds,
                     to_truth=distance(frame, truth),
                     to_pytorch=distance(frame, reference),
+                    artifact=(path, record.device),
+                    timesteps=runtime.spec.timesteps,
                 )
             )
     return rows
+
+
+def slow_motion(artifact: tuple[Path, str], frame0: Frame, frame1: Frame, output: Path) -> None:
+    """An animation of the motion between two frames, there and back."""
+    from PIL import Image
+
+    from runtimes import load
+
+    path, device = artifact
+    with load(path, device=device) as runtime:
+        between = runtime.interpolate(frame0, frame1, [i / SLOWER for i in range(1, SLOWER)])
+    frames = [Image.fromarray(frame).resize(PANEL, Image.Resampling.LANCZOS) for frame in (frame0, *between, frame1)]
+    turned = [*frames, *frames[-2:0:-1]]
+    turned[0].save(output, save_all=True, append_images=turned[1:], duration=80, loop=0, quality=80, method=4)
 
 
 def print_rows(console: object, rows: Sequence[Row]) -> None:
