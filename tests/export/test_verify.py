@@ -9,13 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import export.verify
+from export.parity_frames import moving_pair
 from export.targets import Tolerance
-from export.verify import Reference, judge, median_flow, overall, verification_sizes, verify, worst
+from export.verify import (
+    HALVES,
+    Reference,
+    judge,
+    median_flow,
+    overall,
+    round_convolutions,
+    verification_sizes,
+    verify,
+    worst,
+)
 from ifrnet import Timesteps as ModelTimesteps
-from ifrnet import random_model
+from ifrnet import interpolate, random_model
 from runtimes.artifact import Artifact, DeviceParity, Manifest
 from runtimes.base import Runtime
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
@@ -113,6 +125,59 @@ def test_psnr_alone_can_fail(reference: Reference) -> None:
     assert "PSNR 60.0 dB (limit 80)" in record.reason
 
 
+STRICT = replace(TOLERANCE, max_error=1e-6, psnr=120.0)
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_half_precision_may_be_as_far_off_as_the_rounded_network(reference: Reference, precision: Precision) -> None:
+    dtype = HALVES[precision]
+    (first, second) = reference.cases(Size(64, 48))
+    own = [reference.rounded(case, dtype) for case in (first, second)]
+    assert all(0.0 < found.max_error < 0.1 and found.psnr < 100.0 for found in own)
+
+    def runtime(share: float) -> Faithful:
+        """Off by a share of what the rounded network is, in the same places."""
+        model = round_convolutions(random_model("ifrnet_s"), dtype)
+
+        def change(expected: NDArray[np.float32]) -> NDArray[np.float32]:
+            case = next(case for case in (first, second) if np.array_equal(case.expected, expected))
+            img0, img1, t = torch.from_numpy(case.img0), torch.from_numpy(case.img1), torch.full((1, 1, 1, 1), case.t)
+            with torch.inference_mode():
+                rounded = interpolate(model, img0, img1, t).numpy()
+            return expected + np.float32(share) * (rounded - expected)
+
+        faithful = Faithful(reference, change)
+        faithful.spec = replace(faithful.spec, precision=precision)
+        return faithful
+
+    record = judge(runtime(1.5), reference, STRICT)
+    assert record.verdict is Verdict.PASSED
+    assert "these weights are sensitive at 64x48, t = 0.25" in record.reason
+    assert f"PyTorch rounded to {precision}" in record.reason
+    worse = judge(runtime(2.5), reference, STRICT)
+    assert worse.verdict is Verdict.FAILED
+    assert f"PyTorch rounded to {precision}" in worse.reason
+
+
+def test_float32_has_no_excuse(reference: Reference) -> None:
+    record = judge(Faithful(reference, lambda x: x + np.float32(1e-5)), reference, STRICT)
+    assert record.verdict is Verdict.FAILED
+    assert "rounded" not in record.reason
+
+
+def test_rounding_leaves_the_model_alone_and_rounds_weights_and_activations() -> None:
+    model = random_model("ifrnet_s")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    rounded = round_convolutions(model, torch.bfloat16)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    seen = []
+    rounded.encoder.pyramid1[0][0].register_forward_hook(lambda module, inputs, output: seen.extend((*inputs, output)))
+    img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(64, 48)))
+    interpolate(rounded, img0, img1, torch.full((1, 1, 1, 1), 0.5))
+    seen.append(rounded.encoder.pyramid1[0][0].weight)
+    assert all(torch.equal(x, x.bfloat16().float()) for x in seen)
+
+
 def test_a_middle_checkpoint_is_compared_at_the_middle() -> None:
     cases = Reference(random_model("ifrnet_s"), Timesteps.MIDDLE, 1.0).cases(Size(64, 48))
     assert [case.t for case in cases] == [0.5]
@@ -123,10 +188,6 @@ def test_both_packages_know_the_same_timesteps() -> None:
 
 
 def test_the_scale_does_not_change_the_unit_of_flow() -> None:
-    import torch
-
-    from export.parity_frames import moving_pair
-
     model = random_model("ifrnet_s")
     img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(128, 96)))
     t = torch.full((1, 1, 1, 1), 0.5)
