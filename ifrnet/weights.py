@@ -24,7 +24,7 @@ from ifrnet.variants import VARIANTS, CheckpointInfo, Timesteps, Variant
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
-BUILTIN = MappingProxyType({"ifrnet_s": "ifrnet_s_seed"})
+BUILTIN = MappingProxyType({"ifrnet_s": "ifrnet_s"})
 """Built-in model -> stem of its ``.safetensors`` and ``.json`` in ``ifrnet/checkpoints``."""
 
 RANDOM = "random:"

@@ -21,8 +21,20 @@ import torch
 from torch import Tensor, nn
 
 import ifrnet
-from ifrnet import BUILTIN, VARIANTS, CheckpointError, ModelError, Timesteps, checkpoint_files, load_model, random_model
+from export.parity_frames import moving_frame
+from ifrnet import (
+    BUILTIN,
+    VARIANTS,
+    CheckpointError,
+    ModelError,
+    Timesteps,
+    checkpoint_files,
+    interpolate,
+    load_model,
+    random_model,
+)
 from ifrnet.weights import CHECKPOINTS, recognise
+from runtimes.contract import Size
 
 State = dict[str, Tensor]
 
@@ -107,10 +119,17 @@ def test_builtin_checkpoint_is_whole_and_has_its_provenance(name: str) -> None:
     assert (CHECKPOINTS / f"{BUILTIN[name]}.json").is_file()
 
 
-def test_builtin_ifrnet_s_serves_the_middle_only() -> None:
-    info = load_model("ifrnet_s").info
-    assert info is not None
-    assert info.timesteps is Timesteps.MIDDLE
+def test_builtin_ifrnet_s_serves_any_time() -> None:
+    """A frame for t is nearer to the scene at t than to the scene at any other eighth."""
+    model = load_model("ifrnet_s")
+    assert model.info is not None
+    assert model.info.timesteps is Timesteps.ANY
+    eighths = [i / 8 for i in range(9)]
+    scene = [torch.from_numpy(moving_frame(Size(192, 128), t)) for t in eighths]
+    for i in range(1, 8):
+        made = interpolate(model, scene[0], scene[-1], torch.full((1, 1, 1, 1), eighths[i]))
+        errors = [float(((made - truth) ** 2).mean()) for truth in scene]
+        assert errors.index(min(errors)) == i, f"t = {eighths[i]}: {errors}"
 
 
 def test_builtin_with_a_changed_byte_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
