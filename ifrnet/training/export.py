@@ -50,7 +50,8 @@ def export_weights(
     if not largest < HALF_MAX:
         raise TrainingError(f"{state_path}: the largest weight is {largest}, half precision holds {HALF_MAX:.0f}")
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
-    content = to_safetensors(half, metadata={"variant": variant, "storage": "fp16", "timesteps": "any"})
+    # One entry: safetensors writes several in an order that changes from run to run.
+    content = to_safetensors(half, metadata={"timesteps": "any"})
     record = {
         "name": output.name,
         "variant": variant,

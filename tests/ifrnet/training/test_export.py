@@ -47,6 +47,13 @@ def test_the_checkpoint_loads_and_half_precision_costs_nothing(
     assert figures[0] == pytest.approx(figures[1], abs=0.01)  # dB; random weights are far worse off than trained ones
 
 
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path, run: loop.Run) -> None:
+    """Scales of INT8 are tied to the sha256 of a checkpoint, so writing it again must not change it."""
+    source = tmp_path / "run" / state.FILE
+    paths = [export_weights(source, tmp_path / f"{i}", command="", data=[], evaluation={}) for i in range(4)]
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
 def test_weights_that_half_precision_cannot_hold_are_refused(tmp_path: Path, run: loop.Run) -> None:
     with torch.no_grad():
         next(run.best().parameters()).fill_(1e6)
