@@ -16,7 +16,7 @@ import export.verify
 from export.parity_frames import moving_pair
 from export.targets import Tolerance
 from export.verify import (
-    HALVES,
+    ROUNDINGS,
     Reference,
     judge,
     median_flow,
@@ -130,10 +130,10 @@ STRICT = replace(TOLERANCE, max_error=1e-6, psnr=120.0)
 
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
 def test_half_precision_may_be_as_far_off_as_the_rounded_network(reference: Reference, precision: Precision) -> None:
-    dtype = HALVES[precision]
+    dtype = ROUNDINGS[precision]
     (first, second) = reference.cases(Size(64, 48))
     own = [reference.rounded(case, dtype) for case in (first, second)]
-    assert all(0.0 < found.max_error < 0.1 and found.psnr < 100.0 for found in own)
+    assert all(1e-4 < found.max_error < 0.1 and found.psnr < 100.0 for found in own)
 
     def runtime(share: float) -> Faithful:
         """Off by a share of what the rounded network is, in the same places."""
@@ -153,16 +153,16 @@ def test_half_precision_may_be_as_far_off_as_the_rounded_network(reference: Refe
     record = judge(runtime(1.5), reference, STRICT)
     assert record.verdict is Verdict.PASSED
     assert "these weights are sensitive at 64x48, t = 0.25" in record.reason
-    assert f"PyTorch rounded to {precision}" in record.reason
+    assert f"{precision} moves PyTorch itself by" in record.reason
     worse = judge(runtime(2.5), reference, STRICT)
     assert worse.verdict is Verdict.FAILED
-    assert f"PyTorch rounded to {precision}" in worse.reason
+    assert f"{precision} moves PyTorch itself by" in worse.reason
 
 
-def test_float32_has_no_excuse(reference: Reference) -> None:
+def test_float32_is_held_against_float64(reference: Reference) -> None:
     record = judge(Faithful(reference, lambda x: x + np.float32(1e-5)), reference, STRICT)
     assert record.verdict is Verdict.FAILED
-    assert "rounded" not in record.reason
+    assert "fp32 moves PyTorch itself by" in record.reason  # by far less
 
 
 def test_rounding_leaves_the_model_alone_and_rounds_weights_and_activations() -> None:
