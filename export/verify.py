@@ -40,7 +40,7 @@ MARGIN_OF_PIXELS = 4.0
 """The same for the largest error of a pixel, as a factor: it scatters more than the mean."""
 
 FLOOR = 35.0
-"""dB below which no rounding is an excuse."""
+"""dB below which no rounding is an excuse in half precision; in float32 that is the tolerance itself."""
 
 ROUNDINGS = {Precision.FP32: torch.float64, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 """What shows how much rounding moves PyTorch: convolutions in half precision, or for float32 all of it in float64."""
@@ -193,6 +193,7 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> Devic
     """
     results, troubles, notes = [], [], []
     dtype = ROUNDINGS.get(runtime.spec.precision)
+    exact = runtime.spec.precision is Precision.FP32
     for size in verification_sizes(runtime.spec.sizes):
         cases = reference.cases(size)
         for how, (case, output) in (
@@ -211,7 +212,7 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> Devic
             own = reference.rounded(case, dtype) if dtype else None
             if own is not None:
                 trouble += f"; {runtime.spec.precision} moves PyTorch itself by {own.max_error:.2g}, {own.psnr:.1f} dB"
-            if own is None or not _excused(found, own):
+            if own is None or not _excused(found, own, tolerance.psnr if exact else FLOOR):
                 troubles.append(trouble)
             elif not how:
                 notes.append(f"these weights are sensitive {trouble}")
@@ -226,9 +227,9 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> Devic
     )
 
 
-def _excused(found: Comparison, own: Comparison) -> bool:
+def _excused(found: Comparison, own: Comparison, floor: float) -> bool:
     """Whether an error is no larger than rounding explains."""
-    return found.psnr >= max(FLOOR, own.psnr - MARGIN) and found.max_error <= MARGIN_OF_PIXELS * own.max_error
+    return found.psnr >= max(floor, own.psnr - MARGIN) and found.max_error <= MARGIN_OF_PIXELS * own.max_error
 
 
 Output = tuple[Case, NDArray[np.float32]]
