@@ -124,7 +124,8 @@ def offset_grid(graph: DeployGraph) -> None:
     The bracket is a constant row for x and a constant column for y, each with zeros for the other, so that both are
     computed at once. OpenVINO turns the other form into two of this one by itself, and its new layers, as well as those
     that join x and y, forget that they were to stay in float32. So does a product with one constant for each channel
-    beside int8 layers, which it takes for a dequantisation: s is written out for each column. After :func:`batch_pair`.
+    beside int8 layers, which it takes for a dequantisation: s is written out for each column. ncnn packs a plane
+    of x alone by rows, which is slow, and takes this grid as it is. After :func:`batch_pair`.
     """
     graph.pair.sample = _warp_by_offsets
 
