@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from calibration.quantize import LEVELS
 from calibration.recipe import REWRITES, layer_name, scale_owner
-from export.graph import DeployGraph, build_graph
+from export.graph import DeployGraph
+from export.rewrites import build_graph
 from ifrnet import IFRNet
 
 BINS = 4096

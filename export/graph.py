@@ -8,7 +8,6 @@ rewrites of :mod:`export.rewrites`, which replace its submodules one by one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -161,20 +160,3 @@ class DeployGraph(nn.Module):
         if self.size is not None and right == 0 and bottom == 0:
             return img
         return F.pad(img, (0, right, 0, bottom), mode="replicate")
-
-
-def build_graph(
-    model: IFRNet,
-    rewrites: Sequence[str],
-    *,
-    precision: Precision = Precision.FP32,
-    scale: float = 1.0,
-    size: tuple[int, int] | None = None,
-) -> DeployGraph:
-    """The deploy graph of ``model`` with the named rewrites applied in the given order."""
-    from export.rewrites import REWRITES
-
-    graph = DeployGraph(model, precision=precision, scale=scale, size=size)
-    for name in rewrites:
-        REWRITES[name](graph)
-    return graph.eval().requires_grad_(False)

@@ -12,9 +12,9 @@ from typing import Any
 
 import onnx
 
-from export.graph import build_graph
 from export.int8 import Int8
 from export.options import ExportOptions
+from export.rewrites import build_graph
 from export.sentinels import guard
 from export.targets import Compiled, Target, check_precisions, target
 from export.trace import trace

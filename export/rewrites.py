@@ -6,7 +6,7 @@ docstring and a test of exactness against the form it replaces. Targets list the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 import torch
@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.graph import DeployGraph, FlowDecoder, Pair, SeparatePair
-from ifrnet.model import ResBlock
+from ifrnet.model import IFRNet, ResBlock
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
+from runtimes.contract import Precision
 
 
 def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[[nn.Module], nn.Module]) -> None:
@@ -281,3 +282,18 @@ REWRITES = MappingProxyType(
     }
 )
 """Name -> rewrite. Order matters only where a docstring says so."""
+
+
+def build_graph(
+    model: IFRNet,
+    rewrites: Sequence[str],
+    *,
+    precision: Precision = Precision.FP32,
+    scale: float = 1.0,
+    size: tuple[int, int] | None = None,
+) -> DeployGraph:
+    """The deploy graph of ``model`` with the named rewrites applied in the given order; see :class:`DeployGraph`."""
+    graph = DeployGraph(model, precision=precision, scale=scale, size=size)
+    for name in rewrites:
+        REWRITES[name](graph)
+    return graph.eval().requires_grad_(False)

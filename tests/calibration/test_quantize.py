@@ -17,7 +17,7 @@ from calibration.samples import Sample, SampleSet
 from calibration.scales import Scales
 from calibration.simulate import simulated
 from calibration.work import layer_work, share
-from export.graph import build_graph
+from export.rewrites import build_graph
 from export.trace import trace
 from ifrnet import VARIANTS, IFRNet, load_model
 from ifrnet.footage.triplets import Triplet

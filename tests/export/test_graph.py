@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from export.graph import PrecisionPolicy, build_graph
+from export.graph import PrecisionPolicy
 from export.parity_frames import moving_pair
+from export.rewrites import build_graph
 from ifrnet import IFRNet, interpolate, random_model
 from runtimes.contract import Precision, Size
 

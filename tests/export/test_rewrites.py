@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.graph import DeployGraph, SeparatePair, build_graph
+from export.graph import DeployGraph, SeparatePair
 from export.parity_frames import moving_pair
-from export.rewrites import REWRITES, pooled_mean, pooling_window
+from export.rewrites import REWRITES, build_graph, pooled_mean, pooling_window
 from ifrnet import VARIANTS, IFRNet, interpolate, random_model
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
 from runtimes.contract import MAX_SIDE, Size

@@ -12,8 +12,8 @@ import torch
 from onnx import TensorProto
 
 from export.errors import ExportError, SentinelError
-from export.graph import build_graph
 from export.parity_frames import moving_pair
+from export.rewrites import build_graph
 from export.sentinels import guard
 from export.trace import OPSET, save, simplify, trace
 from ifrnet import random_model
