@@ -66,7 +66,7 @@ def draw(results: Results, path: Path) -> None:
     try:
         import matplotlib
     except ImportError as error:
-        raise BenchmarkError("matplotlib is not installed: pip install 'ifrnet-export[benchmarks]'") from error
+        raise BenchmarkError("matplotlib is not installed: pip install 'ifrnet-export[bench]'") from error
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "ifrnet"  # the same picture for the same results
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def draw(results: Results, path: Path) -> None:
     axes.set_ylim(-0.1 * LINEAR, max(10.0 * LINEAR, 5.0 * max(row["psnr_loss"] for row in rows)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3)
-    _legend(axes, rows)
+    _legend(figure, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which names the format
     figure.savefig(partial, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -116,12 +116,12 @@ def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
     )
 
 
-def _legend(axes: Any, rows: list[Mapping[str, Any]]) -> None:
-    """Precisions by marker; backends stand beside their points."""
+def _legend(figure: Any, rows: list[Mapping[str, Any]]) -> None:
+    """Precisions by marker, below the axes, where no label can be; backends stand beside their points."""
     from matplotlib.lines import Line2D
 
     precisions = dict.fromkeys(row["precision"] for row in rows)
     handles = [
         Line2D([], [], linestyle="", marker=MARKERS.get(name, "o"), color="#888888", label=name) for name in precisions
     ]
-    axes.legend(handles=handles, loc="upper right", fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
