@@ -55,7 +55,7 @@ def check(options: ExportOptions) -> None:
 def rewrites(precision: Precision) -> tuple[str, ...]:
     """ncnn has no batch dimension, its deconvolution is fast, and its mean has to be taken in steps.
 
-    With x and y of the flow apart, 18 to 25 % of the time went into packing single planes by rows and unpacking them
+    With x and y of the flow apart, a quarter of the time went into packing single planes by rows and unpacking them
     (``benchmarks/results/tried.md``); :func:`export.rewrites.offset_grid` keeps them together.
     """
     return ("split_resblock", "offset_grid", "pooled_mean")
