@@ -35,7 +35,9 @@ class Row:
 
     Times are for all frames of a call; memory and sizes are MB of 1e6 bytes. ``median_ms``, ``p90_ms``, ``fps``,
     ``ratio`` and ``noise`` are of inference, ``host_ms`` is what uint8 frames in and out cost on top. ``psnr`` is
-    against fp32 PyTorch, ``psnr_loss`` what that difference costs: see :func:`expected_loss`.
+    against fp32 PyTorch, ``psnr_loss`` what that difference costs: see :func:`expected_loss`. ``gflops`` is the work of
+    the published network, a multiply-add counted as two, over the median, in 1e9 a second; what a backend saves of that
+    work (Winograd, an encoder that runs once for several frames) shows as speed.
     """
 
     backend: str
@@ -48,6 +50,7 @@ class Row:
     fps: float | None = None
     ratio: float | None = None
     ratio_to: str = ""
+    gflops: float | None = None
     noise: float | None = None
     host_ms: float | None = None
     load_s: float | None = None
@@ -138,12 +141,14 @@ class Judge:
         reference: fp32 PyTorch's frames, (timesteps, 3, H, W).
         truth: the scene at those times.
         timesteps: frames of a call.
+        gflop: of the published network for one frame, in 1e9.
     """
 
     baselines: dict[str, Lane]
     reference: NDArray[np.float32]
     truth: NDArray[np.float32]
     timesteps: int
+    gflop: float
 
     def row(self, lane: Lane) -> Row:
         """The figures of a lane."""
@@ -161,6 +166,7 @@ class Judge:
             fps=1e3 * self.timesteps / found.median,
             ratio=base.median_ms / found.median,
             ratio_to=label(base.row),
+            gflops=1e3 * self.timesteps * self.gflop / found.median,
             noise=found.noise,
             host_ms=float(np.median([sample.host for sample in lane.samples])),
             load_s=lane.ready.load_s,

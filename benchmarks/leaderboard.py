@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import environment
+from benchmarks.bare import MatrixProduct
+from benchmarks.complexity import complexity
 from benchmarks.contenders import Contender, contenders, provide
 from benchmarks.eager import Layout
 from benchmarks.errors import BenchmarkError
@@ -20,7 +22,14 @@ from benchmarks.lanes import REFERENCE, Judge, Lane, Row, label, pick_baselines,
 from benchmarks.options import LatencyOptions, Selection
 from benchmarks.progress import Progress
 from benchmarks.results_file import Kind, Results, command_line
-from benchmarks.session import Session, open_artifact_row, open_eager_row, open_empty_row, steps
+from benchmarks.session import (
+    Session,
+    open_artifact_row,
+    open_eager_row,
+    open_empty_row,
+    open_machine_row,
+    steps,
+)
 from benchmarks.worker import PEAK, Worker
 from export.parity_frames import moving_frame
 from ifrnet import load_model
@@ -58,13 +67,15 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
     chosen = options.selection
     machine = environment.describe()
     progress.stage(f"loading {chosen.model}")
-    info = load_model(chosen.model).info
+    model = load_model(chosen.model)
+    info = model.info
     assert info is not None
+    gflop = 2e-9 * complexity(model.variant, chosen.size).macs
     timesteps = Timesteps[info.timesteps.name]
     check_timesteps(options.timesteps, timesteps)
     items = provide(contenders(chosen), chosen, info, progress.stage)
     lanes, left_out = _measured(list(_plans(items, chosen, timesteps)), options, progress)
-    empty, lanes = lanes[-1], lanes[:-1]
+    *lanes, empty, product = lanes
     baselines = pick_baselines(lanes)
     reference = next(lane.output for lane in lanes if lane.row.form == Layout.NCHW and lane.row.device == "cpu")
     if reference is None:
@@ -74,6 +85,7 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
         reference=reference,
         truth=np.concatenate([moving_frame(chosen.size, t) for t in steps(options.timesteps)]),
         timesteps=options.timesteps,
+        gflop=gflop,
     )
     shown = [lane for lane in lanes if lane.row.backend != "pytorch" or lane is baselines[lane.row.device]]
     rows = [*map(judge.row, shown), *left_out, *(Row.of(item) for item in items if not item.runnable)]
@@ -92,7 +104,11 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
             "transfers": "counted",
         },
         environment={**machine, "load_after": environment.load_average()},
-        summary=_summary(lanes, rows, empty),
+        summary={
+            **_summary(lanes, rows, empty),
+            "machine_gflops": 1e3 * options.timesteps * MatrixProduct.gflop() / product.median_ms,
+            "network_gflop": gflop,
+        },
         rows=[asdict(row) for row in rows],
     )
 
@@ -126,7 +142,7 @@ def write_frames(path: Path, size: Size) -> None:
 
 
 def _plans(items: Sequence[Contender], chosen: Selection, timesteps: Timesteps) -> Iterator[Plan]:
-    """PyTorch in both layouts, every artifact that can run, and the empty row last."""
+    """PyTorch in both layouts, every artifact that can run, and last the two rows that measure harness and machine."""
     for device in _torch_devices(chosen):
         for layout in Layout:
             row = Row(backend="pytorch", precision=Precision.FP32, device=device, form=layout, verdict=REFERENCE)
@@ -137,6 +153,8 @@ def _plans(items: Sequence[Contender], chosen: Selection, timesteps: Timesteps) 
             yield Plan(row=Row.of(item), load=open_artifact_row, arguments=where)
     empty = Row(backend="empty", precision=Precision.FP32, device="cpu")
     yield Plan(row=empty, load=open_empty_row, arguments=(timesteps,))
+    product = Row(backend="matrix product", precision=Precision.FP32, device="cpu")
+    yield Plan(row=product, load=open_machine_row, arguments=(chosen.threads,))
 
 
 def _torch_devices(chosen: Selection) -> list[str]:
@@ -157,7 +175,8 @@ def _measured(plans: Sequence[Plan], options: LatencyOptions, progress: Progress
         for number, plan in enumerate(plans):
             progress.stage(f"loading {label(plan.row)}")
             needed = MEMORY_MARGIN * max((lane.peak_mb or 0.0 for lane in lanes), default=0.0)
-            if plan.load is not open_empty_row and (available := environment.available_mb()) < needed:
+            shown = plan.load in (open_artifact_row, open_eager_row)
+            if shown and (available := environment.available_mb()) < needed:
                 reason = (
                     f"{available:.0f} MB of memory are left, and other rows took up to {needed / MEMORY_MARGIN:.0f}: "
                 )

@@ -62,6 +62,7 @@ COLUMNS = {
         Column(heading="p90 ms", cell=_number("p90_ms", ".1f")),
         Column(heading="fps", cell=_number("fps", ".2f")),
         Column(heading="x PyTorch", cell=_number("ratio", ".2f")),
+        Column(heading="GFLOP/s", cell=_number("gflops", ".0f")),
         Column(heading="noise", cell=_number("noise", ".1%")),
         Column(heading="host ms", cell=_number("host_ms", ".1f")),
         Column(heading="load s", cell=_number("load_s", ".2f")),
@@ -133,12 +134,17 @@ def notes(results: Results) -> list[str]:
 
 def _latency_notes(results: Results) -> list[str]:
     summary = results.summary
-    baseline = summary["baseline"]
+    baseline, work, speed = summary["baseline"], summary["network_gflop"], summary["machine_gflops"]
     tried = ", ".join(f"{form} {ms:.1f} ms" for form, ms in baseline["tried_ms"].items() if ms is not None)
     return [
         (
             "Times are of inference, float tensors in and out, transfers to a GPU and back included; 'host' is what "
             "uint8 frames cost on top (conversion to tensors and back). 'noise' is how far the median may be off."
+        ),
+        (
+            f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame. A float32 matrix product on this CPU, in "
+            f"turn with the rows, makes {speed:.0f} GFLOP/s: {1e3 * work / speed:.3g} ms a frame, unless numbers are "
+            "narrower or multiplications fewer (Winograd)."
         ),
         f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
         (

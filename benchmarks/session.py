@@ -196,3 +196,10 @@ def open_empty_row(timesteps: str) -> Runtime:
     from benchmarks.bare import Empty
 
     return Empty(Timesteps(timesteps))
+
+
+def open_machine_row(threads: int) -> Runtime:
+    """A matrix product, which tells how fast the machine is."""
+    from benchmarks.bare import MatrixProduct
+
+    return MatrixProduct(threads)

@@ -56,6 +56,8 @@ def make_results() -> Callable[..., Results]:
             "overhead_ms": 0.001,
             "overhead_share": 0.00001,
             "harness_mb": 40.0,
+            "network_gflop": 200.0,
+            "machine_gflops": 400.0,
             "winner": "onnxruntime fp32 cpu",
         }
         shared = {"model": "m", "size": "64x48", "threads": 1, "timesteps": 1, "schedule": "one frame", "rounds": 3}

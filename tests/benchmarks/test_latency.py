@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import PROGRAM, main
+from benchmarks.complexity import complexity
 from benchmarks.lanes import Row, expected_loss, winner
 from benchmarks.leaderboard import check_timesteps, schedule
 from benchmarks.results_file import Kind, Results, load_results
+from ifrnet.variants import VARIANTS
 from runtimes.artifact import MANIFEST
 from runtimes.cli import run
 from runtimes.compare import psnr
-from runtimes.contract import Timesteps
+from runtimes.contract import Size, Timesteps
 
 MIDDLE = "MIDDLE"
 """Stands for the path of a checkpoint that serves t = 0.5 only."""
@@ -80,6 +82,15 @@ def test_the_baseline_is_the_faster_layout(latency: Results) -> None:
     assert base["ratio"] == 1.0
     row = _row(latency, "onnxruntime")
     assert row["ratio"] == pytest.approx(base["median_ms"] / row["median_ms"], rel=1e-4)
+
+
+def test_the_rate_is_the_work_over_the_time_and_stands_beside_that_of_the_machine(latency: Results) -> None:
+    work = 2e-9 * complexity(VARIANTS["ifrnet_s"], Size(64, 48)).macs
+    assert latency.summary["network_gflop"] == pytest.approx(work, rel=1e-4)
+    for row in (_row(latency, "pytorch"), _row(latency, "onnxruntime")):
+        assert row["gflops"] == pytest.approx(1e3 * work / row["median_ms"], rel=1e-4)
+    # Frames of 64x48 leave most of a processor idle; a slow product would mean that it was timed wrongly.
+    assert latency.summary["machine_gflops"] > _row(latency, "onnxruntime")["gflops"]
 
 
 def test_rows_that_cannot_run_say_why(latency: Results) -> None:
