@@ -69,6 +69,7 @@ def _configure_train(parser: Parser) -> None:
     add("--reconstruction-weight", type=float, default=weights.reconstruction, help="default: %(default)s")
     add("--geometry-weight", type=float, default=weights.geometry, help="default: %(default)s")
     add("--distillation-weight", type=float, default=weights.distillation, help="default: %(default)s")
+    add("--psnr-weight", type=float, default=weights.psnr, help="of minus the PSNR in dB (default: %(default)s)")
     add("--flow-weight", type=float, default=weights.flow, help="direct flow loss at step 0 (default: %(default)s)")
     add("--flow-floor", type=float, default=weights.flow_floor, help="what it falls to (default: %(default)s)")
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")

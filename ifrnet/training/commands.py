@@ -116,6 +116,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
             reconstruction=arguments.reconstruction_weight,
             geometry=arguments.geometry_weight,
             distillation=arguments.distillation_weight,
+            psnr=arguments.psnr_weight,
             flow=arguments.flow_weight,
             flow_floor=arguments.flow_floor,
         ),

@@ -19,6 +19,9 @@ from torch.autograd.function import once_differentiable
 CHARBONNIER_EPSILON = 1e-6
 """Added to the squared difference."""
 
+PSNR_FLOOR = 1e-4
+"""Added to the mean squared error of a sample, so that crops far above 40 dB hardly count."""
+
 CENSUS_SOFTNESS = 0.81
 """Squared scale at which a difference to the centre saturates."""
 
@@ -104,6 +107,16 @@ def reconstruction(prediction: Tensor, truth: Tensor) -> Tensor:
     """Charbonnier plus census over 7x7 patches of the channel mean (equation 5). (N, 3, H, W) twice -> scalar."""
     predicted, target = (image.mean(dim=1, keepdim=True) for image in (prediction, truth.detach()))
     return charbonnier(prediction, truth) + census_distance(predicted, target, RECONSTRUCTION_PATCH)
+
+
+def negative_psnr(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the batch of 10 log10(mean squared error + 1e-4), in dB. (N, 3, H, W) twice -> scalar.
+
+    Not in the paper. The published losses grow at most linearly with an error, so they prefer the median of what a
+    pixel may be; PSNR prefers the mean.
+    """
+    squared = ((prediction - truth) ** 2).mean(dim=(1, 2, 3))  # (N,)
+    return 10.0 * torch.log10(squared + PSNR_FLOOR).mean()
 
 
 def geometry(features: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:

@@ -11,12 +11,12 @@ from ifrnet.training.options import LossWeights, Precision
 from ifrnet.training.samples import Batch
 from ifrnet.warp import warp
 
-TERMS = ("loss", "reconstruction", "geometry", "distillation", "flow")
+TERMS = ("loss", "reconstruction", "geometry", "distillation", "psnr", "flow")
 """Order of the values that :class:`Objective` returns."""
 
 
 class Objective(nn.Module):
-    """Batch -> (5,) loss terms in the order of :data:`TERMS`; only the first has weights applied and is minimised."""
+    """Batch -> (6,) loss terms in the order of :data:`TERMS`; only the first has weights applied and is minimised."""
 
     def __init__(self, model: IFRNet, weights: LossWeights, precision: Precision) -> None:
         super().__init__()
@@ -33,13 +33,14 @@ class Objective(nn.Module):
             estimate = self.model.estimate(img0, img1, batch.t)
             truths = self.model.encoder(batch.truth - mean)[:3] if self.weights.geometry else ()
         zero = mean.new_zeros(())
-        total = rec = geo = dis = flow = zero
-        if self.weights.reconstruction:
+        total = rec = geo = dis = psnr = flow = zero
+        if self.weights.reconstruction or self.weights.psnr:
             # Not IFRNet.synthesize: clamping would hide the gradient of everything outside [0, 1].
             warped0, warped1 = warp(img0, estimate.flows0[0]), warp(img1, estimate.flows1[0])
             prediction = estimate.mask * warped0 + (1.0 - estimate.mask) * warped1 + mean + estimate.residual
             rec = losses.reconstruction(prediction, batch.truth)
-            total = total + self.weights.reconstruction * rec
+            psnr = losses.negative_psnr(prediction, batch.truth)
+            total = total + self.weights.reconstruction * rec + self.weights.psnr * psnr
         if self.weights.geometry:
             geo = losses.geometry([f.float() for f in estimate.features], [f.float() for f in truths])
             total = total + self.weights.geometry * geo
@@ -51,4 +52,4 @@ class Objective(nn.Module):
             each = (losses.multiscale_flow(flows, reference, batch.trust) for flows, reference in directions)
             flow = flow + sum(each, zero)
             total = total + flow_weight * flow
-        return torch.stack([total, *(term.detach() for term in (rec, geo, dis, flow))])
+        return torch.stack([total, *(term.detach() for term in (rec, geo, dis, psnr, flow))])

@@ -31,6 +31,7 @@ class LossWeights:
     Attributes:
         reconstruction: as published; 0 skips the image losses, for a run that learns flow alone.
         geometry, distillation: as published.
+        psnr: of minus the PSNR in dB, not in the paper; 0 turns it off.
         flow: of the direct multi-scale flow loss at step 0; it halves every ``flow_half_life`` steps down to
             ``flow_floor``. 0 turns it off, as published.
     """
@@ -38,6 +39,7 @@ class LossWeights:
     reconstruction: float = 1.0
     geometry: float = 0.01
     distillation: float = 0.01
+    psnr: float = 0.0
     flow: float = 0.0
     flow_floor: float = 0.0
     flow_half_life: int = 4000

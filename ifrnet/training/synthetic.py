@@ -41,6 +41,9 @@ class SyntheticOptions:
         zoom: largest logarithm of the zoom.
         ripple: largest amplitude of the local deformation in pixels.
         noise: largest standard deviation of the noise on the input frames, in levels of 255.
+        defocus: largest standard deviation of the blur of a picture out of focus, and of the edge of a cut-out, in
+            pixels; logarithmically uniform like the motion.
+        defocused: share of pictures that are out of focus.
     """
 
     side: int = 160
@@ -51,6 +54,8 @@ class SyntheticOptions:
     zoom: float = 0.12
     ripple: float = 6.0
     noise: float = 4.0
+    defocus: float = 8.0
+    defocused: float = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +215,13 @@ class SyntheticMotion:
         resized = np.asarray(cv2.resize(cut, (side, side), interpolation=shrink), dtype=np.uint8)
         if rng.random() < 0.5:
             resized = np.ascontiguousarray(resized[:, ::-1])
+        if rng.random() < self.options.defocused:
+            resized = np.asarray(cv2.GaussianBlur(resized, (0, 0), self._blur(1.0, rng)), dtype=np.uint8)
         return resized
+
+    def _blur(self, sharpest: float, rng: np.random.Generator) -> float:
+        """Standard deviation in pixels: walls and skies out of focus, edges blurred by their own motion."""
+        return float(np.exp(rng.uniform(np.log(sharpest), np.log(self.options.defocus))))
 
     def _opacity(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """A cut-out drawn here: an ellipse, a polygon, or a blob of thresholded noise, with an anti-aliased edge."""
@@ -233,7 +244,8 @@ class SyntheticMotion:
             coarse = rng.random((int(rng.integers(3, 10)),) * 2).astype(np.float32)
             noise = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
             mask = (noise > np.quantile(noise, rng.uniform(0.6, 0.9))).astype(np.uint8) * 255
-        soft = cv2.GaussianBlur(mask.astype(np.float32) / 255.0, (0, 0), float(rng.uniform(0.6, 1.4)))
+        width = float(rng.uniform(0.6, 1.4)) if rng.random() >= self.options.defocused else self._blur(1.4, rng)
+        soft = cv2.GaussianBlur(mask.astype(np.float32) / 255.0, (0, 0), width)
         return np.asarray(soft, dtype=np.float32)
 
 

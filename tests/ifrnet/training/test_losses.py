@@ -58,6 +58,14 @@ def test_reconstruction_is_charbonnier_plus_census() -> None:
     assert losses.reconstruction(prediction, truth).item() == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_psnr_loss_is_the_mean_of_the_samples_and_forgets_what_is_far_above_40_db() -> None:
+    prediction, truth = random(3, 3, 6, 5), random(3, 3, 6, 5, seed=1)
+    prediction[2] = truth[2]  # an infinite PSNR
+    each = [((prediction[i] - truth[i]) ** 2).mean().item() for i in range(3)]
+    expected = sum(10.0 * math.log10(value + 1e-4) for value in each) / 3
+    assert losses.negative_psnr(prediction, truth).item() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("patch", [3, 7])
 def test_the_census_distance_has_the_gradients_of_its_differences(patch: int) -> None:
     planes = [random(2, 1, 8, 9, seed=seed).requires_grad_() for seed in (0, 1)]
