@@ -24,8 +24,8 @@ from ifrnet.variants import VARIANTS, CheckpointInfo, Timesteps, Variant
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
-BUILTIN = MappingProxyType({"ifrnet_s": "ifrnet_s"})
-"""Built-in model -> stem of its ``.safetensors`` and ``.json`` in ``ifrnet/checkpoints``."""
+BUILTIN = ("ifrnet_s",)
+"""Built-in models: stems of the ``.safetensors`` and ``.json`` in ``ifrnet/checkpoints``."""
 
 RANDOM = "random:"
 """Before the name of a variant: random weights, for speed and parity without a checkpoint."""
@@ -67,7 +67,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> IFRNet:
     if name.startswith(RANDOM):
         return random_model(name.removeprefix(RANDOM))
     if name in BUILTIN:
-        path = CHECKPOINTS / f"{BUILTIN[name]}.safetensors"
+        path = CHECKPOINTS / f"{name}.safetensors"
     else:
         path = Path(name)
         name = path.stem

@@ -69,8 +69,8 @@ def test_the_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
     assert modules <= set(names), "setup.cfg lists packages by name; add the new one"
     from ifrnet.weights import BUILTIN
 
-    for stem in BUILTIN.values():
-        assert {f"ifrnet/checkpoints/{stem}.safetensors", f"ifrnet/checkpoints/{stem}.json"} <= set(names)
+    for name in BUILTIN:
+        assert {f"ifrnet/checkpoints/{name}.safetensors", f"ifrnet/checkpoints/{name}.json"} <= set(names)
 
 
 def test_an_export_and_an_interpolation_outside_the_checkout(scripts: Path, tmp_path: Path) -> None:

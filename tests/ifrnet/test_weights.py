@@ -113,10 +113,10 @@ def test_builtin_checkpoint_is_whole_and_has_its_provenance(name: str) -> None:
     model = load_model(name)
     assert model.info is not None
     assert model.info.name == model.variant.name == name
-    assert model.info.source == f"{BUILTIN[name]}.safetensors"
+    assert model.info.source == f"{name}.safetensors"
     assert model.info.provenance["sha256"] == model.info.sha256
     assert json.loads(json.dumps(model.info.provenance)) == model.info.provenance
-    assert (CHECKPOINTS / f"{BUILTIN[name]}.json").is_file()
+    assert (CHECKPOINTS / f"{name}.json").is_file()
 
 
 def test_builtin_ifrnet_s_serves_any_time() -> None:
@@ -133,7 +133,7 @@ def test_builtin_ifrnet_s_serves_any_time() -> None:
 
 
 def test_builtin_with_a_changed_byte_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stem = BUILTIN["ifrnet_s"]
+    stem = "ifrnet_s"
     data = bytearray((CHECKPOINTS / f"{stem}.safetensors").read_bytes())
     data[-1] ^= 1
     (tmp_path / f"{stem}.safetensors").write_bytes(data)
