@@ -162,7 +162,8 @@ def _throughput_notes() -> list[str]:
     return [
         (
             "fps is frames finished per second while every stream is kept busy, float tensors in and out; 'ms a frame "
-            "in flight' is how long one frame takes meanwhile. All modes share the same number of CPU threads."
+            "in flight' is how long one frame takes meanwhile. All modes share the same number of CPU threads. PyTorch "
+            "runs in channels_last."
         )
     ]
 

@@ -127,11 +127,13 @@ class OpenVinoQueue(Mode):
 
         from runtimes.artifact import open_artifact
         from runtimes.contract import Precision
-        from runtimes.ov import choose_hint
+        from runtimes.ov import choose_hint, float_precision
 
         artifact, core = open_artifact(path), openvino.Core()
         precision = artifact.manifest.precision
-        hint = choose_hint(precision, core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES"))
+        hint = choose_hint(
+            float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
+        )
         self._inputs = dict(zip(INPUT_NAMES, tensors(frames), strict=True))
         properties: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -179,7 +181,7 @@ class EagerBatch(Mode):
 
         torch.set_num_threads(threads)
         self._device = device
-        self._model = load_model(model).to(device)
+        self._model = load_model(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._inputs = [torch.from_numpy(np.repeat(x, batch, axis=0)) for x in tensors(frames)]
         self._batch = batch
         self.run(0.0)
@@ -196,7 +198,7 @@ class EagerBatch(Mode):
         with torch.inference_mode():
             while len(taken) < MIN_CALLS or time.perf_counter() < begin + seconds:
                 start = time.perf_counter()
-                x0, x1, t = (x.to(self._device) for x in self._inputs)
+                x0, x1, t = (x.to(self._device, memory_format=torch.channels_last) for x in self._inputs)
                 interpolate(self._model, x0, x1, t).cpu()
                 taken.append(time.perf_counter() - start)
         return Burst(fps=self._batch * len(taken) / sum(taken), latency_ms=1e3 * float(np.median(taken)))

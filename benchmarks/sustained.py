@@ -140,7 +140,7 @@ def measure(options: ThroughputOptions, arguments: Sequence[str], progress: Prog
 def _entrants(items: Sequence[Contender], chosen: Selection, streams: Sequence[int]) -> Iterator[Entrant]:
     """Every mode of every row."""
     base = Row(backend="pytorch", precision=Precision.FP32, device="cpu", mode=ONE, verdict=REFERENCE)
-    eager = (chosen.model, "cpu", Layout.NCHW.value, chosen.threads)
+    eager = (chosen.model, "cpu", Layout.CHANNELS_LAST.value, chosen.threads)
     yield Entrant(row=base, build=Streams, arguments=(open_eager_row, eager, 1))
     for count in streams:
         batch = (chosen.model, "cpu", chosen.threads, count)

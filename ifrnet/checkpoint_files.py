@@ -12,6 +12,7 @@ import re
 import stat
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ MAX_BRACKETS = 10_000
 """Ten times what a checkpoint and its provenance need, and far from what the stack holds."""
 
 MAX_PROVENANCE_BYTES = 64 * 2**10
+
+ARCHIVE = b"PK\x03\x04"
+"""How an archive begins for PyTorch's reader, which looks at nothing else."""
+
+TRAINING_STATE = frozenset({"model", "average", "optimiser"})
+"""Keys of a run of ``ifrnet.training``: which of the two networks in it counts is its own business."""
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts keep the state dict beside their own things."""
@@ -69,8 +76,8 @@ def read_pth(data: bytes, source: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: not such a file, a pickle that needs more than tensors, or no state dict in it.
     """
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        _check_archive(data, source)
+    if data.startswith(ARCHIVE):
+        data = _unpacked(data, source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript archives warn before they fail; one message is enough
@@ -89,20 +96,37 @@ def read_pth(data: bytes, source: str) -> dict[str, Tensor]:
     return _state_dict(content, source)
 
 
-def _check_archive(data: bytes, source: str) -> None:
-    """A zip may be small and unpack to anything; PyTorch itself stores without compression."""
+def _unpacked(data: bytes, source: str) -> bytes:
+    """The same archive without compression, as PyTorch itself writes it.
+
+    A zip may be small and unpack to anything, and may show one directory to Python and another to PyTorch's reader; so
+    PyTorch gets one written here.
+    """
+    target = io.BytesIO()
+    left = MAX_CHECKPOINT_BYTES
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(target, "w") as plain:
+            for name in dict.fromkeys(archive.namelist()):
+                with archive.open(name) as entry:
+                    content = entry.read(left + 1)
+                left -= len(content)
+                if left < 0:
+                    raise CheckpointError(f"{source} unpacks to more than {MAX_CHECKPOINT_BYTES} bytes, the limit here")
+                plain.writestr(name, content)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        # RuntimeError: an encrypted entry, or (NotImplementedError) a compression that Python lacks.
         raise CheckpointError(f"{source} is a damaged archive ({first_line(error)}): fetch the file again") from error
-    if size > MAX_CHECKPOINT_BYTES:
-        raise CheckpointError(f"{source} unpacks to {size} bytes; expected at most {MAX_CHECKPOINT_BYTES}")
+    return target.getvalue()
 
 
 def _state_dict(content: object, source: str) -> dict[str, Tensor]:
     """The state dict itself or wrapped once, with or without ``module.`` before every key."""
     if isinstance(content, Mapping):
+        if content.keys() >= TRAINING_STATE:
+            raise CheckpointError(
+                f"{source} is the state of a training run; make a checkpoint of it with `python -m ifrnet.training "
+                "export --state ... --output ...`"
+            )
         for wrapper in WRAPPERS:
             if isinstance(content.get(wrapper), Mapping):
                 content = content[wrapper]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifrnet.checkpoint_files import read_limited, read_provenance, read_pth, read_safetensors
+from ifrnet.checkpoint_files import read_limited, read_provenance, read_pth, read_safetensors, shallow
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
 from ifrnet.ncnn_weights import read_ncnn
@@ -222,7 +222,7 @@ def _timesteps(
     claims = [provenance.get("timesteps")]
     if "timesteps" in metadata:
         try:
-            claims.append(json.loads(metadata["timesteps"]))
+            claims.append(json.loads(shallow(metadata["timesteps"].encode())))
         except (ValueError, RecursionError):
             claims.append(metadata["timesteps"])
     for claim in claims:

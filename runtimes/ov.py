@@ -57,7 +57,7 @@ def choose_hint(precision: Precision, capabilities: Sequence[str]) -> str:
     return hint if _CAPABILITIES.get(hint) in (None, *capabilities) else "f32"
 
 
-def _float_precision(manifest: Manifest) -> Precision:
+def float_precision(manifest: Manifest) -> Precision:
     """What the convolutions run in, or for int8 what the rest does."""
     if manifest.precision is not Precision.INT8:
         return manifest.precision
@@ -235,7 +235,7 @@ def compile_ir(
 
     core = openvino.Core()
     hint = choose_hint(
-        _float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
+        float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
     )
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint, **tuning.settings}
     if tuning.threads is not None:

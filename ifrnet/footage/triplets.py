@@ -60,7 +60,7 @@ def small_gray(frame: Frame) -> NDArray[np.float32]:
     return np.asarray(image, dtype=np.float32) / 255.0
 
 
-def differences(smalls: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def differences(smalls: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Mean absolute difference of each frame to the next. n frames -> (n - 1,)."""
     return np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(smalls)], dtype=np.float32)
 

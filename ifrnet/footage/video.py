@@ -45,13 +45,22 @@ def read_frames(
         stream.thread_type = "AUTO"
         begin = _seek(container, stream, start) if start else None
         index = start
-        for decoded in container.decode(stream):
+        for decoded in _decoded(container, stream, path):
             if begin is not None and (decoded.pts is None or decoded.pts < begin):
                 continue
             if stop is not None and index >= stop:
                 return
             yield _picture(decoded, rows)
             index += 1
+
+
+def _decoded(container: Any, stream: Any, path: Path) -> Iterator[Any]:
+    import av
+
+    try:
+        yield from container.decode(stream)
+    except av.FFmpegError as error:
+        raise FootageError(f"{path} is damaged: {error}") from error
 
 
 def _seek(container: Any, stream: Any, start: int) -> int:

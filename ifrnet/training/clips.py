@@ -68,11 +68,15 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{ARRAY}.{os.getpid()}"
     rows: list[dict[str, object]] = []
-    with partial.open("wb") as out:
-        for source in sources:
-            for clip, triplets in _cut(source, np.random.default_rng((seed, len(rows)))):
-                out.write(clip.tobytes())
-                rows.append({"source": source.name, "triplets": [[t.first, t.middle, t.last] for t in triplets]})
+    try:
+        with partial.open("wb") as out:
+            for source in sources:
+                for clip, triplets in _cut(source, np.random.default_rng((seed, len(rows)))):
+                    out.write(clip.tobytes())
+                    rows.append({"source": source.name, "triplets": [[t.first, t.middle, t.last] for t in triplets]})
+    except BaseException:
+        partial.unlink()
+        raise
     if not rows:
         partial.unlink()
         names = ", ".join(str(source.path) for source in sources) or "no video"
@@ -89,7 +93,7 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
 
 def _cut(source: ClipSource, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], list[Triplet]]]:
     """Clips (LENGTH, SIDE, SIDE, 3) of a video with the fair triplets of their window; two passes over the video."""
-    steps = differences([small_gray(frame) for frame in read_frames(source.path, source.rows)])
+    steps = differences(small_gray(frame) for frame in read_frames(source.path, source.rows))
     cuts = find_cuts(steps)
     starts: dict[int, list[Triplet]] = {}
     for start in range(0, len(steps) + 2 - LENGTH, source.stride):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,9 @@ def train(arguments: argparse.Namespace) -> int:
     from ifrnet.training.state import FILE
 
     options, machine = train_options(arguments), run_options(arguments)
-    found = [sources.parse_source(text, options) for text in arguments.data]
+    found = [sources.parse_source(text, options) for text in options.data]
     with join(arguments.device) as processes:
+        options = replace(options, world=processes.world)
         run = loop.new_run(options, processes.device)
         if (arguments.folder / FILE).exists():
             loop.resume(run, arguments.folder)
@@ -73,11 +74,18 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluation(found: list[Any]) -> Any:
+    from ifrnet.footage.errors import FootageError
     from ifrnet.training.evaluate import quick_evaluation
     from ifrnet.training.synthetic import SyntheticMotion
 
     synthetic = [source.data for source in found if isinstance(source.data, SyntheticMotion)]
-    return quick_evaluation(synthetic[0] if synthetic else None)
+    try:
+        return quick_evaluation(synthetic[0] if synthetic else None)
+    except FootageError as error:
+        raise TrainingError(
+            f"the evaluation footage cannot be had: {error}; `python -m ifrnet.training prepare --archives DIR` takes "
+            "it from a folder, --evaluate-steps 0 trains without it"
+        ) from error
 
 
 def train_options(arguments: argparse.Namespace) -> TrainOptions:
@@ -86,8 +94,8 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
     Raises:
         TrainingError: a number out of its range.
     """
-    for name, low in (("steps", 1), ("batch", 1), ("crop", 32), ("warmup", 0)):
-        if getattr(arguments, name) < low:
+    for name, low in (("steps", 1), ("batch", 1), ("crop", 32), ("warmup", 0), ("seed", 0), ("clip", 0.0)):
+        if not getattr(arguments, name) >= low:  # nor NaN
             raise TrainingError(f"--{name} {getattr(arguments, name)}: expected at least {low}")
     if arguments.crop % 16:
         raise TrainingError(f"--crop {arguments.crop}: expected a multiple of 16, for example 160 or 224")
@@ -122,11 +130,20 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         ),
         fastest=arguments.fastest,
         seed=arguments.seed,
+        data=tuple(arguments.data),
     )
 
 
 def run_options(arguments: argparse.Namespace) -> RunOptions:
-    """The command line as options of the machine."""
+    """The command line as options of the machine.
+
+    Raises:
+        TrainingError: a number out of its range.
+    """
+    for name, low in (("workers", 0), ("threads", 1), ("save_seconds", 0.0), ("evaluate_steps", 0)):
+        value = getattr(arguments, name)
+        if value is not None and not value >= low:
+            raise TrainingError(f"--{name.replace('_', '-')} {value}: expected at least {low}")
     return RunOptions(
         workers=arguments.workers,
         threads=arguments.threads,
@@ -167,15 +184,32 @@ def export(arguments: argparse.Namespace) -> int:
 
     evaluation: dict[str, Any] = {}
     if arguments.evaluation is not None:
-        content = json.loads(Path(arguments.evaluation).read_text())
+        content = _json(arguments.evaluation, dict)
+        if not {"command", "rows"} <= content.keys():
+            raise TrainingError(f"{arguments.evaluation}: expected the JSON of `python -m benchmarks accuracy`")
         evaluation = {"command": content["command"], "rows": content["rows"]}
-    data = openly_licensed_data() if arguments.data is None else json.loads(Path(arguments.data).read_text())
+    data = _json(arguments.data, list) if arguments.data is not None else None
+    if arguments.openly_licensed:
+        if data is not None:
+            raise TrainingError("--data and --openly-licensed: give one of them")
+        data = openly_licensed_data()
     path = export_weights(
         arguments.state,
         arguments.output,
-        command=arguments.trained_by or shlex.join(["python", "-m", "ifrnet.training", "train"]),
+        command=arguments.trained_by or "python -m ifrnet.training train, with the options below",
         data=data,
         evaluation=evaluation,
     )
     print(f"wrote {path} and {path.with_suffix('.json')}")
     return 0
+
+
+def _json(path: Path, kind: type[Any]) -> Any:
+    """A JSON file that holds one ``kind``."""
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise TrainingError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, kind):
+        raise TrainingError(f"{path} holds a {type(content).__name__}; expected a {kind.__name__}")
+    return content

@@ -75,4 +75,5 @@ def _sample(img0: np.ndarray, truth: np.ndarray, img1: np.ndarray) -> Sample:
 
 
 def _psnr(model: IFRNet, batch: Batch) -> float:
+    batch = batch.to(next(model.parameters()).device)
     return psnr(model(batch.img0, batch.img1, batch.t), batch.truth)

@@ -18,6 +18,7 @@ from ifrnet.footage.catalogue import MEDIA, PACKAGES, training_photographs, trai
 from ifrnet.model import IFRNet
 from ifrnet.training import state as states
 from ifrnet.training.errors import TrainingError
+from ifrnet.training.sources import MIDDLE_ONLY
 from ifrnet.variants import VARIANTS
 
 HALF_MAX = 6e4
@@ -25,7 +26,12 @@ HALF_MAX = 6e4
 
 
 def export_weights(
-    state_path: Path, output: Path, *, command: str, data: list[dict[str, str]], evaluation: Mapping[str, Any]
+    state_path: Path,
+    output: Path,
+    *,
+    command: str,
+    data: list[dict[str, str]] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``output``.safetensors and ``output``.json.
 
@@ -33,7 +39,8 @@ def export_weights(
         state_path: a run's state.pt.
         output: path without suffix; its last part is the checkpoint's name.
         command: what trained it, for the provenance.
-        data: rows of what it was trained on, see :func:`openly_licensed_data`.
+        data: rows of what it was trained on, see :func:`openly_licensed_data`; by default what ``--data`` said, which
+            names no licence.
         evaluation: figures, for example the rows of the accuracy benchmark's JSON.
 
     Returns:
@@ -49,13 +56,16 @@ def export_weights(
     largest = max(float(tensor.abs().max()) for tensor in weights.values())
     if not largest < HALF_MAX:
         raise TrainingError(f"{state_path}: the largest weight is {largest}, half precision holds {HALF_MAX:.0f}")
+    sources = state.options.get("data", [])
+    # Nothing but middle frames: whatever the weights answer at another t, nobody taught them.
+    timesteps: Any = [0.5] if sources and {s.partition("=")[0] for s in sources} <= MIDDLE_ONLY else "any"
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
     # One entry: safetensors writes several in an order that changes from run to run.
-    content = to_safetensors(half, metadata={"timesteps": "any"})
+    content = to_safetensors(half, metadata={"timesteps": json.dumps(timesteps) if timesteps != "any" else "any"})
     record = {
         "name": output.name,
         "variant": variant,
-        "timesteps": "any",
+        "timesteps": timesteps,
         "storage": "float16",
         "sha256": hashlib.sha256(content).hexdigest(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -65,8 +75,8 @@ def export_weights(
         "seconds": round(state.seconds),
         "options": state.options,
         "started_from": state.parent,
-        "data": data,
-        "evaluation": dict(evaluation),
+        "data": [{"name": source} for source in sources] if data is None else data,
+        "evaluation": dict(evaluation or {}),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     text = (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
@@ -74,8 +84,8 @@ def export_weights(
     for suffix, data_bytes in ((".json", text), (".safetensors", content)):
         partial = output.with_name(f".{output.name}{suffix}.{os.getpid()}")
         partial.write_bytes(data_bytes)
-        partial.replace(output.with_suffix(suffix))
-    return output.with_suffix(".safetensors")
+        partial.replace(output.with_name(f"{output.name}{suffix}"))  # with_suffix would cut v1.0 to v1
+    return output.with_name(f"{output.name}.safetensors")
 
 
 def openly_licensed_data() -> list[dict[str, str]]:

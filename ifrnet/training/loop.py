@@ -124,15 +124,15 @@ def start_from(run: Run, source: str) -> None:
 
     Args:
         run: a new run.
-        source: path of another run's state.pt, whose averaged weights are taken, or whatever
+        source: path of another run's state, whose averaged weights are taken, or whatever
             :func:`ifrnet.load_model` takes: a built-in name, an official checkpoint, safetensors.
 
     Raises:
         TrainingError: weights of another variant.
         CheckpointError: no such checkpoint.
     """
-    if Path(source).name == states.FILE:
-        state = states.load(Path(source))
+    state = states.find(Path(source))
+    if state is not None:
         variant, weights = state.options["variant"], state.weights()
         parent = {"step": state.step, "options": state.options, "parent": state.parent}
     else:
@@ -161,6 +161,8 @@ def train(
 ) -> None:
     """Train to ``options.steps``; state and logs go to ``folder``, written by the first process alone.
 
+    Only the first process is given ``evaluate``; the others wait for it where the next gradients are averaged.
+
     Raises:
         TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
     """
@@ -187,13 +189,11 @@ def train(
             terms = _step(run, objective, batch.to(processes.device), folder)
             run.seconds = before + time.monotonic() - began
             log.step(run.step, run.seconds, learning_rate(options, run.step - 1), terms)
-            if evaluate is not None and machine.evaluate_steps and run.step % machine.evaluate_steps == 0:
-                if processes.first:
-                    log.evaluation(run.step, run.seconds, evaluate(run.best()))
-                processes.wait()
             if processes.first and time.monotonic() - saved >= machine.save_seconds:
                 states.save(run.snapshot(), folder)
                 saved = time.monotonic()
+            if evaluate is not None and machine.evaluate_steps and run.step % machine.evaluate_steps == 0:
+                log.evaluation(run.step, run.seconds, evaluate(run.best()))
         if processes.first:
             states.save(run.snapshot(), folder)
         processes.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrnet.footage.catalogue import MEDIA, may_train, training_photographs, training_videos
+from ifrnet.footage.catalogue import MEDIA, evaluation_clips, may_train, training_photographs, training_videos
 from ifrnet.footage.download import fetch_all
 from ifrnet.footage.video import read_frames
 from ifrnet.training.clips import ClipSource, prepare, write_pictures
@@ -32,7 +32,9 @@ STILL_EVERY = 90
 def prepare_openly_licensed(folder: Path, archives: Path | None = None) -> tuple[int, int]:
     """Fetch, cut and store everything below ``folder``. Returns the numbers of clips and of pictures."""
     videos, photographs = training_videos(), training_photographs()
-    paths = fetch_all([media.name for media in (*videos, *photographs)], archives=archives)
+    # Those of the evaluation too: a run that evaluates may be on a machine that cannot fetch.
+    wanted = dict.fromkeys(media.name for media in (*videos, *photographs, *evaluation_clips()))
+    paths = fetch_all(list(wanted), archives=archives)
     pictures = write_pictures(_pictures([paths[media.name] for media in photographs], paths["bbb"]), folder / PICTURES)
     sources = [
         ClipSource(

@@ -66,6 +66,8 @@ class TrainOptions:
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
         seed: of the initial weights and of every sample.
+        data: what it learns from, as given to ``--data``.
+        world: processes; each takes ``batch`` samples of a step.
     """
 
     variant: str = "ifrnet_s"
@@ -83,12 +85,15 @@ class TrainOptions:
     weights: LossWeights = field(default_factory=LossWeights)
     fastest: float = 40.0
     seed: int = 0
+    data: tuple[str, ...] = ()
+    world: int = 1
 
     def as_record(self) -> dict[str, Any]:
         """Plain values, for the state file and the provenance."""
         record = asdict(self)
         record["schedule"] = self.schedule.value
         record["precision"] = self.precision.value
+        record["data"] = list(self.data)
         return record
 
 

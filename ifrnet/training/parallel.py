@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ifrnet.training.errors import TrainingError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
@@ -52,7 +54,12 @@ def join(device: str | None = None) -> Processes:
 
     Args:
         device: "cpu" or "cuda"; by default a GPU where there is one.
+
+    Raises:
+        TrainingError: "cuda" without a GPU.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("--device cuda: PyTorch finds no GPU here; leave it out, or install CUDA's PyTorch")
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

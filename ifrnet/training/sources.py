@@ -47,6 +47,9 @@ KINDS: MappingProxyType[str, Callable[[Path, TrainOptions], TrainingSet]] = Mapp
 )
 """Kind -> builder from a folder."""
 
+MIDDLE_ONLY = frozenset({"vimeo"})
+"""Kinds that know t = 0.5 alone."""
+
 
 def parse_source(text: str, options: TrainOptions) -> Source:
     """``KIND=PATH`` or ``KIND=PATH@SHARE`` as a source.

@@ -68,7 +68,26 @@ def load(path: Path) -> State:
         raise TrainingError(f"{path} is not a readable training state: {error}".splitlines()[0]) from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise TrainingError(f"{path} is not a training state of format {FORMAT}; start a new run folder")
-    return State(**content)
+    try:
+        return State(**content)
+    except TypeError as error:
+        raise TrainingError(f"{path} is not a whole training state ({error}); start a new run folder") from error
+
+
+def find(path: Path) -> State | None:
+    """The state in a file; None where the file is something else, a checkpoint or a built-in name.
+
+    Raises:
+        TrainingError: it is named like a state and is none.
+    """
+    if path.name == FILE:
+        return load(path)
+    if path.suffix != ".pt" or not path.is_file():
+        return None
+    try:
+        return load(path)
+    except TrainingError:
+        return None
 
 
 def check_resumable(state: State, options: dict[str, Any], path: Path) -> None:

@@ -7,6 +7,7 @@ flow`` adds ``flow.npz`` to each folder: float16 flows from im2 to im1 and to im
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,23 @@ class Vimeo90K:
         return enlarge(sample) if rng.random() < UPSCALE else sample
 
 
+UNREADABLE = (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile)
+"""What ``np.load`` raises for a file that is cut short, empty or something else."""
+
+
 def _estimator_of(path: Path) -> str:
-    with np.load(path) as content:
-        return str(content["estimator"])
+    """Empty where the file cannot be read, so that it is made again."""
+    try:
+        with path.open("rb") as file, np.load(file) as content:  # NumPy leaves a damaged one open
+            return str(content["estimator"])
+    except UNREADABLE:
+        return ""
 
 
 def _read_flows(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     try:
-        with np.load(path) as content:
+        with path.open("rb") as file, np.load(file) as content:  # NumPy leaves a damaged one open
             flows: Any = (content["flow0"].astype(np.float32), content["flow1"].astype(np.float32))
-    except (OSError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         raise TrainingError(f"{path} cannot be read ({error}): delete it and run the flow command again") from error
     return flows[0], flows[1]

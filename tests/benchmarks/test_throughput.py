@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from benchmarks.bare import bare_manifest
 from benchmarks.results_file import Kind, load_results
 from benchmarks.streams import EagerBatch, OpenVinoQueue, Streams
 from benchmarks.sustained import ONE
+from runtimes.artifact import MANIFEST
 from runtimes.base import Runtime
 from runtimes.cli import run
 from runtimes.contract import Timesteps
@@ -97,4 +100,10 @@ def test_openvino_queue_keeps_several_requests_busy(artifact: Callable[..., Path
     assert burst.fps > 0
     assert burst.latency_ms > 0
     assert mode.ready.arithmetic == "fp32"
+    # An int8 artifact says what the rest of it runs in.
+    manifest = artifact("openvino") / MANIFEST
+    shutil.copytree(manifest.parent, tmp_path / "int8")
+    data = json.loads(manifest.read_text()) | {"precision": "int8", "details": {"remainder": "fp32"}}
+    (tmp_path / "int8" / MANIFEST).write_text(json.dumps(data))
+    assert OpenVinoQueue(tmp_path / "frames.npz", str(tmp_path / "int8"), "cpu", 2).ready.arithmetic == "int8 with fp32"
     assert int(mode.ready.detail.split()[0]) >= 1

@@ -376,7 +376,21 @@ def test_archive_that_unpacks_to_more_is_refused(tmp_path: Path, monkeypatch: py
     with zipfile.ZipFile(tmp_path / "net.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data/0", bytes(2**21))
     assert (tmp_path / "net.pth").stat().st_size < 2**14
-    assert_refused(tmp_path / "net.pth", "unpacks to 2097152 bytes")
+    assert_refused(tmp_path / "net.pth", "unpacks to more than 1048576 bytes")
+    # Python takes the end for cut short and sees no archive; PyTorch's reader looks further and would unpack it.
+    with (tmp_path / "net.pth").open("ab") as file:
+        file.write(b"PK\x05\x06")
+    assert_refused(tmp_path / "net.pth", "is a damaged archive")
+
+
+def test_a_compressed_checkpoint_is_read(weights: State, tmp_path: Path) -> None:
+    plain = saved(weights, tmp_path / "net.pth")
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert (tmp_path / "b.pth").stat().st_size < plain.stat().st_size
+    same = load_model(plain).state_dict()
+    assert all(torch.equal(value, same[key]) for key, value in load_model(tmp_path / "b.pth").state_dict().items())
 
 
 def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:

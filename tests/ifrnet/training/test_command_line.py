@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ifrnet import load_model
-from ifrnet.training import state
+from ifrnet.footage.errors import FootageError
+from ifrnet.training import evaluate, state
 from ifrnet.training.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,6 +46,11 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
         (["train", "--folder", "x", "--data", "clips=nowhere", "--rate", "0"], "expected 0 < final <= rate"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--average", "1"], "expected a decay"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--fastest", "0"], "expected 1 to 200 pixels"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--clip", "-1"], "--clip -1.0: expected at least 0"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--clip", "nan"], "--clip nan: expected at least 0"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--seed", "-1"], "--seed -1: expected at least 0"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--threads", "0"], "--threads 0: expected at least 1"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--workers", "-1"], "--workers -1: expected at least 0"),
         (["flow", "--root", "nowhere"], "looked for tri_trainlist.txt"),
         (["prepare", "--videos", "nowhere", "--output", "x"], "looked for videos"),
         (["evaluate", "--state", "nowhere.pt"], "nowhere.pt does not exist"),
@@ -65,6 +71,49 @@ def test_user_errors_are_one_line(
     assert error.count("\n") == 1
 
 
+def test_evaluation_footage_that_cannot_be_had_says_how_to_go_on(
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fetch(name: str) -> Path:
+        raise FootageError(f"cannot fetch {name}")
+
+    monkeypatch.setattr(evaluate, "fetch", fetch)
+    assert main(train(tmp_path / "run", picture_folder, "--evaluate-steps", "1")) == 1
+    error = capsys.readouterr().err
+    assert "--archives DIR" in error
+    assert "--evaluate-steps 0 trains without it" in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(train(tmp_path / "run", picture_folder, "--device", "cuda")) == 1
+    assert "PyTorch finds no GPU here" in capsys.readouterr().err
+
+
+def test_other_data_refuse_to_resume(tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    once = train(tmp_path / "run", picture_folder, "--batch", "1", "--steps", "1")
+    assert main(once) == 0
+    capsys.readouterr()
+    once[once.index(f"synthetic={picture_folder}")] += "@0.5"
+    assert main(once) == 1
+    assert "is a run with data = " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is no JSON"), ("[]", "holds a list; expected a dict"), ("{}", "expected the JSON of")],
+)
+def test_an_evaluation_that_is_none_is_one_line(
+    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e.json").write_text(content)
+    arguments = ["export", "--state", "x.pt", "--output", "x", "--evaluation", str(tmp_path / "e.json")]
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_usage_errors_exit_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["train", "--variant", "ifrnet_xl"])
@@ -73,17 +122,24 @@ def test_usage_errors_exit_with_1(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(tmp_path: Path, picture_folder: Path) -> None:
-    """torchrun with gloo on the CPU: gradients are averaged, the samples of a step are shared out."""
+    """torchrun with gloo on the CPU: gradients are averaged, the samples of a step are shared out, one evaluates."""
     steps = ["--steps", "2", "--device", "cpu"]
+    script = tmp_path / "without_clips.py"
+    script.write_text(
+        "import sys\nfrom ifrnet.training import evaluate\nfrom ifrnet.training.__main__ import main\n"
+        "evaluate.evaluation_clips = tuple\nsys.exit(main(sys.argv[1:]))\n"
+    )
     assert main(train(tmp_path / "one", picture_folder, "--batch", "2", *steps)) == 0
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29653"]
-    command = [*launcher, "-m", "ifrnet.training", *train(tmp_path / "two", picture_folder, "--batch", "1", *steps)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    more = ("--batch", "1", *steps, "--evaluate-steps", "1")
+    command = [*launcher, str(script), *train(tmp_path / "two", picture_folder, *more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 process(es) on cpu" in done.stderr
     one, two = (state.load(tmp_path / name / "state.pt") for name in ("one", "two"))
     assert one.step == two.step == 2
+    assert len((tmp_path / "two" / "evaluations.csv").read_text().splitlines()) == 3
     # Adam's first moments are running means of the gradients: those of two half batches are those of the whole one.
     for first, second in zip(one.optimiser["state"].values(), two.optimiser["state"].values(), strict=True):
         scale = float(first["exp_avg"].abs().max())

@@ -37,6 +37,15 @@ def test_scenes_are_measured_at_three_times(monkeypatch: pytest.MonkeyPatch, sce
     assert figures["synthetic-0.5"] == pytest.approx(float(expected), abs=1e-3)
 
 
+def test_batches_follow_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch, scenes: SyntheticMotion) -> None:
+    """On a GPU they would meet its weights from the CPU; "meta" stands in for it, and computes nothing."""
+    monkeypatch.setattr(evaluate, "evaluation_clips", tuple)
+    seen = []
+    monkeypatch.setattr(evaluate, "psnr", lambda made, truth: seen.append((made.device, truth.device)) or 1.0)
+    evaluate.quick_evaluation(scenes, count=1)(load_model("ifrnet_s").to("meta"))
+    assert set(seen) == {(torch.device("meta"), torch.device("meta"))}
+
+
 def test_clips_are_cropped_to_what_the_network_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "cup.mp4"
     texture = np.random.default_rng(0).integers(0, 256, (10, 60, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1)

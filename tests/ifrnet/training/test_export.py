@@ -47,6 +47,34 @@ def test_the_checkpoint_loads_and_half_precision_costs_nothing(
     assert figures[0] == pytest.approx(figures[1], abs=0.01)  # dB; random weights are far worse off than trained ones
 
 
+@pytest.mark.parametrize(
+    ("data", "timesteps"),
+    [
+        (("vimeo=a",), Timesteps.MIDDLE),
+        (("vimeo=a@0.5", "synthetic=b@0.5"), Timesteps.ANY),
+        (("gopro=a",), Timesteps.ANY),
+        ((), Timesteps.ANY),
+    ],
+)
+def test_weights_that_saw_the_middle_alone_serve_the_middle_alone(
+    tmp_path: Path, data: tuple[str, ...], timesteps: Timesteps
+) -> None:
+    run = loop.new_run(TrainOptions(data=data), torch.device("cpu"))
+    state.save(run.snapshot(), tmp_path)
+    path = export_weights(tmp_path / state.FILE, tmp_path / "weights", command="")
+    info = load_model(path).info
+    assert info is not None
+    assert info.timesteps is timesteps
+    assert json.loads(path.with_suffix(".json").read_text())["data"] == [{"name": source} for source in data]
+
+
+def test_a_name_with_a_dot_stays_whole(tmp_path: Path, run: loop.Run) -> None:
+    source = tmp_path / "run" / state.FILE
+    paths = [export_weights(source, tmp_path / name, command="") for name in ("v1.0", "v1.1")]
+    assert [path.name for path in paths] == ["v1.0.safetensors", "v1.1.safetensors"]
+    assert all(load_model(path).variant.name == "ifrnet_s" for path in paths)
+
+
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path, run: loop.Run) -> None:
     """Scales of INT8 are tied to the sha256 of a checkpoint, so writing it again must not change it."""
     source = tmp_path / "run" / state.FILE

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ifrnet import load_model
+from ifrnet.errors import CheckpointError
 from ifrnet.training import loop, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
@@ -103,6 +104,17 @@ def test_starting_from_another_run_takes_its_average(tmp_path: Path, scenes: Syn
     assert all(torch.equal(value, expected[key]) for key, value in second.model.state_dict().items())
 
 
+def test_a_copied_state_is_known_by_its_content(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    first = trained(tmp_path, scenes, SMALL)
+    copy = (tmp_path / state.FILE).rename(tmp_path / "best.pt")
+    second = loop.new_run(SMALL, ALONE.device)
+    loop.start_from(second, str(copy))
+    expected = first.best().state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in second.model.state_dict().items())
+    with pytest.raises(CheckpointError, match="is the state of a training run"):  # its "model" is not the average
+        load_model(copy)
+
+
 def test_fine_tuning_starts_from_a_checkpoint() -> None:
     run = loop.new_run(SMALL, ALONE.device)
     loop.start_from(run, "ifrnet_s")
@@ -121,6 +133,12 @@ def test_a_damaged_state_is_one_line(tmp_path: Path, content: bytes | None) -> N
         path.write_bytes(content)
     with pytest.raises(TrainingError, match=r"state\.pt (does not exist|is not a readable)"):
         state.load(path)
+
+
+def test_a_state_with_a_part_missing_is_one_line(tmp_path: Path) -> None:
+    torch.save({"format": state.FORMAT, "step": 1}, tmp_path / state.FILE)
+    with pytest.raises(TrainingError, match="is not a whole training state"):
+        state.load(tmp_path / state.FILE)
 
 
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from ifrnet.footage.errors import FootageError
 from ifrnet.training.clips import LENGTH, SIDE, Clips, Pictures
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import Dis
@@ -71,12 +72,14 @@ def test_a_broken_vimeo_says_what_is_wrong(vimeo: Path, break_it: object, messag
         Vimeo90K(vimeo, 0.3)
 
 
-def test_damaged_files_are_named_when_their_turn_comes(vimeo: Path) -> None:
+@pytest.mark.parametrize("damage", [b"PK", b"", b"PK\x03\x04cut short"])
+def test_damaged_files_are_named_when_their_turn_comes(vimeo: Path, damage: bytes) -> None:
     list(write_flows(vimeo, Dis()))
     for folder in sorted(vimeo.glob("sequences/*/*")):
-        (folder / "flow.npz").write_bytes(b"PK")
+        (folder / "flow.npz").write_bytes(damage)
     with pytest.raises(TrainingError, match="run the flow command again"):
         Vimeo90K(vimeo, 0.3).draw(0, np.random.default_rng(0))
+    assert all(write_flows(vimeo, Dis()))  # made again, as the message says
     for folder in sorted(vimeo.glob("sequences/*/*")):
         (folder / "im1.png").write_bytes(b"no image")
     with pytest.raises(TrainingError, match=r"im1\.png cannot be read as an image"):
@@ -169,6 +172,16 @@ def test_still_videos_and_empty_folders_give_no_clips(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no clip could be cut from"):
         prepare_videos(folder, tmp_path / "out")
     assert not any((tmp_path / "out").iterdir())
+
+
+def test_a_damaged_video_is_named_and_leaves_nothing(videos: Path, tmp_path: Path) -> None:
+    whole = sorted(videos.iterdir())[-1]
+    damaged = bytearray(whole.read_bytes())
+    damaged[len(damaged) // 3 :] = bytes(len(damaged) - len(damaged) // 3)
+    (videos / "zz.mkv").write_bytes(damaged)
+    with pytest.raises((TrainingError, FootageError), match=r"zz\.mkv"):
+        prepare_videos(videos, tmp_path / "clips")
+    assert not any((tmp_path / "clips").iterdir())
 
 
 def test_clips_that_are_missing_small_or_cut_short_are_refused(videos: Path, tmp_path: Path) -> None:
