@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -103,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parse(data: Any) -> Manifest:
-    """Build a manifest from untrusted JSON. Raises KeyError, TypeError, ValueError or RuntimesError."""
+    """Build a manifest from untrusted JSON. Raises KeyError, TypeError, ValueError, OverflowError or RuntimesError."""
     if data["format"] != FORMAT:
         raise ArtifactError(
             f"its format is {data['format']}, this version reads {FORMAT}: update ifrnet or export again"
@@ -113,6 +114,9 @@ def _parse(data: Any) -> Manifest:
     for name in files:
         if name == MANIFEST or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
             raise ValueError(f"file name {name!r} is not plain, or leaves the folder")
+    scale = float(data["scale"])
+    if not math.isfinite(scale):
+        raise ValueError(f"its scale is {scale}; expected a finite number")
     texts: dict[str, Any] = {
         key: str(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")
     }
@@ -123,7 +127,7 @@ def _parse(data: Any) -> Manifest:
         timesteps=Timesteps(data["timesteps"]),
         precision=Precision(data["precision"]),
         sizes=sizes,
-        scale=float(data["scale"]),
+        scale=scale,
         rewrites=tuple(str(name) for name in data["rewrites"]),
         files=files,
         parity=tuple(_parse_device(record) for record in data["parity"]),
@@ -158,10 +162,12 @@ def read_manifest(folder: Path) -> Manifest:
     if path.stat().st_size > _MANIFEST_LIMIT:
         raise ArtifactError(f"{path} is {path.stat().st_size} bytes; a manifest has at most {_MANIFEST_LIMIT}")
     try:
-        return _parse(parse_json(path.read_text(encoding="utf-8")))
+        manifest = _parse(parse_json(path.read_text(encoding="utf-8")))
+        manifest.to_json()  # refuses NaN anywhere: what is read can be written
+        return manifest
     except RuntimesError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"cannot read {path}: {type(error).__name__}: {error}; export it again") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, overload
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Manifest
 from runtimes.contract import Precision, SizeRange, Timesteps
-from runtimes.errors import RuntimesError
+from runtimes.errors import BackendError, RuntimesError
 from runtimes.frames import Array, check_frames, check_tensors, to_frame, to_tensor
 from runtimes.tuning import Settings, Tuning
 
@@ -106,13 +107,13 @@ class Runtime(ABC):
         Raises:
             FrameError: wrong dtype, shape, size or range.
             TimestepError: a t that the checkpoint does not serve.
+            BackendError: the backend failed, for example for lack of memory.
         """
         self.spec.sizes.check(check_tensors(img0, img1, t))
         for step in t.flat:
             self.spec.timesteps.check(float(step))
         img0, img1, t = (np.ascontiguousarray(x) for x in (img0, img1, t))
-        with self._lock:
-            self._check_open()
+        with self._lock, self._computing():
             if len(t) == 1:
                 return _owned(self._infer(img0, img1, t))
             result = np.empty((len(t), *img0.shape[1:]), np.float32)
@@ -137,14 +138,14 @@ class Runtime(ABC):
         Raises:
             FrameError: wrong dtype, shape or size.
             TimestepError: a t that the checkpoint does not serve.
+            BackendError: the backend failed, for example for lack of memory.
         """
         self.spec.sizes.check(check_frames(img0, img1))
         single = np.ndim(t) == 0  # numpy's scalars are numbers too
         steps = [float(step) for step in np.atleast_1d(t)]
         for step in steps:
             self.spec.timesteps.check(step)
-        with self._lock:
-            self._check_open()
+        with self._lock, self._computing():
             frames = self._interpolate(img0, img1, steps)
         return frames[0] if single else frames
 
@@ -171,6 +172,23 @@ class Runtime(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Refuse when closed, and give what backends raise, which share no base, the class that callers expect."""
+        self._check_open()
+        try:
+            yield
+        except RuntimesError:
+            raise
+        except Exception as error:
+            ours = type(error).__module__ == "builtins" and not isinstance(error, (RuntimeError, MemoryError))
+            if ours:  # a mistake in this package, to be seen as one
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BackendError(
+                f"{self.spec.backend} failed on {self.spec.device}: {reason}; if memory is short, use a smaller size"
+            ) from error
 
     def _check_open(self) -> None:
         if self._closed:

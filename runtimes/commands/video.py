@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 inputs: whatever FFmpeg decodes, a GIF, a folder of .png/.jpg/.webp, or - for y4m on standard input.
 outputs: .mp4 .mkv .mov .webm .nut, .gif, .y4m, a folder or folder/name_%06d.png, or - for y4m on standard output.
-exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C (what was done plays).
+exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C
+(what was done plays; a chunk cut short is not kept).
 
 examples:
   python -m runtimes video in.mp4 out.mp4 --artifact artifacts/ifrnet_s-openvino-fp32-1280x720
@@ -97,7 +98,7 @@ def _work(group: argparse._ArgumentGroup) -> None:
         help="work in parts beside the output; the same command goes on where one ended",
     )
     add("--part-seconds", type=float, default=30.0, help="length of these parts (default: %(default)g s of the source)")
-    add("--chunk", metavar="I/N", help="make one of N parts only, for concat")
+    add("--chunk", metavar="I/N", help="make one of N parts only, for concat; all of it or nothing")
     add("--ray", metavar="ADDRESS", help="share the parts out over a Ray cluster ('local' starts one here)")
 
 

@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from runtimes.video.errors import VideoError
+from runtimes.video.source import clock_zero, open_video, video_stream
 from runtimes.video.stretch import Stretcher
 
 
@@ -49,7 +50,8 @@ class Companions:
 
     def __init__(self, options: CompanionOptions, note: Callable[[str], None]) -> None:
         self._options, self._note = options, note
-        self._source: InputContainer = av.open(str(options.path), metadata_errors="replace")
+        self._source: InputContainer = open_video(str(options.path), str(options.path))
+        self._zero = clock_zero(self._source)
         self._targets: dict[int, Stream | Stretcher] = {}
         self._packets: Iterator[Packet[Stream]] | None = None
         self._waiting: Packet[Stream] | None = None
@@ -58,10 +60,10 @@ class Companions:
         """Add the streams, metadata and chapters to the output, whose video stream is there already.
 
         Raises:
-            VideoError: the container cannot hold one of them.
+            VideoError: the container cannot hold one of them, or the source has no video to be in step with.
         """
         self._output = output
-        video = next(s for s in self._source.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
+        video = video_stream(self._source, str(self._options.path))
         for stream in self._source.streams:
             if stream.index != video.index:
                 self._attach(stream)
@@ -89,7 +91,9 @@ class Companions:
             self._note(f"{stream.type} stream {stream.index} of {options.path} is not carried over")
             return
         if isinstance(stream, AudioStream) and options.audio is AudioMode.STRETCH:
-            self._targets[stream.index] = Stretcher(stream, self._output, options.slowdown, self._map)
+            self._targets[stream.index] = Stretcher(
+                stream, self._output, options.slowdown, place=self._map, note=self._note
+            )
             return
         try:
             target = self._output.add_stream_from_template(stream)
@@ -140,7 +144,7 @@ class Companions:
                 "cannot mark as such: it is left out, and the first hundredths of a second fade in"
             )
             return
-        if self._options.slowdown != 1:
+        if self._options.slowdown != 1 or self._zero:
             assert packet.pts is not None
             unit = packet.time_base
             packet.pts = packet.dts = round(self._map(packet.pts * unit) / unit)  # neither sound nor subtitles reorder
@@ -156,7 +160,7 @@ class Companions:
         return (packet.pts or 0) < 0
 
     def _map(self, time: Fraction) -> Fraction:
-        return time * self._options.slowdown
+        return (time - self._zero) * self._options.slowdown
 
     def close(self) -> None:
         """Release the source."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -37,14 +39,11 @@ def concat(
         UsageError: the output exists.
     """
     with ExitStack() as stack:
-        opened = [(_open(path, stack), path) for path in parts]
-        tagged = sorted(
-            ((PartTag.read(container.metadata, path), container, path) for container, path in opened),
-            key=lambda item: item[0].chunk.index,
-        )
-        _check([(tag, path) for tag, _, path in tagged])
-        _check_encoding([(container, path) for _, container, path in tagged])
-        first = tagged[0][0]
+        read = sorted(map(_read, parts), key=lambda part: part.tag.chunk.index)
+        _check(read)
+        filled = [part for part in read if part.shown]
+        _check_encoding(filled)
+        first = filled[0].tag
         companions = None
         if source is not None:
             mode = AudioMode.DROP if first.slowdown != 1 and audio is AudioMode.COPY else audio
@@ -53,48 +52,76 @@ def concat(
             stack.callback(companions.close)
         staged = StagedFile(target, force=force)
         stack.callback(staged.discard)
-        _write([(tag, container) for tag, container, _ in tagged], staged.staging, companions)
+        _write(filled, staged.staging, companions)
         staged.finish()
 
 
-def _open(path: Path, stack: ExitStack) -> InputContainer:
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What is known of a part once it is closed again: there may be more parts than files that can be open.
+
+    ``shown`` is when each packet is shown, in output units and the order of the file; empty for a part without frames.
+    """
+
+    path: Path
+    tag: PartTag
+    encoding: tuple[Any, ...] = ()
+    shown: Sequence[int] = ()
+
+
+def _read(path: Path) -> _Part:
+    empty = PartTag.read_empty(path) if path.is_file() else None
+    if empty is not None:
+        return _Part(path=path, tag=empty)
+    with _open(path) as container:
+        tag = PartTag.read(container.metadata, path)
+        if len(container.streams.video) != 1:
+            count = len(container.streams.video)
+            raise VideoError(f"{path} is not a part made with --chunk: it has {count} video streams")
+        context = container.streams.video[0].codec_context
+        encoding = tuple(getattr(context, key) for key in ("name", "width", "height", "pix_fmt", "extradata"))
+        shown = [packet.pts for packet in _retimed(container, tag) if packet.pts is not None]
+    if not shown:
+        raise VideoError(f"{path} has lost its frames: make that chunk again")
+    return _Part(path=path, tag=tag, encoding=encoding, shown=shown)
+
+
+def _open(path: Path) -> InputContainer:
     try:
-        container = stack.enter_context(av.open(str(path)))
+        return av.open(str(path))
     except av.error.FFmpegError as error:
         raise VideoError(f"{path} cannot be read ({error.strerror}): make that chunk again") from error
-    if len(container.streams.video) != 1:
-        raise VideoError(f"{path} is not a part made with --chunk: it has {len(container.streams.video)} video streams")
-    return container
 
 
-def _check(tags: Sequence[tuple[PartTag, Path]]) -> None:
-    first, path = tags[0]
-    for tag, other in tags:
-        if tag.job != first.job:
-            raise VideoError(f"{other} and {path} are of different jobs (another source, artifact or setting)")
-    have = [tag.chunk.index for tag, _ in tags]
+def _check(parts: Sequence[_Part]) -> None:
+    first = parts[0].tag
+    for part in parts:
+        if (part.tag.job, part.tag.chunk.count) != (first.job, first.chunk.count):
+            raise VideoError(
+                f"{part.path} and {parts[0].path} are of different jobs (another source, artifact, setting or number "
+                "of chunks)"
+            )
+    have = [part.tag.chunk.index for part in parts]
     lacking = sorted(set(range(1, first.chunk.count + 1)) - set(have))
     if lacking or len(set(have)) != len(have):
         what = f"lacking are {', '.join(map(str, lacking))}" if lacking else "some are given twice"
         raise VideoError(f"the job has {first.chunk.count} chunks, {len(have)} are given and {what}")
+    if not any(part.shown for part in parts):
+        raise VideoError("none of the chunks has a frame: is the source a whole video?")
 
 
-def _check_encoding(parts: Sequence[tuple[InputContainer, Path]]) -> None:
+def _check_encoding(parts: Sequence[_Part]) -> None:
     """One header serves all parts only if they were encoded alike."""
-    contexts = [(container.streams.video[0].codec_context, path) for container, path in parts]
-    first, path = contexts[0]
-    for context, other in contexts[1:]:
-        same = all(
-            getattr(context, key) == getattr(first, key) for key in ("name", "width", "height", "pix_fmt", "extradata")
-        )
-        if not same:
+    for part in parts:
+        if part.encoding != parts[0].encoding:
             raise VideoError(
-                f"{other} is encoded otherwise than {path}: make them with the same version of ifrnet-export and PyAV"
+                f"{part.path} is encoded otherwise than {parts[0].path}: make them with the same version of "
+                "ifrnet-export and PyAV"
             )
 
 
-def _write(parts: Sequence[tuple[PartTag, InputContainer]], path: Path, companions: Companions | None) -> None:
-    first, template = parts[0]
+def _write(parts: Sequence[_Part], path: Path, companions: Companions | None) -> None:
+    first = parts[0].tag
     try:
         output = av.open(
             str(path), "w", container_options=container_options(path, first.unit, tags=companions is not None)
@@ -102,20 +129,22 @@ def _write(parts: Sequence[tuple[PartTag, InputContainer]], path: Path, companio
     except ValueError as error:
         raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
     with output:
-        stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
+        with _open(parts[0].path) as template:
+            stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
         assert isinstance(stream, VideoStream)
         stream.time_base = first.unit
         if companions is not None:
             companions.attach(output)
-        schedule = iter(_decode_times([time for tag, container in parts for time in _shown_times(container, tag)]))
-        for tag, container in parts:
-            for packet in _retimed(container, tag):
-                packet.dts = next(schedule)
-                time = packet.dts * tag.unit
-                packet.stream = stream
-                output.mux(packet)
-                if companions is not None:
-                    companions.copy_until(time)
+        schedule = iter(_decode_times([time for part in parts for time in part.shown]))
+        for part in parts:
+            with _open(part.path) as container:
+                for packet in _retimed(container, part.tag):
+                    packet.dts = next(schedule)
+                    time = packet.dts * part.tag.unit
+                    packet.stream = stream
+                    output.mux(packet)
+                    if companions is not None:
+                        companions.copy_until(time)
         if companions is not None:
             companions.copy_until(None)
 
@@ -135,16 +164,6 @@ def _retimed(container: InputContainer, tag: PartTag) -> Iterator[Packet[VideoSt
         packet.duration = round((packet.duration or 0) * unit / tag.unit)
         packet.time_base = tag.unit
         yield packet
-
-
-def _shown_times(container: InputContainer, tag: PartTag) -> list[int]:
-    """When each packet is shown, in output units and the order of the file, which is then at its start again."""
-    times = []
-    for packet in _retimed(container, tag):
-        assert packet.pts is not None
-        times.append(packet.pts)
-    container.seek(0)
-    return times
 
 
 def _decode_times(shown: Sequence[int]) -> list[int]:

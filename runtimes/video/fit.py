@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from runtimes.artifact import Manifest, read_manifest
-from runtimes.contract import Size
+from runtimes.artifact import Manifest, read_manifest, sha256_of
+from runtimes.contract import Precision, Size
 from runtimes.errors import ArtifactError, UsageError
 from runtimes.video.errors import VideoError
 from runtimes.video.options import InferOptions
@@ -18,8 +19,8 @@ from runtimes.video.options import InferOptions
 UHD_WIDTH = 2560
 """From here on the network's own receptive field is small against the motion, and a scale of 0.5 is suggested."""
 
-_VARIANTS = ("ifrnet_s", "ifrnet", "ifrnet_l")
-"""Names under which ifrnet builds in its weights."""
+_ELSEWHERE = "PATH/TO"
+"""Stands for the folder of files of the user's: a manifest does not depend on the machine and has their names only."""
 
 
 def fit(options: InferOptions, size: Size, *, export: bool, note: Callable[[str], None]) -> InferOptions:
@@ -46,6 +47,11 @@ def fit(options: InferOptions, size: Size, *, export: bool, note: Callable[[str]
     if found is not None:
         raise VideoError(f"{options.artifact} takes {manifest.sizes}, the video is {size}: pass --artifact {found}")
     command = export_command(manifest, size, options.artifact.parent)
+    if any(word.startswith(_ELSEWHERE) for word in command):
+        raise VideoError(
+            f"{options.artifact} takes {manifest.sizes}, the video is {size}, and only you know where its checkpoint "
+            f"is: run {shlex.join(command)}"
+        )
     if not export:
         raise VideoError(
             f"{options.artifact} takes {manifest.sizes}, the video is {size}: "
@@ -86,18 +92,31 @@ def find(folder: Path, like: Manifest, size: Size) -> Path | None:
 
 
 def export_command(manifest: Manifest, size: Size, out: Path) -> list[str]:
-    """The command that makes the same artifact for another size; at half scale for UHD."""
+    """The command that makes the same artifact for another size; at half scale for UHD.
+
+    Files that are not built in are named in :data:`_ELSEWHERE`.
+    """
     checkpoint = manifest.checkpoint
-    if checkpoint.get("format") == "random":
-        model = f"random:{manifest.variant}"
-    else:
-        name = str(checkpoint.get("name"))
-        model = name if name in _VARIANTS else str(checkpoint.get("source", name))
+    model = _builtin(str(checkpoint.get("sha256")))
+    own = model is None and checkpoint.get("format") != "random"
+    model = f"{_ELSEWHERE}/{checkpoint.get('source')}" if own else model or f"random:{manifest.variant}"
     command = [*_EXPORT, "--target", manifest.target, "--model", model, f"--{manifest.precision}", "--size", str(size)]
     scale = _scale(manifest, size)
     if scale != 1.0:
         command += ["--scale", f"{scale:g}"]
+    if own and manifest.precision is Precision.INT8:
+        command += ["--calibration", f"{_ELSEWHERE}/calibration.json"]
     return [*command, "--out", str(out)]
+
+
+def _builtin(sha256: str) -> str | None:
+    """The built-in model of this checksum: a checkpoint of one's own may have the same name."""
+    package = importlib.util.find_spec("ifrnet")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        for path in sorted(Path(folder, "checkpoints").glob("*.safetensors")):
+            if sha256_of(path) == sha256:
+                return path.stem
+    return None
 
 
 def _scale(manifest: Manifest, size: Size) -> float:

@@ -48,13 +48,23 @@ class GifSink:
         stream.time_base = stream.codec_context.time_base = _UNIT
         self._stream = stream
         self._graph = _palettes(size.width, size.height)
-        self._origin = picturing.origin
+        self._origin, self._last = picturing.origin, -1
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
-        """See :class:`~runtimes.video.sink.Sink`."""
+        """See :class:`~runtimes.video.sink.Sink`.
+
+        Raises:
+            VideoError: the frame is due in the same hundredth of a second as the one before.
+        """
         rgb = picture if picture.dtype == "uint8" else (picture >> 8).astype("uint8")
         frame = VideoFrame.from_ndarray(rgb, format="rgb24")
         begin = round((time - self._origin) / _UNIT)
+        if begin <= self._last:
+            raise VideoError(
+                f"GIF counts in hundredths of a second, and the frame at {float(time):.3f} s is less than one after "
+                f"the frame before it: pass --fps, for example --fps {FASTEST}"
+            )
+        self._last = begin
         frame.time_base, frame.pts = _UNIT, begin
         frame.duration = round((time + duration - self._origin) / _UNIT) - begin
         self._graph.push(frame)

@@ -25,6 +25,11 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
+def image_paths(folder: Path) -> list[Path]:
+    """The images of a folder in the order of their numbers; whatever else lies there does not count."""
+    return sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."), key=_natural)
+
+
 class ImageFolder:
     """The images of a folder in the order of their numbers, at a constant rate."""
 
@@ -34,9 +39,7 @@ class ImageFolder:
         Raises:
             VideoError: no images.
         """
-        self._paths = sorted(
-            (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."), key=_natural
-        )
+        self._paths = image_paths(folder)
         if not self._paths:
             raise VideoError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
         self._rate = rate
@@ -97,10 +100,17 @@ class ImageSink:
         write_image(picture, self._staging / (self._pattern % self._count))
 
     def finish(self, *, whole: bool = True) -> None:
-        """Give the folder its name."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self._staging.rename(self.path)
+        """Give the folder its name. The folder that had it goes last, so that a failure loses nothing."""
+        old = self._staging.with_name(f"{self._staging.name}-old")
+        try:
+            if self.path.exists():
+                self.path.rename(old)
+            self._staging.rename(self.path)
+        except BaseException:
+            if old.exists():
+                old.rename(self.path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
     def discard(self) -> None:
         """Leave nothing."""

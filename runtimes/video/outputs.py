@@ -10,7 +10,7 @@ from runtimes.errors import UsageError
 from runtimes.video.companions import CompanionOptions, Companions
 from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
 from runtimes.video.gif import GifSink
-from runtimes.video.images import ImageFolder, ImageSink
+from runtimes.video.images import ImageFolder, ImageSink, split_pattern
 from runtimes.video.options import VideoOptions
 from runtimes.video.sink import STDOUT, Picturing, Sink
 from runtimes.video.source import STDIN, Source, SourceInfo, VideoSource
@@ -40,7 +40,7 @@ def open_source(path: str, input_rate: Fraction | None, note: Note) -> Source:
 
 
 def check_target(options: VideoOptions) -> None:
-    """Refuse, before any work, an output that is the input or of no known kind.
+    """Refuse, before any work, an output that would replace the input or is of no known kind.
 
     Raises:
         UsageError: either of these.
@@ -50,9 +50,11 @@ def check_target(options: VideoOptions) -> None:
         raise UsageError(f"--encoder and its options are for {', '.join(ENCODERS)}; {target} has none: leave them out")
     if options.target == STDOUT:
         return
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{target} is the input: name another output")
     suffix = target.suffix.lower()
+    replaced = split_pattern(target)[0] if suffix in SUFFIXES else target
+    inputs = (source, *source.resolve().parents) if source.exists() else ()
+    if replaced.exists() and any(replaced.samefile(path) for path in inputs):
+        raise UsageError(f"{replaced} is the input or holds it: name another output")
     if options.chunk is not None and suffix not in ENCODERS:
         raise UsageError(f"{target} cannot be joined later: chunks go to {', '.join(ENCODERS)}")
     if suffix not in ENCODERS and suffix not in (".gif", ".y4m", "", *SUFFIXES):

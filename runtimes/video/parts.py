@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from runtimes.artifact import read_manifest
+from runtimes.errors import UsageError
 from runtimes.video.errors import VideoError
+from runtimes.video.images import image_paths
 from runtimes.video.options import Chunk, VideoOptions
+from runtimes.video.sink import StagedFile
 from runtimes.video.source import SourceInfo
 
 TAG = "ifrnet"
 """Container metadata key under which a part says where it belongs."""
+
+_MARK = f'{{"{TAG}": '.encode()
+"""How the files of empty parts begin."""
 
 SUFFIX = ".nut"
 """Of parts made to be joined: NUT takes every codec and keeps times exact."""
@@ -56,9 +62,40 @@ class PartTag:
         try:
             data = json.loads(text or "")
             times = {key: Fraction(data[key]) for key in ("start", "unit", "slowdown")}
-            return cls(job=str(data["job"]), chunk=Chunk.parse(data["chunk"]), **times)
-        except (KeyError, TypeError, ValueError) as error:
+            if times["unit"] <= 0 or times["slowdown"] <= 0:
+                raise ValueError
+            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), **times)
+        except (KeyError, TypeError, ValueError, ArithmeticError, UsageError) as error:
             raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error
+
+    def mark_empty(self, path: Path, *, force: bool) -> None:
+        """Stand in for a part without frames, which no container can hold: a file of this tag alone.
+
+        Raises:
+            UsageError: the file exists.
+        """
+        file = StagedFile(path, force=force)
+        try:
+            file.staging.write_text(json.dumps(self.to_metadata()))
+            file.finish()
+        except BaseException:
+            file.discard()
+            raise
+
+    @classmethod
+    def read_empty(cls, path: Path) -> PartTag | None:
+        """What :meth:`mark_empty` wrote, or None of any other file.
+
+        Raises:
+            VideoError: not a part.
+        """
+        with path.open("rb") as file:
+            if file.read(len(_MARK)) != _MARK:
+                return None
+        try:
+            return cls.read(json.loads(path.read_text()), path)
+        except ValueError as error:
+            raise VideoError(f"{path} is damaged: make that chunk again") from error
 
 
 def window(info: SourceInfo, chunk: Chunk | None) -> tuple[Fraction | None, Fraction | None]:
@@ -75,7 +112,14 @@ def window(info: SourceInfo, chunk: Chunk | None) -> tuple[Fraction | None, Frac
 
 
 def count_parts(info: SourceInfo, seconds: float) -> int:
-    """How many parts of about this many seconds there are."""
+    """How many parts of about this many seconds there are.
+
+    Raises:
+        UsageError: no length.
+        VideoError: the source does not say how long it is.
+    """
+    if not 0 < seconds < math.inf:  # nan is neither
+        raise UsageError(f"parts of {seconds:g} seconds; expected more than 0, for example 30")
     return max(1, math.ceil(_length(info) / Fraction(seconds)))
 
 
@@ -90,7 +134,7 @@ def _length(info: SourceInfo) -> Fraction:
 def fingerprint(options: VideoOptions) -> str:
     """Changes with whatever changes the frames or how they are encoded."""
     path = Path(options.source)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = image_paths(path) if path.is_dir() else [path]
     manifest = read_manifest(options.infer.artifact)
     told: dict[str, Any] = {
         "source": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],

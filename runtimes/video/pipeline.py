@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,12 @@ import numpy as np
 from runtimes.artifact import read_manifest
 from runtimes.frames import Array
 from runtimes.video.color import Converter
-from runtimes.video.errors import VideoError
-from runtimes.video.options import VideoOptions
+from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.outputs import check_target, open_sink, open_source, picturing_of
 from runtimes.video.parts import PartTag, fingerprint, window
 from runtimes.video.plan import Picture, Planner, Rules
 from runtimes.video.scenes import Look, thumbnail_size
-from runtimes.video.sink import Sink
+from runtimes.video.sink import Picturing, Sink
 from runtimes.video.source import Source, SourceFrame, SourceInfo
 from runtimes.video.stages import Crew
 from runtimes.video.summary import Progress, Summary
@@ -41,7 +41,7 @@ class Job:
     """An opened job: the artifact is loaded, the source is open, and nothing has been written.
 
     ``note`` receives lines for the user, ``progress`` is called after each frame, ``stop`` ends the job early, with a
-    playable output.
+    playable output. A chunk that it cuts short is not kept, since it would pass for whole.
     """
 
     options: VideoOptions
@@ -56,6 +56,7 @@ class Job:
 
         Raises:
             VideoError, UsageError, TimestepError, BackendError, OSError: nothing is left behind.
+            KeyboardInterrupt: ``stop`` came before there was anything to keep; nothing is left behind.
         """
         info = self.source.info
         check_timing(self.options.timing, self.workers.timesteps, info.rate)
@@ -98,13 +99,14 @@ class Job:
         planned = crew.stage(planner.plan(self._prepare(decoded, regular)), DEPTH)
         first = next(planned, None)
         if first is None:
-            raise VideoError(f"{info.name} has no frames in chunk {self.options.chunk}: make fewer chunks")
+            self._mark_empty(rules, regular)
+            return 0, info.start
         sink = self._open_sink(first.slots[0].time, regular)
         try:
             inferred = crew.parallel(itertools.chain([first], planned), self.workers.all, DEPTH)
             ready = crew.stage(self._convert(inferred, sink.pixel_format), DEPTH)
             count, end = self._encode(ready, sink, rules)
-            if count == 0:
+            if self.stop.is_set() and (count == 0 or self.options.chunk is not None):
                 raise KeyboardInterrupt
             sink.finish(whole=not self.stop.is_set())
         except BaseException:
@@ -114,20 +116,34 @@ class Job:
 
     def _open_sink(self, first: Fraction, regular: Regularizer) -> Sink:
         """``first`` is the output time of the first frame; a part begins there."""
-        info, chunk = self.source.info, self.options.chunk
+        info = self.source.info
         picturing = picturing_of(info, self.options, regular.rate)
         tags: dict[str, str] = {}
-        if chunk is not None:
+        if self.options.chunk is not None:
             picturing = replace(picturing, origin=first, shift=first)
-            tag = PartTag(
-                job=fingerprint(self.options),
-                chunk=chunk,
-                start=first,
-                unit=picturing.unit,
-                slowdown=self.options.timing.slowdown,
-            )
-            tags = tag.to_metadata()
+            tags = self._tag(self.options.chunk, picturing).to_metadata()
         return open_sink(self.options, picturing, info, self.note, tags)
+
+    def _tag(self, chunk: Chunk, picturing: Picturing) -> PartTag:
+        return PartTag(
+            job=fingerprint(self.options),
+            chunk=chunk,
+            start=picturing.origin,
+            unit=picturing.unit,
+            slowdown=self.options.timing.slowdown,
+        )
+
+    def _mark_empty(self, rules: Rules, regular: Regularizer) -> None:
+        """A chunk inside a pause, or behind the last frame of a file that declares to be longer."""
+        info, chunk = self.source.info, self.options.chunk
+        assert chunk is not None
+        assert rules.since is not None
+        picturing = picturing_of(info, self.options, regular.rate)
+        tag = self._tag(chunk, replace(picturing, origin=rules.since * rules.timing.slowdown))
+        tag.mark_empty(Path(self.options.target), force=self.options.force)
+        self.note(
+            f"{info.name} has no frames in chunk {chunk}: {self.options.target} tells concat so, and does not play"
+        )
 
     def _encode(self, ready: Iterable[tuple[Slot, Any]], sink: Sink, rules: Rules) -> tuple[int, Fraction]:
         info = self.source.info

@@ -13,7 +13,7 @@ from typing import Any
 from runtimes.video.errors import VideoError
 from runtimes.video.options import VideoOptions
 from runtimes.video.outputs import open_source
-from runtimes.video.resume import join, plan_parts, prepare
+from runtimes.video.resume import join, prepare
 
 LOCAL = "local"
 """Address that starts a cluster on this machine and stops it afterwards."""
@@ -48,11 +48,10 @@ def run_on_ray(
     import ray
 
     options = _absolute(options)
-    prepare(options)
     with ExitStack() as stack:
         source = open_source(options.source, options.input_rate, note)
         stack.callback(source.close)
-        parts = plan_parts(options, source.info, seconds)
+        parts = prepare(options, source.info, seconds)
     missing = [part for part in parts if not Path(part.target).exists()]
     note(f"{len(parts)} parts, {len(parts) - len(missing)} of them there already")
     ray.init(address=None if address == LOCAL else address, log_to_driver=False, include_dashboard=False)

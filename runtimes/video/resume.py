@@ -44,12 +44,6 @@ def part_options(options: VideoOptions, chunk: Chunk) -> VideoOptions:
     return replace(options, target=str(path), chunk=chunk, encode=encode, force=True)
 
 
-def plan_parts(options: VideoOptions, info: SourceInfo, seconds: float) -> list[VideoOptions]:
-    """The jobs of all parts, in order."""
-    count = count_parts(info, seconds)
-    return [part_options(options, Chunk(index=i, count=count)) for i in range(1, count + 1)]
-
-
 def join(options: VideoOptions, parts: list[VideoOptions], note: Callable[[str], None]) -> None:
     """Join finished parts into the target, with the source's other streams, and remove them."""
     source = Path(options.source)
@@ -65,15 +59,19 @@ def join(options: VideoOptions, parts: list[VideoOptions], note: Callable[[str],
     shutil.rmtree(parts_folder(options))
 
 
-def prepare(options: VideoOptions) -> None:
-    """Check the output and make the folder of the parts.
+def prepare(options: VideoOptions, info: SourceInfo, seconds: float) -> list[VideoOptions]:
+    """Check the output and make the folder of the parts. The jobs of all parts, in order.
 
     Raises:
-        UsageError: the output exists.
+        UsageError: the output exists, or a length that no part can have.
+        VideoError: the source does not say how long it is.
     """
     check_target(options)
+    count = count_parts(info, seconds)
+    parts = [part_options(options, Chunk(index=i, count=count)) for i in range(1, count + 1)]
     StagedFile(Path(options.target), force=options.force).discard()
     parts_folder(options).mkdir(exist_ok=True)
+    return parts
 
 
 def run_in_parts(
@@ -89,22 +87,24 @@ def run_in_parts(
     Raises:
         RuntimesError: see :func:`runtimes.video.pipeline.open_job` and :func:`runtimes.video.concat.concat`.
     """
-    prepare(options)
     done: list[Summary] = []
     with ExitStack() as stack:
         first = open_source(options.source, options.input_rate, note)
         stack.callback(first.close)
-        parts = plan_parts(options, first.info, seconds)
+        parts = prepare(options, first.info, seconds)
         missing = [part for part in parts if not Path(part.target).exists()]
         if len(missing) < len(parts):
             note(f"{len(parts) - len(missing)} of {len(parts)} parts are there already")
         workers = load_workers(options.infer, stack) if missing else None
         for part in missing:
-            with ExitStack() as inner:
-                silent = inner_note(note, quiet=bool(done))
-                done.append(open_job(part, inner, note=silent, progress=progress, stop=stop, workers=workers).run())
+            try:
+                with ExitStack() as inner:
+                    silent = inner_note(note, quiet=bool(done))
+                    done.append(open_job(part, inner, note=silent, progress=progress, stop=stop, workers=workers).run())
+            except KeyboardInterrupt:
+                if not stop.is_set():
+                    raise
             if stop.is_set():
-                Path(part.target).unlink()  # cut short: it would pass for whole
                 return None
     join(options, parts, note)
     return total(done) if done else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -18,12 +20,18 @@ from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.color import Color, has_alpha, seconds
 from runtimes.video.errors import VideoError
-from runtimes.video.upright import upright
+from runtimes.video.upright import transposes, upright
 
 Note = Callable[[str], None]
 """Receives one line that the user should know."""
 
 STDIN = "-"
+
+_PEEKED = 8
+"""Frames that are looked at before the first one is given out: enough for the B-frames of a first group to show."""
+
+_FREE_CLOCKS = ("mpegts", "mpeg", "flv")
+"""Formats whose times count from when the broadcast or the camera began, and not from the start of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,20 +96,24 @@ class VideoSource:
         """
         self._path, self._note = path, note
         self._name = "standard input" if path == STDIN else path
-        self._container = _open(path, self._name)
-        self._stream = _video_stream(self._container, self._name)
+        self._container = open_video(path, self._name)
+        self._stream = video_stream(self._container, self._name)
         self._stream.thread_type = "AUTO"
-        self._bad = 0
-        self._packets = self._decode()
-        self._orient: Callable[[VideoFrame], VideoFrame] | None = None
-        first = next(self._packets, None)
-        if first is None:
+        self._zero = clock_zero(self._container)
+        self._bad = self._dropped = 0
+        self._decoded = self._decode()
+        peeked = 1 + (_PEEKED - 1) * bool(self._stream.codec_context.has_b_frames)
+        self._waiting = deque(islice(self._decoded, peeked))
+        if not self._waiting:
             raise VideoError(f"{self._name} has no frame that can be decoded: is it a whole video?")
-        self._first: VideoFrame | None = first
+        first = self._waiting[0]
+        self._lead = _lead_of_dts(self._waiting, self._container.format.name)
         self._orient = upright(first, self._stream, note)
-        self.info = self._describe(self._orient(first))
+        aspect = self._stream.sample_aspect_ratio or None
+        self.info = self._describe(first, 1 / aspect if aspect and transposes(first) else aspect)
 
-    def _describe(self, frame: VideoFrame) -> SourceInfo:
+    def _describe(self, first: VideoFrame, aspect: Fraction | None) -> SourceInfo:
+        frame = self._orient(first)
         stream, color = self._stream, Color.of(frame)
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
@@ -114,7 +126,7 @@ class VideoSource:
         assert stream.time_base is not None
         ticks = stream.duration
         duration = ticks * stream.time_base if ticks else None
-        start = self._time(frame, None)
+        start = self._time(first, None)
         if duration is None and self._container.duration:
             duration = Fraction(self._container.duration, av.time_base)
             if self._container.format.name.startswith("matroska"):
@@ -128,7 +140,7 @@ class VideoSource:
             duration=duration,
             color=color,
             pixel_format=frame.format.name,
-            aspect=stream.sample_aspect_ratio or None,
+            aspect=aspect,
             path=None if self._path == STDIN else Path(self._path),
         )
 
@@ -142,11 +154,11 @@ class VideoSource:
             self._seek(since)
         last: Fraction | None = None
         for frame in self._raw():
-            assert self._orient is not None
-            frame = self._orient(frame)
             time = self._time(frame, last)
             if last is not None and time <= last:
-                continue  # a repeated or reordered timestamp: there is no moment at which this frame could show
+                self._dropped += 1  # repeated or reordered: there is no moment at which this frame could show
+                continue
+            frame = self._orient(frame)
             size = Size(frame.width, frame.height)
             if size != self.info.size:
                 raise VideoError(
@@ -164,10 +176,9 @@ class VideoSource:
         self._container.close()
 
     def _raw(self) -> Iterator[VideoFrame]:
-        if self._first is not None:
-            first, self._first = self._first, None
-            yield first
-        yield from self._packets
+        while self._waiting:
+            yield self._waiting.popleft()
+        yield from self._decoded
 
     def _seek(self, since: Fraction) -> None:
         """Go to a key frame well before ``since``: the frames after a key frame may need the ones before it."""
@@ -175,11 +186,12 @@ class VideoSource:
         margin = Fraction(1)
         while True:
             target = max(self.info.start, since - margin)
-            self._container.seek(int(target / self._stream.time_base), stream=self._stream, backward=True)
-            self._packets = self._decode()
-            self._first = next(self._packets, None)
+            ticks = int((target + self._zero) / self._stream.time_base)
+            self._container.seek(ticks, stream=self._stream, backward=True)
+            self._decoded = self._decode()
+            self._waiting = deque(islice(self._decoded, 1))
             at_start = target == self.info.start
-            if self._first is not None and (at_start or self._time(self._first, None) <= target):
+            if self._waiting and (at_start or self._time(self._waiting[0], None) <= target):
                 return
             if at_start:
                 raise VideoError(
@@ -189,8 +201,11 @@ class VideoSource:
 
     def _time(self, frame: VideoFrame, last: Fraction | None) -> Fraction:
         assert self._stream.time_base is not None
-        if frame.pts is not None:
-            return frame.pts * self._stream.time_base
+        stamp = frame.pts
+        if self._lead is not None and (frame.dts is not None or last is not None):
+            stamp = None if frame.dts is None else frame.dts - self._lead
+        if stamp is not None:
+            return stamp * self._stream.time_base - self._zero
         rate = self._stream.average_rate or self._stream.guessed_rate
         if rate is None:
             raise VideoError(
@@ -204,14 +219,18 @@ class VideoSource:
         while True:
             try:
                 packet = next(packets, None)
-            except av.error.InvalidDataError:
+            except OSError:
+                raise
+            except av.error.FFmpegError:
                 self._bad += 1
                 return
             if packet is None:
                 return
             try:
                 yield from packet.decode()
-            except av.error.InvalidDataError:
+            except OSError:
+                raise
+            except av.error.FFmpegError:  # InvalidDataError as a rule; some decoders give other ones
                 self._bad += 1
 
     def _say_where_it_ended(self, last: Fraction | None) -> None:
@@ -222,6 +241,11 @@ class VideoSource:
                 f"{self._name} is damaged: {self._bad} packets could not be decoded; "
                 f"its last frame is at {seconds(last)}"
             )
+        if self._dropped:
+            self._note(
+                f"{self._dropped} frames of {self._name} are left out: their times repeat or go back; if that is "
+                "a lot, remux it first (ffmpeg -fflags +genpts -c copy)"
+            )
         declared, rate = self.info.duration, self.info.rate or self._stream.average_rate
         if declared is not None and rate and self.info.start + declared - last > max(2 / rate, Fraction(1, 2)):
             self._note(
@@ -230,7 +254,31 @@ class VideoSource:
             )
 
 
-def _open(path: str, name: str) -> InputContainer:
+def _lead_of_dts(frames: Sequence[VideoFrame], container: str) -> int | None:
+    """What to subtract from a frame's dts to get when it is shown; None where its pts says so.
+
+    AVI stores no pts, and what FFmpeg puts in their place follows the coded order, as do the pts of other files that
+    were written badly. Their dts keep the order of the frames. Other files are judged as FFmpeg's guess_correct_pts
+    does, by which of the two goes back more often.
+    """
+    first = frames[0]
+    if first.dts is None or first.pts is None:
+        return None
+    guessed = container == "avi" or _faults(frame.pts for frame in frames) > _faults(frame.dts for frame in frames)
+    return first.dts - first.pts if guessed else None
+
+
+def _faults(stamps: Iterable[int | None]) -> int:
+    """How often they do not increase."""
+    return sum(right <= left for left, right in pairwise(stamp for stamp in stamps if stamp is not None))
+
+
+def open_video(path: str, name: str) -> InputContainer:
+    """Open a file, or y4m on standard input; ``name`` is for messages.
+
+    Raises:
+        VideoError: missing, or not a video.
+    """
     if path != STDIN and not Path(path).exists():
         raise VideoError(
             f"{path} does not exist: pass a video, a GIF, a folder of images, or - for y4m on standard input"
@@ -244,8 +292,23 @@ def _open(path: str, name: str) -> InputContainer:
         raise VideoError(f"{name} cannot be read as {expected} ({error.strerror}): is it whole?") from error
 
 
-def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first video stream that is not a cover picture."""
+def clock_zero(container: InputContainer) -> Fraction:
+    """What to subtract from all times of a file, so that they count from where its first stream starts.
+
+    Streams keep their distances. A whole number of ticks: these formats have one for all streams.
+    """
+    if container.format.name not in _FREE_CLOCKS:
+        return Fraction(0)
+    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+    return min(starts, default=Fraction(0))
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The first video stream that is not a cover picture.
+
+    Raises:
+        VideoError: there is none.
+    """
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"

@@ -91,8 +91,8 @@ class Crew:
             try:
                 return future.result(timeout=_POLL_S)
             except TimeoutError:
-                if future.done():
-                    raise
+                if future.done():  # since the wait ended
+                    return future.result()
                 if self._stop.is_set():
                     raise _StoppedError from None
 

@@ -35,8 +35,12 @@ def read_image(path: Path) -> Array:
         require_video_packages()
         import av
 
-        with av.open(str(path)) as container:
-            return next(container.decode(video=0)).to_ndarray(format="rgb48le")
+        try:
+            with av.open(str(path)) as container:
+                return next(container.decode(video=0)).to_ndarray(format="rgb48le")
+        except (av.error.FFmpegError, StopIteration) as error:
+            reason = getattr(error, "strerror", "it holds no picture")
+            raise VideoError(f"{path} cannot be read as an image: {reason}") from error
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)

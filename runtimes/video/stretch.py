@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -25,10 +25,16 @@ class Stretcher:
     """Decodes one audio stream, stretches it with FFmpeg's atempo, and encodes it again."""
 
     def __init__(
-        self, stream: AudioStream, output: OutputContainer, slowdown: Fraction, place: Callable[[Fraction], Fraction]
+        self,
+        stream: AudioStream,
+        output: OutputContainer,
+        slowdown: Fraction,
+        *,
+        place: Callable[[Fraction], Fraction],
+        note: Callable[[str], None],
     ) -> None:
         """``place`` maps source times to output times, for where the sound begins."""
-        self._output, self._place = output, place
+        self._output, self._place, self._note = output, place, note
         rate = stream.codec_context.sample_rate
         name = ENCODERS.get(output.format.name, "aac")
         target = output.add_stream(name, rate=48000 if name == "libopus" else rate)
@@ -42,11 +48,11 @@ class Stretcher:
         self._graph: Graph | None = None
         self._samples: int | None = None
         self._finished = False
+        self._bad = 0
 
     def take(self, packet: Packet[Stream]) -> None:
         """Add one packet of the source."""
-        for frame in packet.decode():
-            assert isinstance(frame, AudioFrame)
+        for frame in self._decode(packet):
             self._push(frame)
 
     def finish(self) -> None:
@@ -54,8 +60,13 @@ class Stretcher:
         if self._finished:
             return
         self._finished = True
-        for frame in self._stream.codec_context.decode(None):
+        for frame in self._decode(None):
             self._push(frame)
+        if self._bad:
+            self._note(
+                f"audio stream {self._stream.index} is damaged: {self._bad} packets could not be decoded and are left "
+                "out"
+            )
         if self._graph is not None:
             self._graph.push(None)
             self._drain()
@@ -63,13 +74,27 @@ class Stretcher:
                 self._encode(frame)
         self._output.mux(self._target.encode(None))
 
+    def _decode(self, packet: Packet[Stream] | None) -> Sequence[AudioFrame]:
+        """A broken packet costs itself only; which error a decoder gives for one is its own affair."""
+        try:
+            return self._stream.decode(packet)
+        except OSError:
+            raise
+        except av.error.FFmpegError:
+            self._bad += 1
+            return ()
+
     def _push(self, frame: AudioFrame) -> None:
         if self._graph is None:
             self._graph = self._build(frame)
             assert frame.time_base is not None
             start = (frame.pts or 0) * frame.time_base
             self._samples = round(self._place(start) * self._target.codec_context.sample_rate)
-        self._graph.push(frame)
+        try:
+            self._graph.push(frame)
+        except av.error.ArgumentError:  # another rate or layout than the first frame's
+            self._bad += 1
+            return
         self._drain()
 
     def _build(self, frame: AudioFrame) -> Graph:

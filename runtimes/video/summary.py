@@ -77,6 +77,6 @@ def total(parts: Sequence[Summary]) -> Summary:
             for key in ("frames_in", "frames_out", "inferred", "cuts", "duplicates", "seconds", "infer_seconds")
         },
         devices=last.devices,
-        end=last.end,
+        end=max(part.end for part in parts),  # the last may have no frames
         complete=last.complete,
     )

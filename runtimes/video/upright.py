@@ -51,6 +51,12 @@ def upright(frame: VideoFrame, stream: VideoStream, note: Callable[[str], None])
     return turn
 
 
+def transposes(frame: VideoFrame) -> bool:
+    """Whether :func:`upright` swaps rows and columns, and with them the sides of a pixel that is not square."""
+    signs = _orientation(frame)
+    return signs in ORIENTATIONS and signs[0] == 0
+
+
 def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
     """The signs of the display matrix, (1, 0, 0, 1) without one."""
     items: Any = frame.side_data  # PyAV 18 types it as a mapping by name, and iterates over the items

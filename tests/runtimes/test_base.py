@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtimes import FrameError, Runtime, RuntimesError, TimestepError
+from runtimes import BackendError, FrameError, Runtime, RuntimesError, TimestepError
 from runtimes.artifact import Manifest
 from runtimes.contract import Precision, Size, SizeRange, Timesteps
 
@@ -150,6 +151,40 @@ def test_closed_is_closed() -> None:
         runtime.interpolate(DARK, LIGHT)
     with pytest.raises(RuntimesError, match="blend is closed; load it again"):
         runtime.infer(tensor(), tensor(), STEP)
+
+
+class ForeignError(Exception):
+    """As ONNX Runtime's, of no base but Python's."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (RuntimeError("out of\n  memory"), BackendError),
+        (MemoryError(), BackendError),
+        (ForeignError("out of memory"), BackendError),
+        (TimestepError("another t"), TimestepError),
+        (TypeError("a bug"), TypeError),
+    ],
+)
+def test_a_backend_that_fails(monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception]) -> None:
+    def fail(*_: Any) -> None:
+        raise raised
+
+    runtime = Blend()
+    monkeypatch.setattr(runtime, "_infer", fail)
+    calls: list[Callable[[], object]] = [
+        lambda: runtime.infer(tensor(), tensor(), STEP),
+        lambda: runtime.interpolate(DARK, LIGHT, [0.25, 0.5]),
+    ]
+    for call in calls:
+        with pytest.raises(expected) as caught:
+            call()
+        if expected is BackendError:
+            assert "blend failed on cpu: " in str(caught.value)
+            assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert runtime.interpolate(DARK, LIGHT).shape == DARK.shape
 
 
 def test_calls_run_one_after_the_other() -> None:

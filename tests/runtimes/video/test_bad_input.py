@@ -20,6 +20,7 @@ import pytest
 from runtimes.__main__ import main
 from runtimes.cli import run
 from runtimes.contract import Size, Timesteps
+from runtimes.video.stills import write_image
 from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, seconds_of, write_artifact, write_clip
 
 
@@ -93,6 +94,20 @@ def test_damaged_packets_cost_themselves_only(
     assert len(read_video(tmp_path / "out.mp4")) == 22
 
 
+def test_errors_of_other_kinds_cost_their_packet_only(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A PNG's broken compression is an "error in an external library", and not "invalid data"."""
+    clip = Clip(times=even(25, 6), codec="png", pixel_format="rgb24", options=())
+    source = write_clip(tmp_path / "in.mov", clip)
+    with av.open(str(source)) as container:
+        broken = bytes(list(container.demux())[3])
+    source.write_bytes(source.read_bytes().replace(broken, broken[:200] + bytes(len(broken) - 200)))
+    assert main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact)]) == 0
+    assert "is damaged: 1 packets could not be decoded" in capsys.readouterr().err
+    assert len(read_video(tmp_path / "out.mp4")) == 10
+
+
 def test_size_that_changes(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two H.264 streams of different sizes, one after the other."""
     other = Size(80, 48)
@@ -121,6 +136,24 @@ def test_output_is_the_input(artifact: Path, clip: Path, tmp_path: Path, capsys:
     for target in (clip, tmp_path / "link.mp4"):
         assert "is the input" in refuse(capsys, [clip, target, "--artifact", artifact, "--force"])
     assert clip.read_bytes() == before
+
+
+@pytest.mark.parametrize("target", ["%06d.png", "sub/../%06d.png"])
+def test_output_would_replace_the_folder_of_the_input(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    folder = tmp_path / "frames"
+    (tmp_path / "frames" / "sub").mkdir(parents=True)
+    (tmp_path / "frames" / "sub").rename(tmp_path / "frames" / "sub.png")
+    target = target.replace("sub", "sub.png")
+    for i in range(2):
+        write_image(draw(i), folder / f"{i}.png")
+        write_image(draw(i), folder / "sub.png" / f"{i}.png")
+    write_image(draw(0), folder / "film.webp")
+    for source in (folder, folder / "sub.png", folder / "film.webp"):
+        line = refuse(capsys, [source, folder / target, "--artifact", artifact, "--force"])
+        assert "is the input or holds it" in line
+    assert len(list(folder.rglob("*.*"))) == 6
 
 
 def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +186,9 @@ def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: 
         (["--chunk", "3/2"], "chunk 3/2; expected i/n"),
         (["--chunk", "half"], "expected i/n"),
         (["--chunk", "1/2", "--resume"], "three ways"),
+        (["--resume", "--part-seconds", "0"], "parts of 0 seconds; expected more than 0"),
+        (["--resume", "--part-seconds", "nan"], "parts of nan seconds"),
+        (["--resume", "--part-seconds", "inf"], "parts of inf seconds"),
         (["--tile", "48x32"], "takes 96x64, the tiles are 48x32: pass --tile 96x64"),
     ],
 )

@@ -61,6 +61,36 @@ def test_video_that_starts_late_stays_in_step(artifact: Path, tmp_path: Path) ->
     assert abs(sound(target)[0] - sound(source)[0]) <= Fraction(1, 1000)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("slowmo", [[], ["--slowmo", "2", "--audio", "stretch"]])
+def test_a_clock_of_its_own_is_left_behind(artifact: Path, tmp_path: Path, suffix: str, slowmo: list[str]) -> None:
+    """A recording that starts at 20 hours; video and sound keep their distance, in one run and in chunks."""
+    clip = Clip(times=even(25, 30, start=Fraction(1, 5)), audio="aac", audio_start=Fraction(1, 10))
+    plain, source, target = write_clip(tmp_path / "in.mp4", clip), tmp_path / "in.ts", tmp_path / f"out{suffix}"
+    with av.open(str(plain)) as before, av.open(str(source), "w", container_options={"muxdelay": "0"}) as after:
+        copies = {stream.index: after.add_stream_from_template(stream) for stream in before.streams}
+        for packet in before.demux():
+            if packet.dts is not None and packet.pts is not None:
+                offset = int(72000 / packet.time_base)
+                packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
+                packet.stream = copies[packet.stream.index]
+                after.mux(packet)
+    assert read_video(source)[0].time > 72000
+    distance = read_video(source)[0].time - sound(source)[0]
+    factor = 2 if slowmo else 1
+    assert job(artifact, source, target, *slowmo) == 0
+    parts = [tmp_path / "1.nut", tmp_path / "2.nut"]
+    for i, part in enumerate(parts, 1):
+        assert job(artifact, source, part, "--chunk", f"{i}/2", *slowmo[:2]) == 0
+    joined = tmp_path / f"joined{suffix}"
+    assert main(["concat", str(joined), *map(str, parts), "--source", str(source), *slowmo[2:]]) == 0
+    for path in (target, joined):
+        frames = read_video(path)
+        assert len(frames) == 60
+        assert abs(frames[0].time - distance * factor) <= Fraction(1, 1000)
+        assert abs(frames[0].time - sound(path)[0] - distance * factor) <= Fraction(1, 1000)
+
+
 @pytest.mark.parametrize("slowdown", [2, 5])
 def test_stretched_sound_is_slower_at_the_same_pitch(artifact: Path, tmp_path: Path, slowdown: int) -> None:
     source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 30), audio="aac")), tmp_path / "out.mp4"
@@ -70,6 +100,22 @@ def test_stretched_sound_is_slower_at_the_same_pitch(artifact: Path, tmp_path: P
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     peak = np.argmax(spectrum) * 48000 / len(samples)
     assert peak == pytest.approx(440, abs=6)
+
+
+def test_a_damaged_packet_of_stretched_sound_costs_itself_only(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 30), audio="aac")), tmp_path / "out.mp4"
+    with av.open(str(source)) as container:
+        damaged = list(container.demux(audio=0))[20]
+    assert damaged.pos is not None
+    data = bytearray(source.read_bytes())
+    data[damaged.pos : damaged.pos + damaged.size] = b"\xff" * damaged.size
+    source.write_bytes(data)
+    assert job(artifact, source, target, "--slowmo", "2", "--audio", "stretch") == 0
+    assert "audio stream 1 is damaged: 1 packets could not be decoded" in capsys.readouterr().err
+    start, end, _ = sound(target)
+    assert float(end - start) == pytest.approx(2.4, abs=0.15)
 
 
 def rich_clip(path: Path) -> Path:
@@ -152,3 +198,22 @@ def test_what_a_container_cannot_hold_is_refused_with_the_fix(artifact: Path, tm
     assert not target.exists()
     assert len(list(tmp_path.iterdir())) == 3
     assert job(artifact, source, target, "--no-subtitles") == 0
+
+
+def test_a_source_of_sound_only_is_refused(artifact: Path, tmp_path: Path) -> None:
+    source, part = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 6), audio="aac")), tmp_path / "part.nut"
+    assert job(artifact, source, part, "--chunk", "1/1") == 0
+    with av.open(str(source)) as before, av.open(str(tmp_path / "sound.mka"), "w") as after:
+        stream = after.add_stream_from_template(before.streams.audio[0])
+        for packet in before.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                after.mux(packet)
+    (tmp_path / "notes.txt").write_text("x")
+    for other, reason in (
+        ("sound.mka", "has no video stream; it has audio"),
+        ("notes.txt", "cannot be read as a video"),
+    ):
+        with pytest.raises(VideoError, match=reason):
+            main(["concat", str(tmp_path / "out.mp4"), str(part), "--source", str(tmp_path / other)])
+    assert not (tmp_path / "out.mp4").exists()

@@ -13,7 +13,7 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.artifact import MANIFEST
-from runtimes.contract import Size, SizeRange, Timesteps
+from runtimes.contract import Precision, Size, SizeRange, Timesteps
 from runtimes.errors import ArtifactError, UsageError
 from runtimes.video.errors import VideoError
 from runtimes.video.fit import export_command, fit
@@ -21,6 +21,9 @@ from runtimes.video.options import InferOptions
 from tests.runtimes.video.clips import SIZE, Clip, even, manifest_of, read_video, write_artifact, write_clip
 
 SMALL = Size(48, 32)
+
+OWN = {"format": "pth", "name": "ifrnet_s", "source": "ifrnet_s.pth", "sha256": "ab" * 32}
+"""A checkpoint that is not the built-in one, whatever it is called."""
 
 
 def quiet(_: str) -> None:
@@ -65,7 +68,13 @@ def test_an_artifact_that_does_not_exist(tmp_path: Path) -> None:
         ({}, Size(3840, 2160), "--model ifrnet_s --fp32 --size 3840x2160 --scale 0.5 --out out"),
         ({"scale": 0.5}, Size(1920, 1080), "--size 1920x1080 --scale 0.5 --out out"),
         ({"checkpoint": {"format": "random", "name": "ifrnet_s-random0"}}, SIZE, "--model random:ifrnet_s --fp32"),
-        ({"checkpoint": {"format": "pth", "name": "mine", "source": "mine.pth"}}, SIZE, "--model mine.pth --fp32"),
+        ({"checkpoint": OWN}, SIZE, "--model PATH/TO/ifrnet_s.pth --fp32 --size 96x64 --out out"),
+        (
+            {"checkpoint": OWN, "precision": Precision.INT8},
+            SIZE,
+            "--model PATH/TO/ifrnet_s.pth --int8 --size 96x64 --calibration PATH/TO/calibration.json --out out",
+        ),
+        ({"precision": Precision.INT8}, SIZE, "--model ifrnet_s --int8 --size 96x64 --out out"),
     ],
 )
 def test_the_command_makes_the_same_artifact(changes: dict[str, Any], size: Size, expected: str) -> None:
@@ -107,6 +116,21 @@ def test_export_is_run(
     else:
         with pytest.raises(ArtifactError, match="ended with exit code 1 and left no artifact for 96x64"):
             main(arguments)
+
+
+@pytest.mark.parametrize("export", [True, False])
+def test_a_checkpoint_of_ones_own_is_left_to_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, export: bool
+) -> None:
+    """Its folder is not known, and the built-in weights are not its own."""
+    artifact = write_artifact(tmp_path / "small", SMALL)
+    manifest = dataclasses.replace(manifest_of(SizeRange.static(SMALL), Timesteps.ANY), checkpoint=OWN)
+    (artifact / MANIFEST).write_text(manifest.to_json())
+    monkeypatch.setattr(subprocess, "run", None)
+    with pytest.raises(VideoError) as caught:
+        fit(InferOptions(artifact=artifact), SIZE, export=export, note=quiet)
+    assert "run python -m export --target onnx --model PATH/TO/ifrnet_s.pth --fp32 --size 96x64" in str(caught.value)
+    assert "--export" not in str(caught.value)
 
 
 def test_tiles_have_the_artifacts_size(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from runtimes.__main__ import main
 from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.video.errors import VideoError
+from runtimes.video.source import VideoSource
 from runtimes.video.stills import read_image, write_image
 from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, write_artifact, write_clip
 
@@ -55,12 +56,44 @@ def test_folder_of_16_bits_stays_deep(artifact: Path, tmp_path: Path) -> None:
     assert np.abs(middle - (a.astype(float) + b) / 2).max() <= 1
 
 
+@pytest.mark.parametrize("damage", ["truncated", "changed"])
+def test_a_deep_png_that_is_damaged(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "deep.png"
+    write_image(draw(0).astype(np.uint16) * 257, path)
+    data = path.read_bytes()
+    half = len(data) // 2
+    path.write_bytes(data[:half] + (b"" if damage == "truncated" else bytes(20) + data[half + 20 :]))
+    with pytest.raises(VideoError, match=r"deep.png cannot be read as an image: \w+"):
+        read_image(path)
+
+
 def test_folder_to_video_at_the_rate_asked_for(artifact: Path, tmp_path: Path) -> None:
     source = image_folder(tmp_path / "in", 3)
     assert job(artifact, source, tmp_path / "out.mp4", "--input-fps", "23.976") == 0
     found = read_video(tmp_path / "out.mp4")
     assert [frame.time for frame in found] == [Fraction(1001 * i, 48000) for i in range(6)]
     assert np.abs(found[0].rgb - draw(0).astype(float)).mean() < 4
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = image_folder(tmp_path / "in", 2), image_folder(tmp_path / "out", 3)
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if target == out and len(list(path.iterdir())) == 4:
+            raise OSError("no")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fail)
+        with pytest.raises(OSError, match="no"):
+            job(artifact, source, out, "--force")
+    assert len(list(out.iterdir())) == 3
+    assert job(artifact, source, out, "--force") == 0
+    assert len(list(out.iterdir())) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in", "out"]
 
 
 def test_mixed_folder_is_refused(artifact: Path, tmp_path: Path) -> None:
@@ -106,6 +139,13 @@ def test_gif_refuses_what_viewers_slow_down(artifact: Path, tmp_path: Path) -> N
     assert not (tmp_path / "out.gif").exists()
 
 
+def test_gif_refuses_frames_within_one_hundredth(artifact: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=[Fraction(x, 1000) for x in (0, 33, 100, 133, 233, 300)]))
+    with pytest.raises(VideoError, match=r"hundredths of a second, and the frame at 0.004 s .* pass --fps"):
+        job(artifact, source, tmp_path / "out.gif", "--factor", "8")
+    assert not (tmp_path / "out.gif").exists()
+
+
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv444p", "yuv420p10le"])
 def test_y4m_holds_the_same_frames(artifact: Path, tmp_path: Path, pixel_format: str) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 3), pixel_format=pixel_format))
@@ -126,6 +166,58 @@ def test_y4m_has_one_rate(artifact: Path, tmp_path: Path) -> None:
         job(artifact, source, tmp_path / "out.y4m")
     assert job(artifact, source, tmp_path / "out.y4m", "--fps", "30") == 0
     assert len(read_video(tmp_path / "out.y4m")) == 9
+
+
+B_FRAMES = Clip(times=even(25, 50), options=(("preset", "veryfast"), ("bf", "3"), ("b_strategy", "0"), ("g", "15")))
+
+
+def luma(source: VideoSource, since: Fraction | None = None) -> list[tuple[Fraction, np.ndarray]]:
+    """Times, and the pixels that are coded as they are."""
+    found = [(frame.time, frame.native) for frame in source.frames(since)]
+    source.close()
+    return [(time, frame.to_ndarray()[: SIZE.height]) for time, frame in found if frame is not None]
+
+
+@pytest.mark.parametrize("written", ["avi", "without pts"])
+def test_b_frames_without_presentation_times_are_all_read_in_order(tmp_path: Path, written: str) -> None:
+    """AVI has none, and what others write for lack of them is the coded order."""
+    source = tmp_path / "in.avi"
+    if written == "avi":
+        write_clip(source, B_FRAMES)
+    else:
+        source = tmp_path / "in.mkv"
+        whole = write_clip(tmp_path / "whole.mp4", B_FRAMES)
+        with av.open(str(whole)) as before, av.open(str(source), "w") as after:
+            stream = after.add_stream_from_template(before.streams.video[0])
+            for packet in before.demux():
+                if packet.dts is not None:
+                    packet.pts, packet.stream = packet.dts, stream
+                    after.mux(packet)
+    with av.open(str(source)) as container:
+        decoded = [frame.to_ndarray()[: SIZE.height] for frame in container.decode(video=0)]
+    notes: list[str] = []
+    found = luma(VideoSource(str(source), notes.append))
+    start = found[0][0]
+    assert [time - start for time, _ in found] == [Fraction(i, 25) for i in range(50)]
+    assert all(np.array_equal(a, b) for (_, a), b in zip(found, decoded, strict=True))
+    assert notes == []
+    later = luma(VideoSource(str(source), lambda _: None), since=start + Fraction(47, 25))
+    assert 3 <= len(later) < 50
+    assert all(a == c and np.array_equal(b, d) for (a, b), (c, d) in zip(found[-len(later) :], later, strict=True))
+
+
+def test_frames_whose_times_repeat_are_counted(tmp_path: Path) -> None:
+    write_clip(tmp_path / "whole.mkv", Clip(times=even(25, 6)))
+    with av.open(str(tmp_path / "whole.mkv")) as before, av.open(str(tmp_path / "in.mkv"), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux():
+            if packet.pts is not None:
+                packet.pts, packet.stream = min(packet.pts, 120), stream
+                packet.dts = packet.pts
+                after.mux(packet)
+    notes: list[str] = []
+    assert len(luma(VideoSource(str(tmp_path / "in.mkv"), notes.append))) == 4
+    assert notes[0].startswith(f"2 frames of {tmp_path / 'in.mkv'} are left out: their times repeat or go back")
 
 
 PIPED = """

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +21,16 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.contract import Timesteps
+from runtimes.video.companions import AudioMode
+from runtimes.video.concat import concat
 from runtimes.video.errors import VideoError
+from runtimes.video.options import Chunk, InferOptions, VideoOptions
+from runtimes.video.parts import PartTag, fingerprint
+from runtimes.video.pipeline import open_job
+from runtimes.video.resume import run_in_parts
+from runtimes.video.stills import write_image
+from runtimes.video.summary import Progress
+from runtimes.video.timeline import Timing
 from tests.runtimes.video.clips import Blender, Clip, draw, even, read_video, write_artifact, write_clip
 from tests.runtimes.video.test_bad_input import command
 from tests.runtimes.video.test_companions import packets
@@ -81,14 +94,15 @@ def test_chunks_in_mp4_and_with_b_frames(artifact: Path, tmp_path: Path) -> None
 
 def test_what_cannot_be_joined(artifact: Path, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 20)))
-    for name, options in (("a", ["1/2"]), ("b", ["2/2"]), ("c", ["2/2", "--factor", "4"])):
+    for name, options in (("a", ["1/2"]), ("b", ["2/2"]), ("c", ["2/2", "--factor", "4"]), ("d", ["2/3"])):
         chunk = ["--chunk", *options]
         assert main(["video", str(source), str(tmp_path / f"{name}.nut"), "--artifact", str(artifact), *chunk]) == 0
-    out, a, b, c = (str(tmp_path / name) for name in ("out.mp4", "a.nut", "b.nut", "c.nut"))
+    out, a, b, c, d = (str(tmp_path / name) for name in ("out.mp4", "a.nut", "b.nut", "c.nut", "d.nut"))
     for parts, reason in (
         ([a], "has 2 chunks, 1 are given and lacking are 2"),
         ([a, b, b], "some are given twice"),
         ([a, c], "of different jobs"),
+        ([a, d], "or number of chunks"),
         ([a, str(source)], "is not a part made with --chunk"),
     ):
         with pytest.raises(VideoError, match=reason):
@@ -146,3 +160,102 @@ def test_parts_say_where_they_belong(artifact: Path, tmp_path: Path) -> None:
     with av.open(str(part)) as container:
         tag = json.loads(container.metadata["ifrnet"])
     assert (tag["chunk"], tag["start"], tag["unit"]) == ("2/2", "13/30", "1/60")
+
+
+def options_of(source: Path, target: Path, artifact: Path, chunk: Chunk | None = None) -> VideoOptions:
+    infer = InferOptions(artifact=artifact)
+    return VideoOptions(source=str(source), target=str(target), timing=Timing(factor=2), infer=infer, chunk=chunk)
+
+
+def test_a_chunk_cut_short_is_not_kept(artifact: Path, tmp_path: Path, blenders: list[Blender]) -> None:
+    """It would pass for whole, and footage would be lost without a word."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 40)))
+    stop = threading.Event()
+
+    def interrupt(progress: Progress) -> None:
+        if progress.frames_out == 3:
+            stop.set()
+
+    told: dict[str, Any] = {"note": lambda _: None, "progress": interrupt, "stop": stop}
+    options = options_of(source, tmp_path / "part.nut", artifact, Chunk(index=1, count=2))
+    with ExitStack() as stack, pytest.raises(KeyboardInterrupt):
+        open_job(options, stack, **told).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4"]
+    stop.clear()
+    options = options_of(source, tmp_path / "out.mp4", artifact)
+    assert run_in_parts(options, 0.8, **told) is None
+    assert not list(tmp_path.glob("out.mp4.parts-*/*"))
+
+
+def test_parts_without_frames(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pause longer than a part, and behind the end of a file that declares to be longer."""
+    times = [Fraction(x, 1000) for x in (0, 40, 80, 2000, 2040, 2080, 2120)]
+    pause = write_clip(tmp_path / "pause.mp4", Clip(times=times))
+    clip = Clip(times=even(25, 60), options=(("qp", "0"), ("preset", "ultrafast"), ("g", "5")))
+    cut = write_clip(tmp_path / "cut.mkv", clip)
+    os.truncate(cut, cut.stat().st_size // 2)
+    for source in (pause, cut):
+        whole, out = tmp_path / f"whole-{source.stem}.mp4", tmp_path / f"{source.stem}.out.mp4"
+        arguments = ["--artifact", str(artifact), *LOSSLESS]
+        assert main(["video", str(source), str(whole), *arguments]) == 0
+        assert main(["video", str(source), str(out), *arguments, "--resume", "--part-seconds", "0.2"]) == 0
+        assert same(whole, out)
+    parts = [str(tmp_path / f"{i}.mp4") for i in (1, 2, 3, 4)]
+    for i, part in enumerate(parts, 1):
+        assert main(["video", str(pause), part, *arguments, "--chunk", f"{i}/4"]) == 0
+    assert "has no frames in chunk 3/4" in capsys.readouterr().err
+    assert main(["concat", str(tmp_path / "joined.mp4"), *parts]) == 0
+    assert same(tmp_path / "whole-pause.mp4", tmp_path / "joined.mp4")
+
+
+def test_only_images_decide_on_a_folder(artifact: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(4):
+        write_image(draw(i), folder / f"{i}.png")
+    options = options_of(folder, folder / "out.mp4", artifact)
+    before = fingerprint(options)
+    for name in (".DS_Store", "._0.png", "notes.txt"):
+        (folder / name).write_text("x")
+    assert fingerprint(options) == before
+    write_image(draw(9), folder / "3.png")
+    assert fingerprint(options) != before
+    arguments = ["--artifact", str(artifact), "--resume", "--part-seconds", "0.1"]
+    assert main(["video", str(folder), str(folder / "out.mp4"), *arguments]) == 0
+    assert len(read_video(folder / "out.mp4")) == 8
+
+
+@pytest.mark.parametrize(
+    "damage", [{"unit": "1/0"}, {"unit": "0"}, {"slowdown": "-1"}, {"chunk": [1, 2]}, {"chunk": "0/2"}]
+)
+def test_damaged_tags(damage: dict[str, Any]) -> None:
+    tag = {"job": "x", "chunk": "1/2", "start": "0", "unit": "1/50", "slowdown": "1"}
+    assert PartTag.read({"ifrnet": json.dumps(tag)}, Path("a.nut")).chunk == Chunk(index=1, count=2)
+    with pytest.raises(VideoError, match="is not a part made with --chunk"):
+        PartTag.read({"ifrnet": json.dumps(tag | damage)}, Path("a.nut"))
+
+
+def test_chunks_without_any_frame_make_no_video(tmp_path: Path) -> None:
+    parts = [tmp_path / f"{i}.nut" for i in (1, 2)]
+    for i, part in enumerate(parts, 1):
+        times = {"start": Fraction(0), "unit": Fraction(1, 50), "slowdown": Fraction(1)}
+        PartTag(job="x", chunk=Chunk(index=i, count=2), **times).mark_empty(part, force=False)
+    with pytest.raises(VideoError, match="none of the chunks has a frame"):
+        concat(parts, tmp_path / "out.mp4", source=None, audio=AudioMode.COPY, subtitles=True, force=False, note=print)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_more_parts_than_files_can_be_open(artifact: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 60)))
+    arguments = ["--artifact", str(artifact), *LOSSLESS, "--chunk"]
+    parts = [tmp_path / f"{i}.nut" for i in range(1, 31)]
+    for i, part in enumerate(parts, 1):
+        assert main(["video", str(source), str(part), *arguments, f"{i}/{len(parts)}"]) == 0
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1]))
+    try:
+        told: dict[str, Any] = {"audio": AudioMode.COPY, "subtitles": True, "force": False, "note": lambda _: None}
+        concat(parts, tmp_path / "out.mp4", source=None, **told)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(read_video(tmp_path / "out.mp4")) == 120

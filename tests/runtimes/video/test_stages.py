@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -56,6 +57,17 @@ def test_a_failure_arrives_after_what_came_before_it(where: str) -> None:
     with Crew() as crew, pytest.raises(ZeroDivisionError):
         consume(crew)
     assert got == ([0, 1, 2, 3, 4] if where == "source" else [0, 1, 2, 3])
+
+
+def test_a_result_that_comes_as_the_wait_ends_is_kept() -> None:
+    class Late(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            if timeout is not None:
+                self.set_result(7)
+                raise TimeoutError
+            return super().result()
+
+    assert Crew()._wait(Late()) == 7
 
 
 def test_leaving_early_ends_all_threads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -22,6 +23,7 @@ def test_frames_are_shown_upright_without_loss(tmp_path: Path, degrees: int, hfl
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = SIZE.width, SIZE.height, "gray"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
         stream.set_display_rotation(degrees, hflip=hflip, vflip=vflip)
         container.mux(stream.encode(av.VideoFrame.from_ndarray(gray, format="gray")))
         container.mux(stream.encode(None))
@@ -34,4 +36,5 @@ def test_frames_are_shown_upright_without_loss(tmp_path: Path, degrees: int, hfl
     luma = frame.native.to_ndarray()[: expected.shape[0]]  # decoded as YUV 4:2:0, whose chroma planes follow
     assert np.array_equal(luma, expected)
     assert (source.info.size.height, source.info.size.width) == expected.shape
+    assert source.info.aspect == (Fraction(3, 4) if degrees in (90, -90) else Fraction(4, 3)), "pixels turn as well"
     source.close()
