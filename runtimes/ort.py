@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,17 +53,25 @@ def devices() -> list[Device]:
 
     found = [Device(name="cpu", description=f"ONNX Runtime {onnxruntime.__version__}")]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        count = max(_cuda_count(), 1)
-        found += [Device(name=f"cuda:{i}", reason="" if _cuda_count() else "no NVIDIA GPU found") for i in range(count)]
+        count = _cuda_count()
+        reason = "" if count else "no NVIDIA GPU found"
+        found += [Device(name=f"cuda:{i}", reason=reason) for i in range(max(count, 1))]
     else:
         found.append(Device(name="cuda:0", reason="this onnxruntime has no CUDA: install onnxruntime-gpu in its place"))
     return found
 
 
 def _cuda_count() -> int:
-    from onnxruntime import get_ep_devices
+    """GPUs that NVIDIA's driver offers; ``CUDA_VISIBLE_DEVICES`` hides some.
 
-    return sum(1 for item in get_ep_devices() if item.ep_name == "CUDAExecutionProvider")
+    ONNX Runtime's own ``get_ep_devices`` lists CUDA only in builds that have it as a plugin (1.31), and some GPUs twice.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 
+from runtimes import ort
 from runtimes.errors import BackendError
 from runtimes.ort import check_placement, placement
 
@@ -60,3 +63,35 @@ def test_a_real_session_tells_its_placement(artifact: Callable[..., Path]) -> No
     check_placement(CPU, nodes)
     with pytest.raises(BackendError, match=f"4 GridSample on {CPU}"):
         check_placement(CUDA, nodes)
+
+
+class Driver:
+    """Stands in for libcuda: this machine has no GPU."""
+
+    def __init__(self, count: int, trouble: int = 0) -> None:
+        self.count, self.trouble = count, trouble
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return self.trouble
+
+    def cuDeviceGetCount(self, where: Any) -> int:  # noqa: N802
+        where._obj.value = self.count
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "usable"), [(Driver(2), ["cuda:0", "cuda:1"]), (Driver(0), []), (Driver(1, trouble=100), []), (None, [])]
+)
+def test_cuda_devices_are_those_of_the_driver(
+    driver: Driver | None, usable: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> Driver:
+        if driver is None:
+            raise OSError(name)
+        return driver
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    found = [device for device in ort.devices() if device.name != "cpu"]
+    assert [device.name for device in found if not device.reason] == usable
+    assert usable or [(device.name, device.reason) for device in found] == [("cuda:0", "no NVIDIA GPU found")]

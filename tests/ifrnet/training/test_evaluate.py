@@ -40,7 +40,7 @@ def test_scenes_are_measured_at_three_times(monkeypatch: pytest.MonkeyPatch, sce
 def test_batches_follow_the_model_to_its_device(monkeypatch: pytest.MonkeyPatch, scenes: SyntheticMotion) -> None:
     """On a GPU they would meet its weights from the CPU; "meta" stands in for it, and computes nothing."""
     monkeypatch.setattr(evaluate, "evaluation_clips", tuple)
-    seen = set()
+    seen: set[str] = set()
 
     def psnr(made: torch.Tensor, truth: torch.Tensor) -> float:
         seen.update((made.device.type, truth.device.type))
