@@ -64,7 +64,7 @@ def devices() -> list[Device]:
 def _cuda_count() -> int:
     """GPUs that NVIDIA's driver offers; ``CUDA_VISIBLE_DEVICES`` hides some.
 
-    ONNX Runtime's own ``get_ep_devices`` lists CUDA only in builds that have it as a plugin (1.31), and some GPUs twice.
+    ONNX Runtime's own ``get_ep_devices`` lists CUDA only where it is a plugin (1.31), and some GPUs twice.
     """
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
