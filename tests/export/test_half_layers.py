@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export import to_openvino
 from export.convolutions import macs, share_in
 from export.errors import SentinelError
 from export.island import float32_island
@@ -159,3 +161,29 @@ def test_an_engine_in_float32_instead_of_half_fires() -> None:
         half_share(trt, Network(trt, half, mixed), model, Precision.FP16)
     with pytest.raises(SentinelError, match=r"0.0% of the multiplications are in BFLOAT16"):
         half_share(trt, Network(trt, half, half), model, Precision.BF16)
+
+
+class TwoDevices:
+    """Stands in for OpenVINO with a GPU, which this machine lacks: one of the two refuses the model."""
+
+    available_devices = ("CPU", "GPU")
+
+    def __init__(self, refuses: str) -> None:
+        self.refuses = refuses
+
+    def get_property(self, device: str, name: str) -> list[str]:
+        return ["FP32", "FP16"]
+
+    def compile_model(self, path: str, device: str, properties: dict[str, str]) -> object:
+        if device == self.refuses:
+            raise RuntimeError("no kernel\nfor GridSample")
+        return object()
+
+
+def test_a_gpu_that_refuses_the_model_does_not_end_the_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(to_openvino, "executed_layers", lambda compiled: [("Convolution", "f16", ("a",))])
+    told = to_openvino.executed_on(TwoDevices("GPU"), Path("model.xml"), Precision.FP16, frozenset({"b"}))
+    assert told["cpu"] == {"hint": "f16", "layers": {"Convolution": {"f16": 1}}}
+    assert told["gpu"] == {"hint": "f16", "trouble": "no kernel for GridSample"}
+    with pytest.raises(RuntimeError):
+        to_openvino.executed_on(TwoDevices("CPU"), Path("model.xml"), Precision.FP16, frozenset({"b"}))
