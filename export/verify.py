@@ -24,7 +24,7 @@ from runtimes.artifact import Artifact, DeviceParity, ParityResult
 from runtimes.base import Runtime
 from runtimes.compare import Comparison, compare
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
-from runtimes.errors import BackendError, DeviceMismatchError
+from runtimes.errors import BackendError, DeviceMismatchError, DeviceUnavailableError
 from runtimes.registry import Device, backend
 from runtimes.tuning import Tuning
 
@@ -179,7 +179,7 @@ def _verify_on(
     try:
         with backend(artifact.manifest.backend).open_runtime(artifact, device.name, Tuning()) as runtime:
             return judge(runtime, reference, tolerance)
-    except DeviceMismatchError as error:
+    except (DeviceMismatchError, DeviceUnavailableError) as error:
         return replace(record, reason=str(error))
     except BackendError as error:
         return replace(record, verdict=Verdict.FAILED, reason=str(error))

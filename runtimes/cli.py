@@ -14,6 +14,23 @@ from typing import NoReturn
 
 BUG, INTERRUPTED = 3, 130
 
+EXTRAS = {
+    "torch": "export",
+    "safetensors": "export",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxsim": "export",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "ncnn": "ncnn",
+    "pnnx": "ncnn",
+    "av": "video",
+    "ray": "ray",
+    "cv2": "calibrate",
+    "matplotlib": "bench",
+}
+"""Package -> the extra that brings it, for whoever installed less than a command needs."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 1, since 2 says that parity failed."""
@@ -40,6 +57,9 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
+            print(f"{program}: {error.name} is not installed: pip install 'ifrnet-export[{extra}]'", file=sys.stderr)
+            return 1
         code = getattr(error, "exit_code", None)
         if isinstance(code, int):
             print(f"{program}: {error}", file=sys.stderr)

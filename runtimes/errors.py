@@ -27,6 +27,10 @@ class DeviceMismatchError(BackendError):
     """The artifact is right, but was compiled for another device than this one."""
 
 
+class DeviceUnavailableError(BackendError):
+    """The device is there, but what the backend needs to start on it is not."""
+
+
 class FrameError(RuntimesError, ValueError):
     """A frame has the wrong type, shape, size or range."""
 

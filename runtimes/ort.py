@@ -15,7 +15,7 @@ from runtimes.artifact import Artifact
 from runtimes.base import Runtime
 from runtimes.boundary import NotCutError, boundary
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
-from runtimes.errors import BackendError
+from runtimes.errors import BackendError, DeviceUnavailableError
 from runtimes.frames import Array
 from runtimes.registry import Device
 from runtimes.tuning import Choices, Tuning
@@ -195,6 +195,7 @@ def _session(
     provider: Any = "CPUExecutionProvider"
     if device.startswith("cuda:"):
         provider = ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:"), "use_tf32": "0"})
+        onnxruntime.preload_dlls()  # CUDA and cuDNN from Python packages, where they are not the system's
     try:
         session = onnxruntime.InferenceSession(part or str(artifact.file(".onnx")), options, providers=[provider])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base
@@ -202,7 +203,10 @@ def _session(
         raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {reason}") from error
     wanted = provider if isinstance(provider, str) else provider[0]
     if wanted not in session.get_providers():
-        raise BackendError(f"ONNX Runtime could not start {wanted} and would have used {session.get_providers()}")
+        raise DeviceUnavailableError(
+            f"ONNX Runtime could not start {wanted} and would have used {', '.join(session.get_providers())}: it needs "
+            "CUDA and cuDNN besides the driver; pip install 'ifrnet-export[onnx-cuda]' brings them"
+        )
     check_placement(wanted, placement(session))
     return session
 

@@ -22,7 +22,7 @@ def test_a_missing_backend_says_why(name: str) -> None:
         pytest.skip(reason)
     usable = [device for device in module.devices() if not device.reason]
     for device in module.devices():
-        assert device.reason or device.description or device in usable, f"{device.name} is missing without a reason"
+        assert device.reason or device.description, f"{device.name} is missing without a reason"
     if not usable:
         pytest.skip("; ".join(f"{device.name}: {device.reason}" for device in module.devices()))
 

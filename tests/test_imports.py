@@ -99,3 +99,23 @@ def test_help_needs_nothing_installed(module: str) -> None:
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "lacking", "extra"),
+    [
+        ("export", ["--target", "onnx"], "torch", "export"),
+        ("export", ["--target", "openvino"], "onnx", "export"),
+        ("calibration", ["scales", "--video", __file__, "--out", "x.json"], "torch", "export"),
+        ("benchmarks", ["latency"], "torch", "export"),
+    ],
+)
+def test_a_missing_extra_is_one_line(module: str, arguments: list[str], lacking: str, extra: str) -> None:
+    code = (
+        f"import sys, runpy; sys.modules[{lacking!r}] = None\n"
+        f"sys.argv = {[module, *arguments]!r}; runpy.run_module({module!r}, run_name='__main__')"
+    )
+    done = python("-c", code)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"{lacking} is not installed: pip install 'ifrnet-export[{extra}]'")
+    assert "Traceback" not in done.stderr

@@ -71,6 +71,10 @@ def test_the_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
 
     for name in BUILTIN:
         assert {f"ifrnet/checkpoints/{name}.safetensors", f"ifrnet/checkpoints/{name}.json"} <= set(names)
+        assert f"calibration/scales/{name}.json" in names
+    clips = {str(path.relative_to(ROOT)) for path in (ROOT / "calibration" / "clips").iterdir()}
+    assert clips
+    assert clips <= set(names)
 
 
 def test_an_export_and_an_interpolation_outside_the_checkout(scripts: Path, tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_an_export_and_an_interpolation_outside_the_checkout(scripts: Path, tmp_
 
 
 def test_every_script_has_help(scripts: Path, tmp_path: Path) -> None:
-    for name in ("ifrnet-export", "ifrnet-runtimes", "ifrnet-bench"):
+    for name in ("ifrnet-export", "ifrnet-runtimes", "ifrnet-bench", "ifrnet-calibrate"):
         done = run(scripts, tmp_path, name, "--help")
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("usage:")

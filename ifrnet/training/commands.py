@@ -83,8 +83,7 @@ def _evaluation(found: list[Any]) -> Any:
         return quick_evaluation(synthetic[0] if synthetic else None)
     except FootageError as error:
         raise TrainingError(
-            f"the evaluation footage cannot be had: {error}; `python -m ifrnet.training prepare --archives DIR` takes "
-            "it from a folder, --evaluate-steps 0 trains without it"
+            f"the evaluation footage cannot be had: {error}; --evaluate-steps 0 trains without it"
         ) from error
 
 

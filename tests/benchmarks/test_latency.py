@@ -100,7 +100,7 @@ def test_rows_that_cannot_run_say_why(latency: Results) -> None:
         if row["median_ms"] is None
     }
     assert all(idle.values())
-    assert ("tensorrt", "fp32", "cuda:0") in idle or any(row["backend"] == "tensorrt" for row in latency.rows)
+    assert any(row["backend"] == "tensorrt" for row in latency.rows)
 
 
 def test_the_harness_costs_under_one_percent(latency: Results) -> None:

@@ -303,6 +303,8 @@ def test_every_target_keeps_its_protocol() -> None:
     for name in TARGETS:
         module = target(name)
         assert Precision.FP32 in module.TOLERANCES
+        assert {*module.TOLERANCES, *module.LACKING} == set(Precision)
+        assert module.graph_precision(Precision.FP32) is Precision.FP32
         for precision, tolerance in module.TOLERANCES.items():
             assert tolerance.reason
             assert isinstance(module.rewrites(precision), tuple)

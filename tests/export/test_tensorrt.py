@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from export import to_tensorrt
+from export.convolutions import HALF_SHARE
 from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
 from runtimes import BackendError, load
@@ -58,6 +59,14 @@ def test_an_engine_is_built_and_said_to_be_unproved(artifact: Callable[..., Path
     if manifest.details["builder"] == "tensorrt-rtx":
         assert manifest.details["compute_capabilities"] == ["86", "89", "120"]
     ran("tensorrt:build")
+
+
+@pytest.mark.parametrize("precision", [Precision.FP16, Precision.BF16])
+def test_half_precision_is_what_was_parsed(precision: Precision, artifact: Callable[..., Path]) -> None:
+    manifest = open_artifact(artifact("trt", precision=precision)).manifest
+    assert manifest.details["half_share"] >= HALF_SHARE
+    whole = open_artifact(artifact("trt")).manifest.files["model.engine"]["bytes"]
+    assert manifest.files["model.engine"]["bytes"] < 0.75 * whole
 
 
 def test_the_parsed_network_is_read_back(model: onnx.ModelProto) -> None:

@@ -85,9 +85,26 @@ def test_several_times_at_once_are_the_single_ones(runtime: Runtime, frames: Fra
         np.testing.assert_array_equal(listed, [to_frame(single[i : i + 1], np.dtype(np.uint8)) for i in (0, 2)])
 
 
-def test_a_pair_of_several_times_is_encoded_once(target: str, runtime: Runtime) -> None:
-    """All but TensorRT, whose engines are not cut, override the loop over single calls."""
+def test_a_pair_of_several_times_is_encoded_once(target: str, runtime: Runtime, frames: Frames) -> None:
+    """All but TensorRT, whose engines are not cut; the others fall back to single calls where no cut was found."""
     assert (type(runtime)._infer_each is not Runtime._infer_each) == (target != "trt")
+    if target != "trt":
+        runtime.interpolate(*frames(), (0.25, 0.8))
+        cut = runtime._encoded if target == "ncnn" else runtime._halves  # type: ignore[attr-defined]
+        assert cut, "every t encoded the pair again"
+
+
+def test_the_second_half_holds_no_convolution_of_the_encoder(artifact: Callable[..., Path]) -> None:
+    onnx = pytest.importorskip("onnx")
+    from runtimes.ort import halves
+
+    whole = (artifact("onnx") / "model.onnx").read_bytes()
+    counts = [
+        sum(node.op_type == "Conv" for node in onnx.load_from_string(model).graph.node)
+        for model in (whole, *halves(whole))
+    ]
+    assert counts[1] == 8  # two for each level of the pyramid, the two frames as one batch
+    assert counts[0] == counts[1] + counts[2]
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])

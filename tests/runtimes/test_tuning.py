@@ -15,7 +15,7 @@ from runtimes import ArtifactError, load
 from runtimes import tuning as module
 from runtimes.frames import to_tensor
 from runtimes.registry import BACKENDS, backend
-from runtimes.tuning import FILE, LIMIT, Tuning, read_tuning, write_tuning
+from runtimes.tuning import FILE, LIMIT, PACKAGES_OF, Tuning, read_tuning, write_tuning
 
 CHOICES = {"fast": (False, True), "level": (1, 2)}
 
@@ -100,6 +100,16 @@ def test_every_setting_loads_and_computes_the_same(
         assert (runtime.spec.threads, runtime.spec.settings) == (None, {})
 
 
-def test_the_first_value_of_a_setting_is_the_default() -> None:
+def test_the_first_value_of_a_setting_is_the_default(artifact: Callable[..., Path]) -> None:
     for name in BACKENDS:
         assert all(len(set(values)) == len(values) > 1 for values in backend(name).SETTINGS.values())
+    ncnn, openvino = pytest.importorskip("ncnn"), pytest.importorskip("openvino")
+    for key, values in backend("ncnn").SETTINGS.items():
+        assert getattr(ncnn.Option(), key) == values[0], key
+    compiled = openvino.Core().compile_model(artifact("openvino") / "model.xml", "CPU")
+    for key, values in backend("openvino").SETTINGS.items():
+        assert getattr(compiled.get_property(key), "name", compiled.get_property(key)) == values[0], key
+
+
+def test_every_backend_names_what_a_tuning_holds_for() -> None:
+    assert set(PACKAGES_OF) == set(BACKENDS)
