@@ -14,7 +14,7 @@ from benchmarks.results_file import Kind, Results, write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-TABLE_WIDTH = 170
+TABLE_WIDTH = 180
 """Characters that the widest table needs."""
 
 Cell = Callable[[Mapping[str, Any]], str]
@@ -143,7 +143,7 @@ def _latency_notes(results: Results) -> list[str]:
         ),
         (
             f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame. A float32 matrix product on this CPU, in "
-            f"turn with the rows, makes {speed:.0f} GFLOP/s: {1e3 * work / speed:.3g} ms a frame, unless numbers are "
+            f"turn with the rows, makes {speed:.0f} GFLOP/s: {1e3 * work / speed:.4g} ms a frame, unless numbers are "
             "narrower or multiplications fewer (Winograd)."
         ),
         f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
