@@ -27,7 +27,8 @@ from runtimes.artifact import read_manifest
 from runtimes.contract import Precision, Size, SizeRange, Verdict
 from runtimes.errors import ParityError, UsageError
 
-SIZE = SizeRange.static(Size(160, 96))
+SIZE = SizeRange.static(Size(256, 160))
+"""At 160x96 the scales, which are of larger frames, cost OpenVINO 0.105 dB of the 0.1 that it may lose."""
 OPTIONS = ExportOptions(targets=("onnx",), precisions=(Precision.INT8,), sizes=SIZE)
 
 
