@@ -62,7 +62,7 @@ class MatrixProduct(Runtime):
     """
 
     SIDE = 2048
-    """Of the matrices: 17 GFLOP, some 0.1 s on a slow machine, and larger than any cache."""
+    """Of the matrices: 17 GFLOP, some 0.1 s on a slow machine."""
 
     def __init__(self, threads: int) -> None:
         import torch

@@ -176,3 +176,14 @@ def write_artifact(
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(manifest_of(sizes, timesteps).to_json())
     return folder
+
+
+def write_sound(source: Path, target: Path) -> Path:
+    """The sound of a video alone."""
+    with av.open(str(source)) as before, av.open(str(target), "w") as after:
+        stream = after.add_stream_from_template(before.streams.audio[0])
+        for packet in before.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                after.mux(packet)
+    return target

@@ -21,7 +21,17 @@ from runtimes.__main__ import main
 from runtimes.cli import run
 from runtimes.contract import Size, Timesteps
 from runtimes.video.stills import write_image
-from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, seconds_of, write_artifact, write_clip
+from tests.runtimes.video.clips import (
+    SIZE,
+    Clip,
+    draw,
+    even,
+    read_video,
+    seconds_of,
+    write_artifact,
+    write_clip,
+    write_sound,
+)
 
 
 def refuse(capsys: pytest.CaptureFixture[str], arguments: Sequence[object]) -> str:
@@ -48,13 +58,8 @@ def test_not_a_video(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_no_video_stream(artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with av.open(str(clip)) as source, av.open(str(tmp_path / "sound.mp4"), "w") as target:
-        stream = target.add_stream_from_template(source.streams.audio[0])
-        for packet in source.demux(audio=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    line = refuse(capsys, [tmp_path / "sound.mp4", tmp_path / "out.mp4", "--artifact", artifact])
+    sound = write_sound(clip, tmp_path / "sound.mp4")
+    line = refuse(capsys, [sound, tmp_path / "out.mp4", "--artifact", artifact])
     assert "has no video stream; it has audio" in line
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.video.errors import VideoError
-from tests.runtimes.video.clips import Clip, even, read_video, seconds_of, write_clip
+from tests.runtimes.video.clips import Clip, even, read_video, seconds_of, write_clip, write_sound
 
 
 def sound(path: Path) -> tuple[Fraction, Fraction, np.ndarray]:
@@ -203,12 +203,7 @@ def test_what_a_container_cannot_hold_is_refused_with_the_fix(artifact: Path, tm
 def test_a_source_of_sound_only_is_refused(artifact: Path, tmp_path: Path) -> None:
     source, part = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 6), audio="aac")), tmp_path / "part.nut"
     assert job(artifact, source, part, "--chunk", "1/1") == 0
-    with av.open(str(source)) as before, av.open(str(tmp_path / "sound.mka"), "w") as after:
-        stream = after.add_stream_from_template(before.streams.audio[0])
-        for packet in before.demux(audio=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                after.mux(packet)
+    write_sound(source, tmp_path / "sound.mka")
     (tmp_path / "notes.txt").write_text("x")
     for other, reason in (
         ("sound.mka", "has no video stream; it has audio"),
