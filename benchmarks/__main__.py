@@ -39,15 +39,23 @@ class Entry:
 COMMANDS = MappingProxyType(
     {
         "demo": Entry(module="benchmarks.demo", purpose="export to every target, prove it, interpolate a real pair"),
-        "latency": Entry(module="benchmarks.latency", purpose="every backend at one size, interleaved, beside PyTorch"),
-        "throughput": Entry(module="benchmarks.throughput", purpose="sustained frames a second with parallel requests"),
-        "accuracy": Entry(module="benchmarks.accuracy", purpose="PSNR, SSIM and IE by the published protocols"),
-        "tune": Entry(module="benchmarks.tune", purpose="the fastest settings for an artifact here, kept beside it"),
-        "parameters": Entry(module="benchmarks.parameters", purpose="parameters, multiply-adds and activation memory"),
-        "compare": Entry(
-            module="benchmarks.compare_results", purpose="two results of one kind; exit code 2 when slower"
+        "latency": Entry(
+            module="benchmarks.speed.latency", purpose="every backend at one size, interleaved, beside PyTorch"
         ),
-        "plot": Entry(module="benchmarks.plots", purpose="a picture of saved latency results"),
+        "throughput": Entry(
+            module="benchmarks.speed.throughput", purpose="sustained frames a second with parallel requests"
+        ),
+        "accuracy": Entry(module="benchmarks.accuracy.command", purpose="PSNR, SSIM and IE by the published protocols"),
+        "tune": Entry(
+            module="benchmarks.speed.tune", purpose="the fastest settings for an artifact here, kept beside it"
+        ),
+        "parameters": Entry(
+            module="benchmarks.speed.parameters", purpose="parameters, multiply-adds and activation memory"
+        ),
+        "compare": Entry(
+            module="benchmarks.report.compare_results", purpose="two results of one kind; exit code 2 when slower"
+        ),
+        "plot": Entry(module="benchmarks.report.plots", purpose="a picture of saved latency results"),
     }
 )
 """Subcommand -> module."""

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.environment import available_cores
 from benchmarks.errors import BenchmarkError
+from benchmarks.report.environment import available_cores
 from export.options import DEFAULT_SIZE
 from export.targets import TARGETS, target
 from runtimes.cli import Parser
@@ -76,7 +76,7 @@ class AccuracyOptions:
     """One measurement.
 
     Attributes:
-        dataset: one of ``benchmarks.datasets.NAMES``.
+        dataset: one of ``benchmarks.accuracy.datasets.NAMES``.
         root: where it lies; None for the usual place of footage.
         models: built-in names or checkpoint files, run in PyTorch.
         artifacts: exported artifacts.

@@ -16,8 +16,8 @@ from export.errors import ExportError, SentinelError
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island
 from export.options import ExportOptions
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
+from runtimes.backends.openvino import REMAINDER, choose_hint, executed_layers
 from runtimes.contract import Precision
-from runtimes.ov import REMAINDER, choose_hint, executed_layers
 
 if TYPE_CHECKING:
     import onnx

@@ -20,9 +20,9 @@ from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
 from export.sentinels import HALF
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
+from runtimes.backends.tensorrt import FLAVOURS
+from runtimes.backends.tensorrt_cache import TimingCache, gpu_facts
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
-from runtimes.trt import FLAVOURS
-from runtimes.trt_cache import TimingCache, gpu_facts
 
 BACKEND = "tensorrt"
 

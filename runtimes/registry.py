@@ -54,10 +54,10 @@ class Backend(Protocol):
 
 BACKENDS = MappingProxyType(
     {
-        "onnxruntime": "runtimes.ort",
-        "openvino": "runtimes.ov",
-        "ncnn": "runtimes.ncnn_vulkan",
-        "tensorrt": "runtimes.trt",
+        "onnxruntime": "runtimes.backends.onnxruntime",
+        "openvino": "runtimes.backends.openvino",
+        "ncnn": "runtimes.backends.ncnn",
+        "tensorrt": "runtimes.backends.tensorrt",
     }
 )
 """Backend name -> module."""

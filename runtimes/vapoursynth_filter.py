@@ -18,7 +18,7 @@ import runtimes
 from runtimes.contract import Size
 from runtimes.errors import RuntimesError
 from runtimes.frames import Array
-from runtimes.video.between import Meter, stepping
+from runtimes.video.interpolators import Meter, stepping
 from runtimes.video.timeline import Timing, check_timing
 
 _DTYPES = {8: np.uint8, 16: np.uint16}

@@ -21,7 +21,7 @@ PACKAGES = {"benchmarks", "calibration", "export", "ifrnet", "runtimes"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since setuptools would take up what an earlier build left in the tree."""
+    """ExportPerSize from a copy, since setuptools would take up what an earlier build left in the tree."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     left_out = shutil.ignore_patterns(".*", "build", "artifacts", "demo-output", "runs", "*.egg-info", "__pycache__")

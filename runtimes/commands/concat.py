@@ -24,8 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace the output")
     args = parser.parse_args(arguments)
     require_video_packages()
-    from runtimes.video.companions import AudioMode
     from runtimes.video.concat import concat
+    from runtimes.video.other_streams import AudioMode
 
     concat(
         args.parts,

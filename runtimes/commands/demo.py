@@ -36,11 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     require_video_packages()
     from runtimes.frames import check_frames
+    from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.color import STANDARD
-    from runtimes.video.fit import fit
     from runtimes.video.gif import GifSink
     from runtimes.video.options import InferOptions
-    from runtimes.video.sink import Picturing
+    from runtimes.video.sink import OutputFormat
     from runtimes.video.stills import read_image
     from runtimes.video.workers import load_workers
 
@@ -51,7 +51,9 @@ def main(arguments: Sequence[str]) -> int:
         if path.exists() and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
     with notes(), ExitStack() as stack:
-        options = fit(InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=note)
+        options = choose_artifact(
+            InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=note
+        )
         worker = load_workers(options, stack).all[0]
         largest = max(FACTORS)
         steps = [Fraction(i, largest) for i in range(1, largest)]
@@ -59,10 +61,10 @@ def main(arguments: Sequence[str]) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         for factor, path in targets.items():
             rate = factor / SECONDS
-            picturing = Picturing(
+            output_format = OutputFormat(
                 size=size, native="rgb24", color=STANDARD, rate=rate, unit=1 / rate, origin=Fraction(0)
             )
-            sink = GifSink(path, replace(picturing, rate=1 / SECONDS), force=args.force)
+            sink = GifSink(path, replace(output_format, rate=1 / SECONDS), force=args.force)
             try:
                 for i in range(factor + 1):
                     t = Fraction(i, factor)

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _halved(runtime: runtimes.Runtime, t: Fraction):  # type: ignore[no-untyped-def]
-    from runtimes.video.between import Meter, halved
+    from runtimes.video.interpolators import Meter, halved
     from runtimes.video.timeline import depth_of
 
     if depth_of(t) < 1:

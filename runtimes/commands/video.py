@@ -113,9 +113,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(args: argparse.Namespace) -> VideoOptions:
-    from runtimes.video.companions import AudioMode
     from runtimes.video.encode import EncodeOptions
     from runtimes.video.options import Chunk, InferOptions, VideoOptions
+    from runtimes.video.other_streams import AudioMode
     from runtimes.video.timeline import Timing, parse_rate
 
     if args.factor is not None and args.fps is not None:
@@ -161,7 +161,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
 
 def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     from runtimes.commands.watch import interruptible, watching
-    from runtimes.video.fit import fit
+    from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.outputs import check_target, open_source
     from runtimes.video.pipeline import open_job
     from runtimes.video.resume import parts_folder, run_in_parts
@@ -173,7 +173,7 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
         source = open_source(options.source, options.input_rate, note)
         stack.callback(source.close)
         note(describe(source.info))
-        infer = fit(options.infer, source.info.size, export=args.export, note=note)
+        infer = choose_artifact(options.infer, source.info.size, export=args.export, note=note)
         options = replace(options, infer=infer)
         _say_cost(options, source.info.size)
         if args.ray is not None:
@@ -200,7 +200,7 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
 
 def _say_cost(options: VideoOptions, frame: object) -> None:
     from runtimes.contract import Size
-    from runtimes.video.between import TTA_COST, tile_cost
+    from runtimes.video.interpolators import TTA_COST, tile_cost
 
     assert isinstance(frame, Size)
     if options.infer.tile is not None:

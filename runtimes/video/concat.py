@@ -15,9 +15,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
-from runtimes.video.companions import AudioMode, CompanionOptions, Companions
 from runtimes.video.encode import container_options
 from runtimes.video.errors import VideoError
+from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
 from runtimes.video.sink import StagedFile
 
@@ -44,15 +44,15 @@ def concat(
         filled = [part for part in read if part.shown]
         _check_encoding(filled)
         first = filled[0].tag
-        companions = None
+        other_streams = None
         if source is not None:
             mode = AudioMode.DROP if first.slowdown != 1 and audio is AudioMode.COPY else audio
-            options = CompanionOptions(path=source, audio=mode, subtitles=subtitles, slowdown=first.slowdown)
-            companions = Companions(options, note)
-            stack.callback(companions.close)
+            options = OtherStreamOptions(path=source, audio=mode, subtitles=subtitles, slowdown=first.slowdown)
+            other_streams = OtherStreams(options, note)
+            stack.callback(other_streams.close)
         staged = StagedFile(target, force=force)
         stack.callback(staged.discard)
-        _write(filled, staged.staging, companions)
+        _write(filled, staged.staging, other_streams)
         staged.finish()
 
 
@@ -120,11 +120,11 @@ def _check_encoding(parts: Sequence[_Part]) -> None:
             )
 
 
-def _write(parts: Sequence[_Part], path: Path, companions: Companions | None) -> None:
+def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | None) -> None:
     first = parts[0].tag
     try:
         output = av.open(
-            str(path), "w", container_options=container_options(path, first.unit, tags=companions is not None)
+            str(path), "w", container_options=container_options(path, first.unit, tags=other_streams is not None)
         )
     except ValueError as error:
         raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
@@ -133,8 +133,8 @@ def _write(parts: Sequence[_Part], path: Path, companions: Companions | None) ->
             stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
         assert isinstance(stream, VideoStream)
         stream.time_base = first.unit
-        if companions is not None:
-            companions.attach(output)
+        if other_streams is not None:
+            other_streams.attach(output)
         schedule = iter(_decode_times([time for part in parts for time in part.shown]))
         for part in parts:
             with _open(part.path) as container:
@@ -143,10 +143,10 @@ def _write(parts: Sequence[_Part], path: Path, companions: Companions | None) ->
                     time = packet.dts * part.tag.unit
                     packet.stream = stream
                     output.mux(packet)
-                    if companions is not None:
-                        companions.copy_until(time)
-        if companions is not None:
-            companions.copy_until(None)
+                    if other_streams is not None:
+                        other_streams.copy_until(time)
+        if other_streams is not None:
+            other_streams.copy_until(None)
 
 
 def _packets(container: InputContainer) -> Iterator[Packet[VideoStream]]:

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.color import check_subsampling, choose_format
-from runtimes.video.companions import Companions
 from runtimes.video.errors import VideoError
-from runtimes.video.sink import Picturing, StagedFile
+from runtimes.video.other_streams import OtherStreams
+from runtimes.video.sink import OutputFormat, StagedFile
 
 ENCODERS = MappingProxyType(
     {
@@ -111,12 +111,12 @@ class VideoSink:
     def __init__(
         self,
         path: Path,
-        picturing: Picturing,
+        output_format: OutputFormat,
         options: EncodeOptions,
         *,
         force: bool,
         note: Callable[[str], None],
-        companions: Companions | None = None,
+        other_streams: OtherStreams | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Open the file and write its header.
@@ -127,41 +127,41 @@ class VideoSink:
         """
         encoder = options.encoder_for(path)
         codec_options = options.codec_options(encoder)
-        self.pixel_format = self._choose(picturing, options, encoder, note)
+        self.pixel_format = self._choose(output_format, options, encoder, note)
         self._file = StagedFile(path, force=force)
-        self._unit = picturing.unit
-        self._companions = companions
-        self._shift = picturing.shift
-        self._end = picturing.origin
+        self._unit = output_format.unit
+        self._companions = other_streams
+        self._shift = output_format.shift
+        self._end = output_format.origin
         try:
-            muxing = container_options(path, picturing.unit, tags=bool(tags) or companions is not None)
+            muxing = container_options(path, output_format.unit, tags=bool(tags) or other_streams is not None)
             self._container: OutputContainer = av.open(str(self._file.staging), "w", container_options=muxing)
-            self._stream = self._add_stream(encoder, codec_options, picturing)
+            self._stream = self._add_stream(encoder, codec_options, output_format)
             self._container.metadata.update(tags or {})
-            if companions:
-                companions.attach(self._container)
+            if other_streams:
+                other_streams.attach(self._container)
             self._start(encoder, path)
         except BaseException:
             self.discard()
             raise
 
     @staticmethod
-    def _choose(picturing: Picturing, options: EncodeOptions, encoder: str, note: Callable[[str], None]) -> str:
+    def _choose(output_format: OutputFormat, options: EncodeOptions, encoder: str, note: Callable[[str], None]) -> str:
         if options.pixel_format:
             offered = [fmt.name for fmt in av.Codec(encoder, "w").video_formats or []]
             if offered and options.pixel_format not in offered:
                 raise UsageError(f"{encoder} has no pixel format {options.pixel_format!r}; it has {', '.join(offered)}")
             return options.pixel_format
-        name, why = choose_format(picturing.native_format, encoder, picturing.color)
-        fitting = check_subsampling(name, picturing.size.width, picturing.size.height, encoder)
+        name, why = choose_format(output_format.native_format, encoder, output_format.color)
+        fitting = check_subsampling(name, output_format.size.width, output_format.size.height, encoder)
         if fitting != name:
-            why = f"{picturing.size} is odd, so {encoder} encodes {fitting} and not {name}"
+            why = f"{output_format.size} is odd, so {encoder} encodes {fitting} and not {name}"
         if why:
             note(why)
         return fitting
 
-    def _add_stream(self, encoder: str, options: dict[str, str], picturing: Picturing) -> VideoStream:
-        rate = picturing.rate or Fraction(25)
+    def _add_stream(self, encoder: str, options: dict[str, str], output_format: OutputFormat) -> VideoStream:
+        rate = output_format.rate or Fraction(25)
         try:
             stream = self._container.add_stream(encoder, rate=rate.limit_denominator(1_000_000), options=options)
         except ValueError as error:
@@ -170,17 +170,21 @@ class VideoSink:
             ) from error
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
-        context.width, context.height, context.pix_fmt = picturing.size.width, picturing.size.height, self.pixel_format
-        stream.time_base = context.time_base = picturing.unit
+        context.width, context.height, context.pix_fmt = (
+            output_format.size.width,
+            output_format.size.height,
+            self.pixel_format,
+        )
+        stream.time_base = context.time_base = output_format.unit
         context.thread_type = "FRAME"  # PyAV's own choice, slices, costs quality
         context.flags |= int(Flags.frame_duration)  # the last frame's duration is the one that ends the video
-        color = picturing.color
+        color = output_format.color
         context.color_primaries, context.color_trc = color.primaries, color.transfer
-        if not picturing.native_format.is_rgb or not self.pixel_format.startswith(("rgb", "bgr", "gbr")):
+        if not output_format.native_format.is_rgb or not self.pixel_format.startswith(("rgb", "bgr", "gbr")):
             context.colorspace = color.matrix
             context.color_range = ColorRange.JPEG if color.full else ColorRange.MPEG
-        if picturing.aspect:
-            context.sample_aspect_ratio = picturing.aspect
+        if output_format.aspect:
+            context.sample_aspect_ratio = output_format.aspect
         return stream
 
     def _start(self, encoder: str, path: Path) -> None:

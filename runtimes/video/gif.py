@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 
 from runtimes.frames import Array
 from runtimes.video.errors import VideoError
-from runtimes.video.sink import Picturing, StagedFile
+from runtimes.video.sink import OutputFormat, StagedFile
 
 FASTEST = 50
 """Frames a second: GIF counts in hundredths, and viewers slow down whatever is shorter than two."""
@@ -26,21 +26,21 @@ class GifSink:
 
     pixel_format = None
 
-    def __init__(self, path: Path, picturing: Picturing, *, force: bool) -> None:
+    def __init__(self, path: Path, output_format: OutputFormat, *, force: bool) -> None:
         """Open the file.
 
         Raises:
             VideoError: more frames a second than GIF has.
             UsageError: the file exists.
         """
-        if picturing.rate is not None and picturing.rate > FASTEST:
+        if output_format.rate is not None and output_format.rate > FASTEST:
             raise VideoError(
-                f"GIF shows at most {FASTEST} frames a second, this would be {float(picturing.rate):g}: "
-                f"pass --fps {FASTEST}, or --slowmo {float(picturing.rate / FASTEST):.3g} or more"
+                f"GIF shows at most {FASTEST} frames a second, this would be {float(output_format.rate):g}: "
+                f"pass --fps {FASTEST}, or --slowmo {float(output_format.rate / FASTEST):.3g} or more"
             )
         self._staged = StagedFile(path, force=force)
-        size = picturing.size
-        last = round(100 / picturing.rate) if picturing.rate else 4  # the muxer would take one hundredth
+        size = output_format.size
+        last = round(100 / output_format.rate) if output_format.rate else 4  # the muxer would take one hundredth
         options = {"loop": "0", "final_delay": str(last)}
         self._container = av.open(str(self._staged.staging), "w", format="gif", options=options)
         stream = self._container.add_stream("gif", rate=100)
@@ -48,7 +48,7 @@ class GifSink:
         stream.time_base = stream.codec_context.time_base = _UNIT
         self._stream = stream
         self._graph = _palettes(size.width, size.height)
-        self._origin, self._last = picturing.origin, -1
+        self._origin, self._last = output_format.origin, -1
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
         """See :class:`~runtimes.video.sink.Sink`.

@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from runtimes.errors import UsageError
-from runtimes.video.companions import CompanionOptions, Companions
 from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
 from runtimes.video.gif import GifSink
 from runtimes.video.images import ImageFolder, ImageSink, split_pattern
 from runtimes.video.options import VideoOptions
-from runtimes.video.sink import STDOUT, Picturing, Sink
+from runtimes.video.other_streams import OtherStreamOptions, OtherStreams
+from runtimes.video.sink import STDOUT, OutputFormat, Sink
 from runtimes.video.source import STDIN, Source, SourceInfo, VideoSource
 from runtimes.video.stills import SUFFIXES
 from runtimes.video.timeline import output_unit
@@ -67,9 +67,9 @@ def check_target(options: VideoOptions) -> None:
         options.encode.codec_options(options.encode.encoder_for(target))
 
 
-def picturing_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | None) -> Picturing:
+def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | None) -> OutputFormat:
     """What the output gets to know; ``snapped`` is the rate that source times were put on, if any."""
-    return Picturing(
+    return OutputFormat(
         size=info.size,
         native=info.pixel_format,
         color=info.color,
@@ -81,7 +81,7 @@ def picturing_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | No
 
 
 def open_sink(
-    options: VideoOptions, picturing: Picturing, info: SourceInfo, note: Note, tags: Mapping[str, str]
+    options: VideoOptions, output_format: OutputFormat, info: SourceInfo, note: Note, tags: Mapping[str, str]
 ) -> Sink:
     """Open the output.
 
@@ -93,14 +93,14 @@ def open_sink(
         if info.path is not None and not info.pixel_format.startswith(("bgra", "pal8")):
             note("this output holds pictures only: sound and other streams are not carried over")
         if suffix == ".gif":
-            return GifSink(Path(options.target), picturing, force=options.force)
+            return GifSink(Path(options.target), output_format, force=options.force)
         if suffix == ".y4m" or options.target == STDOUT:
-            return Y4mSink(options.target, picturing, force=options.force)
-        return ImageSink(Path(options.target), picturing.size, force=options.force)
-    companions = None
+            return Y4mSink(options.target, output_format, force=options.force)
+        return ImageSink(Path(options.target), output_format.size, force=options.force)
+    other_streams = None
     if info.path is not None and options.chunk is None:
-        companions = Companions(
-            CompanionOptions(
+        other_streams = OtherStreams(
+            OtherStreamOptions(
                 path=info.path,
                 audio=options.audio,
                 subtitles=options.subtitles,
@@ -110,10 +110,10 @@ def open_sink(
         )
     return VideoSink(
         Path(options.target),
-        picturing,
+        output_format,
         options.encode,
         force=options.force,
         note=note,
-        companions=companions,
+        other_streams=other_streams,
         tags=tags,
     )

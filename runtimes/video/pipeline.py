@@ -21,16 +21,16 @@ from runtimes.artifact import read_manifest
 from runtimes.frames import Array
 from runtimes.video.color import Converter
 from runtimes.video.options import Chunk, VideoOptions
-from runtimes.video.outputs import check_target, open_sink, open_source, picturing_of
+from runtimes.video.outputs import check_target, open_sink, open_source, output_format_of
 from runtimes.video.parts import PartTag, fingerprint, window
 from runtimes.video.plan import Picture, Planner, Rules
-from runtimes.video.scenes import Look, thumbnail_size
-from runtimes.video.sink import Picturing, Sink
+from runtimes.video.scenes import Thumbnail, thumbnail_size
+from runtimes.video.sink import OutputFormat, Sink
 from runtimes.video.source import Source, SourceFrame, SourceInfo
 from runtimes.video.stages import Crew
 from runtimes.video.summary import Progress, Summary
 from runtimes.video.timeline import Regularizer, Slot, check_timing
-from runtimes.video.workers import Shown, Workers, load_workers
+from runtimes.video.workers import SlotPicture, Workers, load_workers
 
 DEPTH = 2
 """Frames or segments that wait in each queue: enough to keep all stages busy, and all the memory there is."""
@@ -117,19 +117,19 @@ class Job:
     def _open_sink(self, first: Fraction, regular: Regularizer) -> Sink:
         """``first`` is the output time of the first frame; a part begins there."""
         info = self.source.info
-        picturing = picturing_of(info, self.options, regular.rate)
+        output_format = output_format_of(info, self.options, regular.rate)
         tags: dict[str, str] = {}
         if self.options.chunk is not None:
-            picturing = replace(picturing, origin=first, shift=first)
-            tags = self._tag(self.options.chunk, picturing).to_metadata()
-        return open_sink(self.options, picturing, info, self.note, tags)
+            output_format = replace(output_format, origin=first, shift=first)
+            tags = self._tag(self.options.chunk, output_format).to_metadata()
+        return open_sink(self.options, output_format, info, self.note, tags)
 
-    def _tag(self, chunk: Chunk, picturing: Picturing) -> PartTag:
+    def _tag(self, chunk: Chunk, output_format: OutputFormat) -> PartTag:
         return PartTag(
             job=fingerprint(self.options),
             chunk=chunk,
-            start=picturing.origin,
-            unit=picturing.unit,
+            start=output_format.origin,
+            unit=output_format.unit,
             slowdown=self.options.timing.slowdown,
         )
 
@@ -138,8 +138,8 @@ class Job:
         info, chunk = self.source.info, self.options.chunk
         assert chunk is not None
         assert rules.since is not None
-        picturing = picturing_of(info, self.options, regular.rate)
-        tag = self._tag(chunk, replace(picturing, origin=rules.since * rules.timing.slowdown))
+        output_format = output_format_of(info, self.options, regular.rate)
+        tag = self._tag(chunk, replace(output_format, origin=rules.since * rules.timing.slowdown))
         tag.mark_empty(Path(self.options.target), force=self.options.force)
         self.note(
             f"{info.name} has no frames in chunk {chunk}: {self.options.target} tells concat so, and does not play"
@@ -166,14 +166,16 @@ class Job:
         for frame in frames:
             if frame.native is not None:
                 rgb = converter.to_rgb(frame.native)
-                look = Look.of(small.thumbnail(frame.native, width, height)) if judge else None
+                thumbnail = Thumbnail.of(small.thumbnail(frame.native, width, height)) if judge else None
             else:
                 assert frame.rgb is not None
                 rgb = frame.rgb
-                look = Look.of(_shrink(rgb, width, height)) if judge else None
-            yield Picture(time=regular(frame.time), duration=frame.duration, rgb=rgb, native=frame.native, look=look)
+                thumbnail = Thumbnail.of(_shrink(rgb, width, height)) if judge else None
+            yield Picture(
+                time=regular(frame.time), duration=frame.duration, rgb=rgb, native=frame.native, thumbnail=thumbnail
+            )
 
-    def _convert(self, groups: Iterable[Sequence[Shown]], pixel_format: str | None) -> Iterator[tuple[Slot, Any]]:
+    def _convert(self, groups: Iterable[Sequence[SlotPicture]], pixel_format: str | None) -> Iterator[tuple[Slot, Any]]:
         """To what the sink takes. A source frame in the sink's own format goes through untouched."""
         converter = Converter(self.source.info.color)
         for group in groups:

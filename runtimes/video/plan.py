@@ -13,7 +13,7 @@ from runtimes.contract import Timesteps
 from runtimes.errors import TimestepError
 from runtimes.frames import Array
 from runtimes.video.errors import VideoError
-from runtimes.video.scenes import Look, cut_score, is_duplicate
+from runtimes.video.scenes import Thumbnail, cut_score, is_duplicate
 from runtimes.video.timeline import Slot, Timing, depth_of, slots
 
 MAX_REPEATS = 3
@@ -31,7 +31,7 @@ class Picture:
     duration: Fraction | None
     rgb: Array
     native: VideoFrame | None
-    look: Look | None
+    thumbnail: Thumbnail | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,9 @@ class Planner:
     def _repeats(self, picture: Picture) -> bool:
         if not self.rules.dedup or len(self._run) > MAX_REPEATS:
             return False
-        assert self._run[0].look is not None
-        assert picture.look is not None
-        return is_duplicate(self._run[0].look, picture.look)
+        assert self._run[0].thumbnail is not None
+        assert picture.thumbnail is not None
+        return is_duplicate(self._run[0].thumbnail, picture.thumbnail)
 
     def _between(self, right: Picture) -> Iterator[Segment]:
         """One segment up to ``right``; one for each frame where duplicates stay in because halving cannot skip them."""
@@ -123,9 +123,9 @@ class Planner:
         threshold = self.rules.cut_threshold
         cut = False
         if threshold is not None:
-            assert left.look is not None
-            assert right.look is not None
-            cut = cut_score(left.look, right.look) >= threshold
+            assert left.thumbnail is not None
+            assert right.thumbnail is not None
+            cut = cut_score(left.thumbnail, right.thumbnail) >= threshold
         self.cuts += cut
         steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
         if not cut:

@@ -31,24 +31,24 @@ def thumbnail_size(size: Size) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Look:
+class Thumbnail:
     """What is kept of a frame to compare it with the next: ``rgb`` uint8 and ``hsv`` int16, both (h, w, 3)."""
 
     rgb: Array
     hsv: NDArray[np.int16]
 
     @classmethod
-    def of(cls, rgb: Array) -> Look:
+    def of(cls, rgb: Array) -> Thumbnail:
         """From a small (h, w, 3) uint8 RGB picture."""
         return cls(rgb, _hsv(rgb))
 
 
-def cut_score(a: Look, b: Look) -> float:
+def cut_score(a: Thumbnail, b: Thumbnail) -> float:
     """0 for equal pictures; 27 and more is a cut by default."""
     return float(np.abs(a.hsv - b.hsv).mean())
 
 
-def is_duplicate(a: Look, b: Look) -> bool:
+def is_duplicate(a: Thumbnail, b: Thumbnail) -> bool:
     """Whether ``b`` repeats ``a``: no block differs by more than compression noise."""
     difference = np.abs(a.rgb.astype(np.int16) - b.rgb).mean(axis=2)  # (h, w)
     rows, columns = (max(1, side // _BLOCK) for side in difference.shape)

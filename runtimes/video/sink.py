@@ -18,7 +18,7 @@ STDOUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picturing:
+class OutputFormat:
     """What every output needs to know of the frames it will get. Times in seconds.
 
     Attributes:

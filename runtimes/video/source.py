@@ -20,7 +20,7 @@ from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.color import Color, has_alpha, seconds
 from runtimes.video.errors import VideoError
-from runtimes.video.upright import transposes, upright
+from runtimes.video.rotation import transposes, upright
 
 Note = Callable[[str], None]
 """Receives one line that the user should know."""

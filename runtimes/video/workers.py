@@ -9,14 +9,14 @@ from fractions import Fraction
 import runtimes
 from runtimes.contract import Timesteps
 from runtimes.frames import Array
-from runtimes.video.between import Interpolate, Meter, averaged, stepping, tiled
+from runtimes.video.interpolators import Interpolate, Meter, averaged, stepping, tiled
 from runtimes.video.options import InferOptions
 from runtimes.video.plan import Picture, Segment
 from runtimes.video.timeline import Slot
 
 
 @dataclass(frozen=True)
-class Shown:
+class SlotPicture:
     """A picture for an output slot: a source picture as it is, or an interpolated (H, W, 3) RGB array."""
 
     slot: Slot
@@ -30,17 +30,19 @@ class Worker:
     meter: Meter
     interpolate: Interpolate
 
-    def __call__(self, segment: Segment) -> list[Shown]:
+    def __call__(self, segment: Segment) -> list[SlotPicture]:
         """The pictures of a segment. Across a cut the nearer one is repeated, which is the later one from half-way."""
         left, right = segment.left, segment.right
         if right is None or segment.cut:
             return [
-                Shown(slot, left if right is None or t < Fraction(1, 2) else right)
+                SlotPicture(slot, left if right is None or t < Fraction(1, 2) else right)
                 for slot, t in zip(segment.slots, segment.steps, strict=True)
             ]
         wanted = [t for t in segment.steps if t]
         made = iter(self.interpolate(left.rgb, right.rgb, wanted) if wanted else [])
-        return [Shown(slot, next(made) if t else left) for slot, t in zip(segment.slots, segment.steps, strict=True)]
+        return [
+            SlotPicture(slot, next(made) if t else left) for slot, t in zip(segment.slots, segment.steps, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 
 from runtimes.video.color import bit_depth, without_jpeg_name
 from runtimes.video.errors import VideoError
-from runtimes.video.sink import STDOUT, Picturing, StagedFile
+from runtimes.video.sink import STDOUT, OutputFormat, StagedFile
 
 COLOURSPACES = MappingProxyType(
     {
@@ -35,28 +35,28 @@ COLOURSPACES = MappingProxyType(
 class Y4mSink:
     """A .y4m file, or standard output."""
 
-    def __init__(self, target: str, picturing: Picturing, *, force: bool) -> None:
+    def __init__(self, target: str, output_format: OutputFormat, *, force: bool) -> None:
         """Write the header.
 
         Raises:
             VideoError: the output has no constant rate, which the format needs.
             UsageError: the file exists.
         """
-        if picturing.rate is None:
+        if output_format.rate is None:
             raise VideoError("y4m has one frame rate and the source does not: pass --fps, for example --fps 60")
-        own = without_jpeg_name(picturing.native)
+        own = without_jpeg_name(output_format.native)
         fallback = {8: "yuv444p", 10: "yuv444p10le", 12: "yuv444p12le"}.get(
-            bit_depth(picturing.native_format), "yuv444p16le"
+            bit_depth(output_format.native_format), "yuv444p16le"
         )
         self.pixel_format = own if own in COLOURSPACES else fallback
-        self._rate, self._origin, self._count = picturing.rate, picturing.origin, 0
+        self._rate, self._origin, self._count = output_format.rate, output_format.origin, 0
         self._staged = None if target == STDOUT else StagedFile(Path(target), force=force)
         self._file = sys.stdout.buffer if self._staged is None else self._staged.staging.open("wb")
-        size, aspect = picturing.size, picturing.aspect or Fraction(1)
+        size, aspect = output_format.size, output_format.aspect or Fraction(1)
         header = (
             f"YUV4MPEG2 W{size.width} H{size.height} F{self._rate.numerator}:{self._rate.denominator} "
             f"Ip A{aspect.numerator}:{aspect.denominator} C{COLOURSPACES[self.pixel_format]} "
-            f"XCOLORRANGE={'FULL' if picturing.color.full else 'LIMITED'}\n"
+            f"XCOLORRANGE={'FULL' if output_format.color.full else 'LIMITED'}\n"
         )
         self._file.write(header.encode("ascii"))
 

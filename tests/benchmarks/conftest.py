@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.results_file import Kind, Results, load_results
+from benchmarks.report.results_file import Kind, Results, load_results
 
 SIZE = "64x48"
 MODEL = "random:ifrnet_s"

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from benchmarks import environment
 from benchmarks.__main__ import COMMANDS, main
+from benchmarks.report import environment
 
 
 @pytest.mark.parametrize("name", COMMANDS)

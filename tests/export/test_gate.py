@@ -252,7 +252,7 @@ def test_openvino_in_bf16_fails_the_gate(
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bfloat16")
-    from runtimes import ov
+    from runtimes.backends import openvino as ov
 
     monkeypatch.setattr(ov, "choose_hint", lambda *_: "bf16")
     traced()

@@ -18,8 +18,8 @@ from export.island import float32_island
 from export.ncnn_layers import BRIDGE, FLOAT32_MASK, island_of, keep_float32, read_layers, write_layers
 from export.openvino_layers import check_island
 from export.to_tensorrt import half_share
+from runtimes.backends.openvino import HINTS, choose_hint
 from runtimes.contract import Precision
-from runtimes.ov import HINTS, choose_hint
 
 # in0 -> mean -> sub -> conv -> split -+-> grid sample -> concat -> conv -> relu -> blend -> out0
 #                                      +-> deconv -> slice -> scale (the grid) -+

@@ -20,10 +20,10 @@ from export.verify import Reference, judge
 from ifrnet import load_model
 from runtimes import load
 from runtimes.artifact import read_manifest
+from runtimes.backends.openvino import choose_hint
 from runtimes.cli import run
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ParityNotRunWarning
-from runtimes.ov import choose_hint
 
 MODEL = "random:ifrnet_s"
 """Weights that no half precision holds exactly, with flows of 10 to 20 px."""

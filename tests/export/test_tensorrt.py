@@ -16,8 +16,8 @@ from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
 from runtimes import BackendError, load
 from runtimes.artifact import open_artifact
+from runtimes.backends.tensorrt import FLAVOURS
 from runtimes.contract import Precision, Size, SizeRange, Verdict
-from runtimes.trt import FLAVOURS
 
 STATIC = ExportOptions(targets=("trt",), sizes=SizeRange.static(Size(160, 96)))
 

@@ -273,7 +273,7 @@ def test_software_devices_run_when_asked_for(monkeypatch: pytest.MonkeyPatch, re
 def test_an_artifact_that_does_not_load(
     monkeypatch: pytest.MonkeyPatch, reference: Reference, error: type[Exception], verdict: Verdict
 ) -> None:
-    """Built for another GPU it was not run; refused by its own runtime it failed."""
+    """ExportPerSize for another GPU it was not run; refused by its own runtime it failed."""
 
     def refuse(*_: object) -> Runtime:
         raise error("why")

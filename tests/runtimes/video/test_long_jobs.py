@@ -21,10 +21,10 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.contract import Timesteps
-from runtimes.video.companions import AudioMode
 from runtimes.video.concat import concat
 from runtimes.video.errors import VideoError
 from runtimes.video.options import Chunk, InferOptions, VideoOptions
+from runtimes.video.other_streams import AudioMode
 from runtimes.video.parts import PartTag, fingerprint
 from runtimes.video.pipeline import open_job
 from runtimes.video.resume import run_in_parts
@@ -33,7 +33,7 @@ from runtimes.video.summary import Progress
 from runtimes.video.timeline import Timing
 from tests.runtimes.video.clips import Blender, Clip, draw, even, read_video, write_artifact, write_clip
 from tests.runtimes.video.test_bad_input import command
-from tests.runtimes.video.test_companions import packets
+from tests.runtimes.video.test_other_streams import packets
 
 LOSSLESS = ("--encoder-option", "qp=0", "--preset", "ultrafast")
 NTSC = Fraction(24000, 1001)

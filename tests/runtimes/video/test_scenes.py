@@ -11,7 +11,7 @@ from scenedetect.detectors import ContentDetector  # type: ignore[import-untyped
 
 from runtimes.contract import Size
 from runtimes.frames import Array
-from runtimes.video.scenes import CUT_THRESHOLD, Look, cut_score, is_duplicate, thumbnail_size
+from runtimes.video.scenes import CUT_THRESHOLD, Thumbnail, cut_score, is_duplicate, thumbnail_size
 from tests.runtimes.video.clips import draw
 
 
@@ -35,19 +35,19 @@ def test_the_score_is_pyscenedetects(seed: int, block: int, spread: int) -> None
         return np.kron(coarse, np.ones((block, block, 1))).astype(np.uint8)
 
     a, b = picture(), picture()
-    assert cut_score(Look.of(a), Look.of(b)) == pytest.approx(reference(a, b), abs=0.35), (
+    assert cut_score(Thumbnail.of(a), Thumbnail.of(b)) == pytest.approx(reference(a, b), abs=0.35), (
         "only halves may round otherwise"
     )
 
 
 def test_drawn_scenes_score_alike() -> None:
     for a, b in ((draw(0), draw(1)), (draw(2), draw(3, scene=1)), (draw(5), draw(5))):
-        assert cut_score(Look.of(a), Look.of(b)) == pytest.approx(reference(a, b), abs=0.1)
+        assert cut_score(Thumbnail.of(a), Thumbnail.of(b)) == pytest.approx(reference(a, b), abs=0.1)
 
 
 def test_cuts_and_motion_lie_on_their_sides_of_the_threshold() -> None:
-    assert cut_score(Look.of(draw(2)), Look.of(draw(3))) < CUT_THRESHOLD
-    assert cut_score(Look.of(draw(2)), Look.of(draw(3, scene=1))) > CUT_THRESHOLD
+    assert cut_score(Thumbnail.of(draw(2)), Thumbnail.of(draw(3))) < CUT_THRESHOLD
+    assert cut_score(Thumbnail.of(draw(2)), Thumbnail.of(draw(3, scene=1))) > CUT_THRESHOLD
     assert ContentDetector()._threshold == CUT_THRESHOLD
 
 
@@ -56,11 +56,11 @@ def test_compression_noise_is_a_duplicate_and_a_small_move_is_not() -> None:
     frame = draw(0, size)
     noise = np.random.default_rng(0).integers(-3, 4, frame.shape)
     noisy = (frame.astype(int) + noise).clip(0, 255).astype(np.uint8)
-    assert is_duplicate(Look.of(frame), Look.of(noisy))
+    assert is_duplicate(Thumbnail.of(frame), Thumbnail.of(noisy))
     moved = frame.copy()
     moved[60:72, 20:32] = 255 - moved[60:72, 20:32]  # one small thing of 12 pixels; the mean difference is 0.5
     assert np.abs(moved.astype(int) - frame).mean() < 1
-    assert not is_duplicate(Look.of(frame), Look.of(moved))
+    assert not is_duplicate(Thumbnail.of(frame), Thumbnail.of(moved))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""``python -m benchmarks plot``: latency against lost PSNR, one point a row, from saved results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.report.results_file import Kind, Results, load_results
+from runtimes.cli import Parser
+
+EPILOG = """\
+examples:
+  python -m benchmarks plot benchmarks/results/cpu.json
+  python -m benchmarks plot cpu.json --out cpu.svg
+"""
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+COLOURS = {
+    "pytorch": "#555555",
+    "onnxruntime": "#0072b2",
+    "openvino": "#009e73",
+    "ncnn": "#d55e00",
+    "tensorrt": "#cc79a7",
+}
+"""Okabe and Ito's palette, told apart by colour-blind readers."""
+
+MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
+
+LABEL_HEIGHTS = 6
+
+LINEAR = 1e-3
+"""Losses below this, in dB, are drawn on a linear scale: nobody can tell them from none."""
+
+
+def configure(parser: Parser) -> None:
+    """The options of ``plot``."""
+    parser.add_argument("results", type=Path, help="JSON of python -m benchmarks latency")
+    parser.add_argument("--out", type=Path, help="picture to write, .png, .svg or .pdf (default: beside the results)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Draw one file."""
+    results = load_results(args.results, Kind.LATENCY)
+    out = args.out or args.results.with_suffix(".png")
+    if out.suffix not in SUFFIXES:
+        raise BenchmarkError(f"--out {out}: expected a name that ends in {', '.join(SUFFIXES)}")
+    draw(results, out)
+    print(f"wrote {out}")
+    return 0
+
+
+def draw(results: Results, path: Path) -> None:
+    """One point a measured row; the file appears only when it is whole.
+
+    Raises:
+        BenchmarkError: matplotlib is missing, or no row was measured.
+    """
+    rows = [row for row in results.rows if row["median_ms"] is not None and row.get("psnr_loss") is not None]
+    if not rows:
+        raise BenchmarkError("no row of these results was measured, so there is nothing to draw")
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise BenchmarkError("matplotlib is not installed: pip install 'ifrnet-export[bench]'") from error
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "ifrnet"  # the same picture for the same results
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 5.0), layout="constrained")
+    axes = figure.add_subplot()
+    for number, row in enumerate(sorted(rows, key=lambda row: row["median_ms"])):
+        _point(axes, row, number)
+    settings = results.settings
+    axes.set_title(f"{settings['model']} at {settings['size']}, CPU threads: {settings['threads']}")
+    axes.set_xlabel("median latency (ms), lower is better")
+    axes.set_ylabel("PSNR loss against fp32 PyTorch (dB), lower is better")
+    axes.set_xlim(0.0, 1.2 * max(row["median_ms"] for row in rows))
+    axes.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
+    axes.set_ylim(-0.1 * LINEAR, max(10.0 * LINEAR, 5.0 * max(row["psnr_loss"] for row in rows)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(alpha=0.3)
+    _legend(figure, rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which names the format
+    figure.savefig(partial, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    partial.replace(path)
+
+
+def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
+    """One row; names stand at staggered heights, because float32 rows lie side by side."""
+    failed = row.get("verdict") == "failed"
+    colour = COLOURS.get(row["backend"], "black")
+    x, y = row["median_ms"], row["psnr_loss"]
+    axes.scatter(
+        x,
+        y,
+        s=60,
+        marker=MARKERS.get(row["precision"], "o"),
+        facecolors="none" if failed else colour,
+        edgecolors=colour,
+        zorder=3,
+    )
+    text = f"{row['backend']} {row['precision']}" + (f" {row['device']}" if row["device"] != "cpu" else "")
+    axes.annotate(
+        text + (" (failed parity)" if failed else ""),
+        (x, y),
+        textcoords="offset points",
+        xytext=(8, 10 + 13 * (number % LABEL_HEIGHTS)),
+        arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "#888888", "relpos": (0.0, 0.0)},
+        fontsize=8,
+    )
+
+
+def _legend(figure: Any, rows: list[Mapping[str, Any]]) -> None:
+    """Precisions by marker, below the axes, where no label can be; backends stand beside their points."""
+    from matplotlib.lines import Line2D
+
+    precisions = dict.fromkeys(row["precision"] for row in rows)
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS.get(name, "o"), color="#888888", label=name) for name in precisions
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)

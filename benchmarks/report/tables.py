@@ -1,0 +1,237 @@
+"""Results for people: a table on the console, a Markdown file, and a plot beside the JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.report.environment import BUSY
+from benchmarks.report.results_file import Kind, Results, write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TABLE_WIDTH = 180
+"""Characters that the widest table needs."""
+
+Cell = Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A heading and what stands below it."""
+
+    heading: str
+    cell: Cell
+    number: bool = True
+
+
+def _text(key: str) -> Cell:
+    return lambda row: str(row.get(key) or "")
+
+
+def _number(key: str, form: str) -> Cell:
+    def cell(row: Mapping[str, Any]) -> str:
+        value = row.get(key)
+        if value is None:
+            return "-"
+        return format(value, form) if math.isfinite(value) else "unknown"
+
+    return cell
+
+
+def _precision(row: Mapping[str, Any]) -> str:
+    """The precision, and what really ran where that differs."""
+    ran = row.get("arithmetic") or row["precision"]
+    return str(row["precision"]) if ran == row["precision"] else f"{row['precision']} (ran {ran})"
+
+
+def _backend(row: Mapping[str, Any]) -> str:
+    return f"{row['backend']} ({row['form']})" if row.get("form") else str(row["backend"])
+
+
+COLUMNS = {
+    Kind.LATENCY: (
+        Column(heading="backend", cell=_backend, number=False),
+        Column(heading="precision", cell=_precision, number=False),
+        Column(heading="device", cell=_text("device"), number=False),
+        Column(heading="median ms", cell=_number("median_ms", ".1f")),
+        Column(heading="p90 ms", cell=_number("p90_ms", ".1f")),
+        Column(heading="fps", cell=_number("fps", ".2f")),
+        Column(heading="x PyTorch", cell=_number("ratio", ".2f")),
+        Column(heading="GFLOP/s", cell=_number("gflops", ".0f")),
+        Column(heading="noise", cell=_number("noise", ".1%")),
+        Column(heading="host ms", cell=_number("host_ms", ".1f")),
+        Column(heading="load s", cell=_number("load_s", ".2f")),
+        Column(heading="peak MB", cell=_number("peak_mb", ".0f")),
+        Column(heading="file MB", cell=_number("artifact_mb", ".1f")),
+        Column(heading="PSNR dB", cell=_number("psnr", ".1f")),
+        Column(heading="loss dB", cell=_number("psnr_loss", ".3f")),
+        Column(heading="parity", cell=_text("verdict"), number=False),
+    ),
+    Kind.THROUGHPUT: (
+        Column(heading="backend", cell=_backend, number=False),
+        Column(heading="precision", cell=_precision, number=False),
+        Column(heading="device", cell=_text("device"), number=False),
+        Column(heading="mode", cell=_text("mode"), number=False),
+        Column(heading="fps", cell=_number("fps", ".2f")),
+        Column(heading="noise", cell=_number("noise", ".1%")),
+        Column(heading="ms a frame in flight", cell=_number("latency_ms", ".1f")),
+        Column(heading="x one at a time", cell=_number("gain", ".2f")),
+        Column(heading="peak MB", cell=_number("peak_mb", ".0f")),
+        Column(heading="parity", cell=_text("verdict"), number=False),
+    ),
+}
+"""The tables."""
+
+MEASURED = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps"}
+"""What a row has when it was measured."""
+
+
+def measured_rows(results: Results) -> list[Mapping[str, Any]]:
+    """Rows with figures, the fastest first."""
+    key = MEASURED[results.kind]
+    rows = [row for row in results.rows if row[key] is not None]
+    return sorted(rows, key=lambda row: row[key], reverse=results.kind is Kind.THROUGHPUT)
+
+
+def unmeasured_lines(results: Results) -> list[str]:
+    """Why the rest has none, one line a row; devices with the same reason in all precisions share one."""
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for row in results.rows:
+        if row[MEASURED[results.kind]] is None:
+            key = (str(row["backend"]), str(row["device"]), str(row.get("mode") or ""), str(row.get("reason", "")))
+            lines.setdefault(key, []).append(str(row["precision"]))
+    return [
+        " ".join(filter(None, (backend, "/".join(precisions), device, mode))) + f" not measured: {reason}"
+        for (backend, device, mode, reason), precisions in lines.items()
+    ]
+
+
+def notes(results: Results) -> list[str]:
+    """What a reader has to know to trust the table, one line each."""
+    settings, summary, machine = results.settings, results.summary, results.environment
+    lines = [
+        (
+            f"{settings['model']} at {settings['size']}, CPU threads: {settings['threads']}, {settings['schedule']}; "
+            f"rounds: {settings['rounds']}, rows in turn, each in a process of its own."
+        )
+    ]
+    lines += _latency_notes(results) if results.kind is Kind.LATENCY else _throughput_notes()
+    if (load := machine.get("load")) is not None and load > BUSY:
+        lines.append(f"The machine was busy (load average {load} at the start): absolute times are too high.")
+    for row in results.rows:
+        if row.get("verdict") == "failed":
+            lines.append(f"{row['backend']} {row['precision']} {row['device']} FAILED PARITY: {row.get('reason')}")
+    if summary.get("winner"):
+        lines.append(f"Fastest with proven output: {summary['winner']}.")
+    lines += [f"Not in the running for that: {line}." for line in summary.get("left_out_of_the_winner", ())]
+    return lines
+
+
+def _latency_notes(results: Results) -> list[str]:
+    summary = results.summary
+    baseline, work, speed = summary["baseline"], summary["network_gflop"], summary["machine_gflops"]
+    tried = ", ".join(f"{form} {ms:.1f} ms" for form, ms in baseline["tried_ms"].items() if ms is not None)
+    return [
+        (
+            "Times are of inference, float tensors in and out, transfers to a GPU and back included; 'host' is what "
+            "uint8 frames cost on top (conversion to tensors and back). 'noise' is how far the median may be off."
+        ),
+        (
+            f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame. A float32 matrix product on this CPU, in "
+            f"turn with the rows, makes {speed:.0f} GFLOP/s: {1e3 * work / speed:.4g} ms a frame, unless numbers are "
+            "narrower or multiplications fewer (Winograd)."
+        ),
+        f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
+        (
+            "PSNR is against fp32 PyTorch on a rendered moving scene, 'loss' what that costs against the true frame. "
+            f"Peak memory is the host's (resident, whole process; the harness takes {summary['harness_mb']:.0f} MB)."
+        ),
+        (
+            f"The harness's own cost: {1e3 * summary['overhead_ms']:.1f} us a call, {summary['overhead_share']:.5%} of "
+            "the fastest row."
+        ),
+    ]
+
+
+def _throughput_notes() -> list[str]:
+    return [
+        (
+            "fps is frames finished per second while every stream is kept busy, float tensors in and out; 'ms a frame "
+            "in flight' is how long one frame takes meanwhile. All modes share the same number of CPU threads. PyTorch "
+            "runs in channels_last."
+        )
+    ]
+
+
+def print_results(console: Console, results: Results) -> None:
+    """The table, the rows without figures, and the notes."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    columns = COLUMNS[results.kind]
+    for column in columns:
+        table.add_column(column.heading, justify="right" if column.number else "left", no_wrap=True)
+    for row in measured_rows(results):
+        style = "red" if row.get("verdict") == "failed" else None
+        table.add_row(*(column.cell(row) for column in columns), style=style)
+    console.width = max(console.width, TABLE_WIDTH)  # on a narrow terminal rich would cut columns down to nothing
+    console.print(table)
+    for line in (*unmeasured_lines(results), *notes(results)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def markdown(results: Results, plot: str = "") -> str:
+    """The same as a Markdown document.
+
+    Args:
+        results: of latency or throughput.
+        plot: file name of the plot, or empty.
+    """
+    columns = COLUMNS[results.kind]
+    title = f"{results.kind.capitalize()} of {results.settings['model']} at {results.settings['size']}"
+    parts = [f"# {title}", "", f"```\n{results.command}\n```", ""]
+    parts += [_table_line([column.heading for column in columns])]
+    parts += [_table_line(["---:" if column.number else "---" for column in columns])]
+    parts += [_table_line([column.cell(row) for column in columns]) for row in measured_rows(results)]
+    parts += ["", *(f"- {line}" for line in notes(results)), *(f"- {line}" for line in unmeasured_lines(results)), ""]
+    if plot:
+        parts += [f"![{title}]({plot})", ""]
+    return "\n".join([*parts, *_environment_lines(results)]) + "\n"
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _environment_lines(results: Results) -> list[str]:
+    machine = results.environment
+    packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
+    gpus = ", ".join(f"{gpu.get('name')} (driver {gpu.get('driver_version')})" for gpu in machine.get("gpus", ()))
+    parts = (
+        f"Measured {results.created} on {machine.get('cpu')} ({machine.get('architecture')})",
+        f"{machine.get('cores')} cores, {machine.get('memory_gb')} GB",
+        " ".join(machine.get("flags", ())),
+        f"GPU: {gpus or 'none'}",
+        f"{machine.get('os')}, Python {machine.get('python')}",
+        packages,
+    )
+    return ["; ".join(filter(None, parts)) + "."]
+
+
+def save_all(results: Results, path: Path) -> list[Path]:
+    """Write the JSON, the Markdown and, for latency, the plot; returns their paths."""
+    results.save(path)
+    plot = path.with_suffix(".png") if results.kind is Kind.LATENCY else None
+    document = path.with_suffix(".md")
+    write_text(document, markdown(results, plot.name if plot else ""))
+    if plot is None:
+        return [path, document]
+    from benchmarks.report.plots import draw
+
+    draw(results, plot)
+    return [path, document, plot]

@@ -1,0 +1,57 @@
+"""``python -m benchmarks latency``: every backend at one size, beside PyTorch, in one interleaved session."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.options import LatencyOptions, add_selection, selection
+from benchmarks.report.results_file import check_output
+from runtimes.cli import Parser
+
+EPILOG = """\
+Times are medians of inference, float tensors in and out; on a GPU the transfers from and to host memory count. The
+rows take turns (A B C A B C ...), each in a process of its own.
+
+examples:
+  python -m benchmarks latency --json benchmarks/results/cpu.json
+  python -m benchmarks latency --size 640x360 --backends openvino ncnn --precisions fp32 --rounds 5
+  python -m benchmarks latency --model random:ifrnet_l --timesteps 7
+"""
+
+
+def configure(parser: Parser) -> None:
+    """The options of ``latency``."""
+    add_selection(parser)
+    add = parser.add_argument
+    add("--timesteps", type=int, default=1, help="frames between two: 7 measures 8x interpolation (default: 1)")
+    add("--rounds", type=int, default=15, help="visits to each row, in turn (default: %(default)s)")
+    add("--warmup", type=int, default=1, help="untimed calls of each row after its first (default: %(default)s)")
+    add("--json", type=Path, metavar="PATH", help="write the results, and .md and .png of the same name")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Measure, print the table, write the files."""
+    options = LatencyOptions(
+        selection=selection(args), rounds=args.rounds, warmup=args.warmup, timesteps=args.timesteps
+    )
+    limits = (("rounds", 1, 1000), ("warmup", 0, 100), ("timesteps", 1, 255))
+    for name, low, high in limits:
+        if not low <= getattr(args, name) <= high:
+            raise BenchmarkError(f"--{name} {getattr(args, name)}: expected {low} to {high}")
+    check_output(args.json)
+    from rich.console import Console
+
+    from benchmarks.report.progress import Progress
+    from benchmarks.report.tables import print_results, save_all
+    from benchmarks.speed.leaderboard import measure
+
+    console = Console()
+    with Progress(Console(stderr=True)) as progress:
+        results = measure(options, args.arguments, progress)
+    written = save_all(results, args.json) if args.json else []  # first: a closed pipe must not cost the results
+    print_results(console, results)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,195 @@
+"""Rows of the leaderboard while they are measured, and the figures that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.speed.candidates import Candidate
+from benchmarks.speed.statistics import summarise
+from benchmarks.speed.timed_calls import Ready, Sample
+from benchmarks.speed.worker import Worker, WorkerError
+from runtimes.compare import psnr
+from runtimes.contract import Verdict
+from runtimes.frames import Array
+
+T = TypeVar("T")
+
+VISIT_S = 0.2
+"""A visit to a fast row repeats calls for about this long, after an untimed one: waking up does not count."""
+
+MAX_CALLS = 50
+
+REFERENCE = "reference"
+"""Verdict of PyTorch itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the leaderboard; None where it was not measured.
+
+    Times are for all frames of a call; memory and sizes are MB of 1e6 bytes. ``median_ms``, ``p90_ms``, ``fps``,
+    ``ratio`` and ``noise`` are of inference, ``host_ms`` is what uint8 frames in and out cost on top. ``psnr`` is
+    against fp32 PyTorch, ``psnr_loss`` what that difference costs: see :func:`expected_loss`. ``gflops`` is the work of
+    the published network, a multiply-add counted as two, over the median, in 1e9 a second; what a backend saves of that
+    work (Winograd, an encoder that runs once for several frames) shows as speed.
+    """
+
+    backend: str
+    precision: str
+    device: str
+    form: str = ""
+    arithmetic: str = ""
+    median_ms: float | None = None
+    p90_ms: float | None = None
+    fps: float | None = None
+    ratio: float | None = None
+    ratio_to: str = ""
+    gflops: float | None = None
+    noise: float | None = None
+    host_ms: float | None = None
+    load_s: float | None = None
+    first_ms: float | None = None
+    peak_mb: float | None = None
+    artifact_mb: float | None = None
+    psnr: float | None = None
+    psnr_loss: float | None = None
+    verdict: str = Verdict.NOT_RUN
+    reason: str = ""
+    samples_ms: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, item: Candidate) -> Row:
+        """Before it is measured, or because it cannot be."""
+        return cls(
+            backend=item.backend,
+            precision=item.precision,
+            device=item.device,
+            artifact_mb=item.artifact_mb,
+            verdict=item.verdict,
+            reason=item.reason,
+        )
+
+
+@dataclass(kw_only=True)
+class MeasuredRow:
+    """A row with its worker, its samples, and what went wrong."""
+
+    row: Row
+    worker: Worker
+    ready: Ready | None = None
+    samples: list[Sample] = field(default_factory=list)
+    output: NDArray[np.float32] | None = None
+    peak_mb: float | None = None
+    trouble: str = ""
+
+    def attempt(self, action: Callable[[], T]) -> T | None:
+        """Talk to the worker; a failure becomes the reason of the row, and ends its measurement."""
+        if self.trouble:
+            return None
+        try:
+            return action()
+        except WorkerError as error:
+            self.trouble = str(error)
+            return None
+
+    def visit(self) -> None:
+        """One turn of this row."""
+        if self.ready is None:
+            return
+        calls = min(max(round(1e3 * VISIT_S / max(self.ready.warm_ms, 1e-6)), 1), MAX_CALLS)
+        self.samples += self.attempt(lambda: self.worker.call("visit", calls, calls > 1)) or []
+
+    @property
+    def median_ms(self) -> float:
+        """Of inference; infinite when the row could not be measured."""
+        return float(np.median([s.inference for s in self.samples])) if self.samples and not self.trouble else np.inf
+
+
+def label(row: Row) -> str:
+    """A row's name in progress lines and messages."""
+    return " ".join(filter(None, (row.backend, row.precision, row.device, row.form)))
+
+
+def pick_baselines(lanes: Sequence[MeasuredRow]) -> dict[str, MeasuredRow]:
+    """The faster PyTorch form on each device.
+
+    Raises:
+        BenchmarkError: PyTorch could not be measured on the CPU.
+    """
+    found: dict[str, MeasuredRow] = {}
+    for lane in lanes:
+        best = found.get(lane.row.device)
+        if lane.row.backend == "pytorch" and (best is None or lane.median_ms < best.median_ms):
+            found[lane.row.device] = lane
+    if not np.isfinite(found["cpu"].median_ms):
+        raise BenchmarkError(f"the baseline, PyTorch on the CPU, cannot be measured: {found['cpu'].trouble}")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """What all rows are held against.
+
+    Attributes:
+        baselines: device -> the faster PyTorch lane there.
+        reference: fp32 PyTorch's frames, (timesteps, 3, H, W).
+        truth: the scene at those times.
+        timesteps: frames of a call.
+        gflop: of the published network for one frame, in 1e9.
+    """
+
+    baselines: dict[str, MeasuredRow]
+    reference: NDArray[np.float32]
+    truth: NDArray[np.float32]
+    timesteps: int
+    gflop: float
+
+    def row(self, lane: MeasuredRow) -> Row:
+        """The figures of a lane."""
+        if lane.trouble or lane.ready is None or lane.output is None:
+            return replace(lane.row, reason=lane.trouble)
+        base = self.baselines.get(lane.row.device, self.baselines["cpu"])
+        found = summarise([sample.inference for sample in lane.samples])
+        against = psnr(lane.output, self.reference)
+        return replace(
+            lane.row,
+            arithmetic=lane.ready.arithmetic,
+            form=lane.row.form or ("tuned" if lane.ready.tuned else ""),
+            median_ms=found.median,
+            p90_ms=found.p90,
+            fps=1e3 * self.timesteps / found.median,
+            ratio=base.median_ms / found.median,
+            ratio_to=label(base.row),
+            gflops=1e3 * self.timesteps * self.gflop / found.median,
+            noise=found.noise,
+            host_ms=float(np.median([sample.host for sample in lane.samples])),
+            load_s=lane.ready.load_s,
+            first_ms=lane.ready.first_ms,
+            peak_mb=lane.peak_mb,
+            psnr=against if np.isfinite(against) else None,
+            psnr_loss=expected_loss(lane.output, self.reference, self.truth),
+            samples_ms=tuple(sample.inference for sample in lane.samples),
+        )
+
+
+def expected_loss(output: Array, reference: Array, truth: Array) -> float:
+    """dB of PSNR against the truth that an error independent of the reference's own costs.
+
+    Errors add up as powers: 10 log10(1 + mean (output - reference)^2 / mean (reference - truth)^2). The difference of
+    two measured PSNRs on one scene would show chance, with either sign.
+    """
+    own = float(np.mean(np.square(reference.astype(np.float64) - truth)))
+    added = float(np.mean(np.square(output.astype(np.float64) - reference)))
+    return 10.0 * float(np.log10(1.0 + added / own))
+
+
+def winner(rows: Sequence[Row]) -> Row | None:
+    """The fastest row whose output was proven: failed parity and parity that never ran are out of the running."""
+    proven = [row for row in rows if row.median_ms is not None and row.verdict in (Verdict.PASSED, REFERENCE)]
+    return min(proven, key=lambda row: row.median_ms or np.inf, default=None)

@@ -1,0 +1,58 @@
+"""``python -m benchmarks throughput``: sustained frames a second, with each backend's own way of staying busy."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.options import ThroughputOptions, add_selection, selection
+from benchmarks.report.results_file import check_output
+from runtimes.cli import Parser
+
+EPILOG = """\
+Modes: one request at a time with all threads; several copies that share the threads; OpenVINO's asynchronous queue
+with its THROUGHPUT hint; PyTorch in batches. Rows take turns, and are loaded anew for each turn.
+
+examples:
+  python -m benchmarks throughput --json benchmarks/results/cpu-throughput.json
+  python -m benchmarks throughput --backends openvino --precisions fp32 --streams 2 4 --seconds 20
+"""
+
+
+def configure(parser: Parser) -> None:
+    """The options of ``throughput``."""
+    add_selection(parser)
+    add = parser.add_argument
+    add("--streams", type=int, nargs="+", default=[2], metavar="N", help="requests in flight to try (default: 2)")
+    add("--seconds", type=float, default=8.0, help="length of a turn (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="turns of each row (default: %(default)s)")
+    add("--json", type=Path, metavar="PATH", help="write the results, and .md of the same name")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Measure, print the table, write the files."""
+    options = ThroughputOptions(
+        selection=selection(args), streams=tuple(dict.fromkeys(args.streams)), seconds=args.seconds, rounds=args.rounds
+    )
+    if not all(2 <= count <= 64 for count in options.streams):
+        raise BenchmarkError(f"--streams {' '.join(map(str, options.streams))}: expected numbers from 2 to 64")
+    if not 0.0 <= options.seconds <= 3600.0:
+        raise BenchmarkError(f"--seconds {options.seconds}: expected 0 to 3600")
+    if not 1 <= options.rounds <= 100:
+        raise BenchmarkError(f"--rounds {options.rounds}: expected 1 to 100")
+    check_output(args.json)
+    from rich.console import Console
+
+    from benchmarks.report.progress import Progress
+    from benchmarks.report.tables import print_results, save_all
+    from benchmarks.speed.throughput_rows import measure
+
+    console = Console()
+    with Progress(Console(stderr=True)) as progress:
+        results = measure(options, args.arguments, progress)
+    written = save_all(results, args.json) if args.json else []  # first: a closed pipe must not cost the results
+    print_results(console, results)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,249 @@
+"""OpenVINO on CPU, GPU and NPU."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.artifact import Artifact, Manifest
+from runtimes.base import Runtime
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
+from runtimes.errors import BackendError
+from runtimes.frames import Array
+from runtimes.graph_cut import NotCutError, boundary
+from runtimes.registry import Device
+from runtimes.tuning import Choices, Tuning
+
+if TYPE_CHECKING:
+    import openvino
+
+DEFAULT_DEVICE = "cpu"
+
+SETTINGS: Choices = {
+    "ENABLE_CPU_PINNING": (True, False),
+    "CPU_DENORMALS_OPTIMIZATION": (False, True),
+    "TBB_PARTITIONER": ("STATIC", "AUTO"),
+}
+"""Properties of ``compile_model``; on the CPU."""
+
+HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
+"""Inference precision of an artifact where the device has it; see :func:`choose_hint`."""
+
+REMAINDER = "remainder"
+"""Detail of the manifest of an int8 artifact: the precision of what is not int8; float32 where it is missing."""
+
+_CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
+
+_CONVOLUTIONS = ("Convolution", "Deconvolution")
+
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+
+
+FREE = ("ShapeOf", "FakeQuantize", "Convert", "Concat", "Reshape", "Slice", "StridedSlice", "Split", "VariadicSplit")
+"""Operations that belong after the cut: see :func:`runtimes.graph_cut.boundary`."""
+
+
+def choose_hint(precision: Precision, capabilities: Sequence[str]) -> str:
+    """The inference precision to ask for on a device with these ``OPTIMIZATION_CAPABILITIES``.
+
+    What a device lacks runs in float32, never in another half precision: asked for f16, a CPU without it takes bf16
+    in silence, and unasked, a CPU with AVX512_BF16 runs float32 models in bf16.
+    """
+    hint = HINTS[precision]
+    return hint if _CAPABILITIES.get(hint) in (None, *capabilities) else "f32"
+
+
+def float_precision(manifest: Manifest) -> Precision:
+    """What the convolutions run in, or for int8 what the rest does."""
+    if manifest.precision is not Precision.INT8:
+        return manifest.precision
+    return Precision.BF16 if manifest.details.get(REMAINDER) == Precision.BF16 else Precision.FP32
+
+
+def executed_layers(compiled: openvino.CompiledModel) -> list[tuple[str, str, tuple[str, ...]]]:
+    """For each layer of a compiled model its type, the precision it runs in, and the layers of the IR it came from.
+
+    Of a convolution that is the type of its data: ``runtimePrecision`` names the type its weights are stored in where
+    that is narrower (2026.4: f16 for a float32 kernel with compressed weights).
+    """
+    layers = []
+    for node in compiled.get_runtime_model().get_ops():
+        info = node.get_rt_info()
+        kind, precision, origins = (
+            str(info[key].astype(str)) if key in info else ""
+            for key in ("layerType", "runtimePrecision", "originalLayersNames")
+        )
+        if kind in _CONVOLUTIONS:
+            precision = node.input(0).get_element_type().to_string()
+        layers.append((kind, precision, tuple(origins.split(","))))
+    return layers
+
+
+def missing() -> str:
+    """Why OpenVINO cannot be used here; empty when it can."""
+    if importlib.util.find_spec("openvino") is None:
+        return "openvino is not installed: pip install 'ifrnet-export[openvino]'"
+    return ""
+
+
+def devices() -> list[Device]:
+    """The devices that OpenVINO reports, in lower case."""
+    import openvino
+
+    core = openvino.Core()
+    found = [
+        Device(name=name.lower(), description=str(core.get_property(name, "FULL_DEVICE_NAME")))
+        for name in core.available_devices
+    ]
+    names = {device.name.partition(".")[0] for device in found}
+    absent = [kind for kind in ("gpu", "npu") if kind not in names]
+    return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in absent]
+
+
+def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
+    """Compile the IR for one device."""
+    return OpenVinoRuntime(artifact, device, tuning)
+
+
+class OpenVinoRuntime(Runtime):
+    """A compiled OpenVINO model with one inference request; in float32 its halves too, once several t are asked for."""
+
+    def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
+        self._artifact, self._device, self._tuning = artifact, device, tuning
+        self._halves: tuple[openvino.InferRequest, openvino.InferRequest] | None = None
+        self.compiled = compile_ir(artifact, device, tuning)
+        self._request = self.compiled.create_infer_request()
+        ran = {_NAMES.get(ran, ran) for kind, ran, _ in executed_layers(self.compiled) if kind in _CONVOLUTIONS}
+        rest = str(self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        int8 = artifact.manifest.precision is Precision.INT8
+        super().__init__(
+            artifact.manifest,
+            backend="openvino",
+            device=device,
+            arithmetic=f"int8 with {_NAMES.get(rest, rest)}" if int8 else "+".join(sorted(ran)),
+            tuning=tuning,
+        )
+
+    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
+        return _run(self._request, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)))
+
+    def _infer_each(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        if self.spec.arithmetic != "fp32":
+            # What is handed over is float32 in the order of the frame: converting it costs what the encoder does.
+            yield from super()._infer_each(img0, img1, steps)
+            return
+        if self._halves is None:
+            self._artifact.check_files()
+            try:
+                parts = [
+                    compile_ir(self._artifact, self._device, self._tuning, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
+                    for i in range(2)
+                ]
+            except NotCutError:
+                yield from super()._infer_each(img0, img1, steps)
+                return
+            self._halves = parts[0].create_infer_request(), parts[1].create_infer_request()
+        encode, decode = self._halves
+        _run(encode, dict(zip(INPUT_NAMES[:2], (img0, img1), strict=True)))
+        for output in encode.get_compiled_model().outputs:
+            decode.set_tensor(output.get_any_name(), encode.get_tensor(output))
+        for t in steps:
+            yield _run(decode, {INPUT_NAMES[2]: t})
+
+    def _close(self) -> None:
+        del self._request, self.compiled, self._halves
+
+
+def _run(request: openvino.InferRequest, values: Mapping[str, NDArray[np.float32]]) -> Array:
+    """Set inputs by name and infer; the first output, in OpenVINO's memory."""
+    import openvino
+
+    # OpenVINO borrows writable memory only, though it writes to no input, and does not keep it alive.
+    borrowed = {name: np.require(value, requirements="W") for name, value in values.items()}
+    for name, value in borrowed.items():
+        request.set_tensor(name, openvino.Tensor(value, shared_memory=True))
+    request.infer()
+    output: Array = request.get_output_tensor(0).data
+    return output
+
+
+def halves(model: openvino.Model) -> tuple[openvino.Model, openvino.Model]:
+    """Cut a model in two: (img0, img1) -> what is encoded, and that with t -> imgt. Takes ``model`` apart.
+
+    Each encoded value is an output of the first and an input of the second of the same name.
+    """
+    import openvino
+    from openvino import opset15 as opset
+
+    first = model.clone()
+    results, parameters = [], []
+    for i, (source, target) in enumerate(zip(_encoded(first), _encoded(model), strict=True)):
+        results.append(opset.result(source))
+        source.get_tensor().set_names({f"encoded{i}"})
+        parameter = opset.parameter(target.get_partial_shape(), target.get_element_type())
+        parameter.output(0).get_tensor().set_names({f"encoded{i}"})
+        for reader in target.get_target_inputs():
+            reader.replace_source_output(parameter.output(0))
+        parameters.append(parameter)
+    frames = [first.input(name).get_node() for name in INPUT_NAMES[:2]]
+    rest = [*parameters, model.input(INPUT_NAMES[2]).get_node()]
+    return (
+        openvino.Model(results, frames, "encode"),
+        openvino.Model([model.output(OUTPUT_NAME).get_node()], rest, "decode"),
+    )
+
+
+def _encoded(model: openvino.Model) -> list[openvino.Output]:
+    """The values at the cut, see :func:`runtimes.graph_cut.boundary`."""
+    nodes = {node.get_name(): node for node in model.get_ordered_ops()}
+    inputs = {
+        name: [value.get_source_output().get_node().get_name() for value in node.inputs()]
+        for name, node in nodes.items()
+    }
+    frames = [model.input(name).get_node().get_name() for name in INPUT_NAMES[:2]]
+    names = boundary(
+        list(nodes),
+        inputs,
+        frames=frames,
+        timestep=model.input(INPUT_NAMES[2]).get_node().get_name(),
+        is_free=lambda name: nodes[name].get_type_name() in FREE,
+    )
+    return [output for name in names for output in nodes[name].outputs()]
+
+
+def compile_ir(
+    artifact: Artifact, device: str, tuning: Tuning, part: Callable[[openvino.Model], openvino.Model] = lambda m: m
+) -> openvino.CompiledModel:
+    """Compile for latency at an explicit inference precision.
+
+    Args:
+        artifact: holds the IR.
+        device: as in :func:`devices`.
+        tuning: threads, properties and the folder of compiled models.
+        part: what to compile of the model that is read.
+
+    Raises:
+        BackendError: OpenVINO refuses the model or the device.
+    """
+    import openvino
+
+    core = openvino.Core()
+    hint = choose_hint(
+        float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
+    )
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint, **tuning.settings}
+    if tuning.threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = tuning.threads
+    if tuning.cache is not None:
+        properties["CACHE_DIR"] = str(tuning.cache)
+    try:
+        return core.compile_model(part(core.read_model(artifact.file(".xml"))), device.upper(), properties)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())  # it comes in several lines
+        raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {reason}") from error

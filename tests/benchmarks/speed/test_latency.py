@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import PROGRAM, main
+from benchmarks.report.results_file import Kind, Results, load_results
+from benchmarks.speed.complexity import complexity
+from benchmarks.speed.leaderboard import check_timesteps, schedule
+from benchmarks.speed.rows import Row, expected_loss, winner
+from ifrnet.variants import VARIANTS
+from runtimes.artifact import MANIFEST
+from runtimes.cli import run
+from runtimes.compare import psnr
+from runtimes.contract import Size, Timesteps
+
+MIDDLE = "MIDDLE"
+"""Stands for the path of a checkpoint that serves t = 0.5 only."""
+
+SMALL = ["--size", "64x48", "--model", "random:ifrnet_s", "--threads", "1", "--rounds", "1"]
+
+
+def _row(results: Results, backend: str, precision: str = "fp32") -> dict[str, Any]:
+    (row,) = (
+        row
+        for row in results.rows
+        if (row["backend"], row["precision"]) == (backend, precision) and row["device"] == "cpu"
+    )
+    return dict(row)
+
+
+def test_every_row_has_the_promised_keys(latency: Results) -> None:
+    for row in latency.rows:
+        assert {"backend", "precision", "device", "median_ms", "p90_ms", "ratio", "psnr", "peak_mb"} <= row.keys()
+    row = _row(latency, "onnxruntime")
+    for key in (
+        "median_ms",
+        "p90_ms",
+        "fps",
+        "ratio",
+        "host_ms",
+        "load_s",
+        "first_ms",
+        "peak_mb",
+        "artifact_mb",
+        "noise",
+    ):
+        assert row[key] > 0, key
+    assert row["p90_ms"] >= row["median_ms"]
+    assert row["fps"] == pytest.approx(1e3 / row["median_ms"], rel=1e-4)
+    assert (row["verdict"], row["arithmetic"]) == ("passed", "fp32")
+
+
+def test_the_output_is_compared_with_pytorch(latency: Results) -> None:
+    row = _row(latency, "onnxruntime")
+    assert 80.0 < row["psnr"] < 200.0
+    assert 0.0 <= row["psnr_loss"] < 0.01
+
+
+def test_the_loss_is_what_an_independent_error_costs() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random((1, 3, 200, 200))
+    reference = truth + rng.normal(0, 0.03, truth.shape)
+    output = reference + rng.normal(0, 0.01, truth.shape)
+    assert expected_loss(output, reference, truth) == pytest.approx(
+        psnr(reference, truth) - psnr(output, truth), abs=0.02
+    )
+    assert expected_loss(reference, reference, truth) == 0.0
+
+
+def test_the_baseline_is_the_faster_layout(latency: Results) -> None:
+    base, baseline = _row(latency, "pytorch"), latency.summary["baseline"]
+    assert set(baseline["tried_ms"]) == {"NCHW", "channels_last"}
+    assert base["form"] == baseline["faster"] == min(baseline["tried_ms"], key=baseline["tried_ms"].get)
+    assert base["median_ms"] == baseline["tried_ms"][base["form"]]
+    assert base["ratio"] == 1.0
+    row = _row(latency, "onnxruntime")
+    assert row["ratio"] == pytest.approx(base["median_ms"] / row["median_ms"], rel=1e-4)
+
+
+def test_the_rate_is_the_work_over_the_time_and_stands_beside_that_of_the_machine(latency: Results) -> None:
+    work = 2e-9 * complexity(VARIANTS["ifrnet_s"], Size(64, 48)).macs
+    assert latency.summary["network_gflop"] == pytest.approx(work, rel=1e-4)
+    for row in (_row(latency, "pytorch"), _row(latency, "onnxruntime")):
+        assert row["gflops"] == pytest.approx(1e3 * work / row["median_ms"], rel=1e-4)
+    # Frames of 64x48 leave most of a processor idle; a slow product would mean that it was timed wrongly.
+    assert latency.summary["machine_gflops"] > _row(latency, "onnxruntime")["gflops"]
+
+
+def test_rows_that_cannot_run_say_why(latency: Results) -> None:
+    idle = {
+        (row["backend"], row["precision"], row["device"]): row["reason"]
+        for row in latency.rows
+        if row["median_ms"] is None
+    }
+    assert all(idle.values())
+    assert any(row["backend"] == "tensorrt" for row in latency.rows)
+
+
+def test_the_harness_costs_under_one_percent(latency: Results) -> None:
+    assert 0.0 < latency.summary["overhead_share"] < 0.01
+    assert latency.summary["harness_mb"] < _row(latency, "onnxruntime")["peak_mb"]
+
+
+def test_the_environment_and_the_command_are_kept(latency: Results, latency_file: Path) -> None:
+    assert latency.environment["cpu"]
+    assert {"torch", "onnxruntime", "numpy"} <= latency.environment["packages"].keys()
+    assert latency.command.startswith("python -m benchmarks latency --size 64x48 --model random:ifrnet_s")
+    assert latency.settings["order"] == "interleaved"
+    assert str(latency_file) in latency.command
+
+
+def test_markdown_and_plot_lie_beside_the_json(latency_file: Path) -> None:
+    text = latency_file.with_suffix(".md").read_text()
+    assert "| backend | precision | device | median ms |" in text
+    assert f"![Latency of ifrnet_s-random0 at 64x48]({latency_file.stem}.png)" in text
+    assert "The harness's own cost" in text
+    assert latency_file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failed_artifact_is_measured_shown_and_never_wins(
+    artifacts: Path, latency_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(artifacts, tmp_path / "artifacts")
+    manifest = next((tmp_path / "artifacts").glob("*-onnx-fp32-*")) / MANIFEST
+    data = json.loads(manifest.read_text())
+    data["parity"][0] |= {"verdict": "failed", "reason": "max error 0.5"}
+    manifest.write_text(json.dumps(data))
+    out = tmp_path / "failed.json"
+    what = ["--backends", "onnxruntime", "--precisions", "fp32", "--artifacts", str(tmp_path / "artifacts")]
+    assert main(["latency", *SMALL, *what, "--json", str(out)]) == 0
+    results = load_results(out, Kind.LATENCY)
+    row = _row(results, "onnxruntime")
+    assert row["verdict"] == "failed"
+    assert row["median_ms"] < _row(results, "pytorch")["median_ms"], "the test needs a failed row that is the fastest"
+    assert results.summary["winner"] == "pytorch fp32 cpu"
+    shown = capsys.readouterr().out
+    assert "onnxruntime fp32 cpu FAILED PARITY: max error 0.5" in shown
+    assert "Fastest with proven output: pytorch fp32 cpu." in shown
+    assert "parity failed" in shown
+
+
+def test_artifacts_of_other_weights_are_refused(
+    artifacts: Path, latency_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(artifacts, tmp_path / "artifacts")
+    manifest = next((tmp_path / "artifacts").glob("*-onnx-fp32-*")) / MANIFEST
+    data = json.loads(manifest.read_text())
+    data["checkpoint"]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(data))
+    what = ["--backends", "onnx", "--precisions", "fp32", "--artifacts", str(tmp_path / "artifacts")]
+    assert run(PROGRAM, main, ["latency", *SMALL, *what]) == 1
+    assert "was exported from weights with sha256 000000000000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "0x48"], "argument --size: width is 0"),
+        (["--size", "big"], "expected WIDTHxHEIGHT"),
+        (["--threads", "0"], "--threads 0: expected 1 to 1024"),
+        (["--rounds", "0"], "--rounds 0: expected 1 to 1000"),
+        (["--json", "results.md"], "--json results.md: expected the name of a file that ends in .json"),
+        (["--json", "/dev/null/results.json"], "/dev/null"),
+        (["--backends", "magic"], "--backends magic: there are pytorch, onnxruntime"),
+        (["--precisions", "fp64"], "invalid choice: 'fp64'"),
+        (["--model", "nothing"], "no model 'nothing'"),
+        (["--model", "random:nothing"], "no variant 'nothing'"),
+        (["--timesteps", "2", "--model", MIDDLE], "serves t = 0.5 only"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, middle_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(middle_checkpoint) if argument == MIDDLE else argument for argument in arguments]
+    code: object
+    try:
+        code = run(PROGRAM, main, ["latency", *arguments])
+    except SystemExit as ended:
+        code = ended.code
+    error = capsys.readouterr().err.strip()
+    assert code == 1
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_frames_by_halving_come_in_ones_less_than_powers_of_two() -> None:
+    for count in (1, 3, 7, 15):
+        check_timesteps(count, Timesteps.MIDDLE)
+    check_timesteps(5, Timesteps.ANY)
+    assert "recursive halving" in schedule(7, Timesteps.MIDDLE)
+    assert "t = k / 8" in schedule(7, Timesteps.ANY)
+
+
+def test_a_row_without_proof_does_not_win() -> None:
+    def row(backend: str, median_ms: float | None, verdict: str) -> Row:
+        return Row(backend=backend, precision="fp32", device="cpu", median_ms=median_ms, verdict=verdict)
+
+    rows = [row("a", 1.0, "failed"), row("b", 2.0, "not run"), row("c", 3.0, "passed"), row("d", None, "passed")]
+    found = winner(rows)
+    assert found is not None
+    assert found.backend == "c"
+    assert winner(rows[:2]) is None
+    assert math.isfinite(found.median_ms or math.inf)
