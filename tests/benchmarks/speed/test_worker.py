@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import worker as module
+from benchmarks.speed import worker as module
 from benchmarks.speed.worker import PEAK, Worker, WorkerError
 from runtimes.errors import BackendError
 

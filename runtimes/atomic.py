@@ -1,0 +1,107 @@
+"""Files and folders that are there whole or not at all: a temporary name, then a rename.
+
+A temporary name holds the machine and the process that made it. A process that was killed cannot clean up after itself,
+so the next one that writes the same name removes what the dead one left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_COUNTER = itertools.count()
+
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def temporary_name(final: Path) -> Path:
+    """A name beside ``final`` that nobody else uses, with its suffix: ``.name.MACHINE-PID-COUNT.partial.suffix``."""
+    middle = f"{_MACHINE}-{os.getpid()}-{next(_COUNTER)}.partial"
+    return final.with_name(f".{final.stem}.{middle}{final.suffix}")
+
+
+@contextmanager
+def replacing(final: Path) -> Iterator[Path]:
+    """A temporary path for a file; the file takes the name ``final`` when the block ends well, and is removed if not.
+
+    What is written is on the disk before the rename: after a power cut there is the old file or the new one.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    remove_abandoned(final)
+    partial = temporary_name(final)
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(final)
+        sync(final.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(final: Path, data: bytes) -> None:
+    """Write a file in one step. Raises OSError when the folder cannot be written to."""
+    with replacing(final) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(final: Path, text: str) -> None:
+    """Write a UTF-8 file in one step. Raises OSError when the folder cannot be written to."""
+    write_bytes(final, text.encode("utf-8"))
+
+
+def temporary_folder(final: Path) -> Path:
+    """A new folder beside ``final``, for what will take that name."""
+    remove_abandoned(final)
+    folder = temporary_name(final)
+    folder.mkdir()
+    return folder
+
+
+def sync(path: Path) -> None:
+    """Have the operating system write a file, or the names in a folder, to the disk. Not every system can: Windows."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_abandoned(final: Path) -> None:
+    """Remove what processes of this machine that are gone left under temporary names of ``final``."""
+    pattern = re.compile(re.escape(f".{final.stem}.{_MACHINE}-") + r"(\d+)-\d+\.partial" + re.escape(final.suffix))
+    try:
+        names = os.listdir(final.parent)
+    except OSError:
+        return
+    for name in names:
+        match = pattern.fullmatch(name)
+        if match is None or _is_alive(int(match[1])):
+            continue
+        path = final.parent / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
