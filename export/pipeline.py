@@ -22,11 +22,11 @@ from export.verify import Reference, overall, verify, worst
 from ifrnet import load_model
 from runtimes.artifact import (
     MANIFEST,
-    Artifact,
     DeviceParity,
     Manifest,
     check_destination,
     describe_files,
+    read_files,
     staged_folder,
 )
 from runtimes.contract import Precision, Timesteps, Verdict
@@ -148,11 +148,11 @@ class Pipeline:
             self._report(f"{job.name}: comparing with PyTorch")
             tolerance = job.target.TOLERANCES[job.precision]
             parity = verify(
-                Artifact(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
+                read_files(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
             )
             if job.precision is Precision.INT8:
                 self._report(f"{job.name}: measuring what INT8 loses")
-                parity, quality = self._int8.judge(Artifact(folder, manifest), parity)
+                parity, quality = self._int8.judge(read_files(folder, manifest), parity)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
             manifest = replace(manifest, parity=parity)
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

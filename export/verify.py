@@ -24,8 +24,9 @@ from runtimes.artifact import Artifact, DeviceParity, ParityResult
 from runtimes.base import Runtime
 from runtimes.compare import Comparison, compare
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.device import Device
 from runtimes.errors import BackendError, DeviceMismatchError, DeviceUnavailableError
-from runtimes.registry import Device, backend
+from runtimes.registry import backend
 from runtimes.tuning import Tuning
 
 DYNAMIC_SIZES = (Size(333, 251), Size(640, 352))

@@ -1,32 +1,82 @@
-"""Versions of what is installed, without importing it."""
+"""The machine that something ran on: processor, instruction sets, versions of what is installed."""
 
 from __future__ import annotations
 
+import functools
+import platform
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
-PACKAGES = (
-    "ifrnet-export",
-    "numpy",
-    "torch",
-    "onnx",
-    "onnxscript",
-    "onnxsim",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "openvino",
-    "nncf",
-    "ncnn",
-    "pnnx",
-    "tensorrt",
-    "tensorrt-rtx",
-    "cuda-bindings",
+PACKAGES = ("ifrnet-export", "numpy", "torch", "onnx", "onnxscript", "onnxsim", "nncf", "pnnx", "cuda-bindings")
+"""Distributions whose versions decide what an artifact is, besides those of the backends."""
+
+INSTRUCTION_SETS = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "asimdhp",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+    "sve2",
 )
-"""Distributions whose versions decide what an artifact is and how it runs."""
+"""Those that decide which kernels a backend chooses and in which arithmetic they run, as Linux names them."""
 
 
-def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Distribution name -> version, of those among ``names`` that are installed."""
+def processor() -> str:
+    """Name of the CPU, as the system gives it."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """The architecture, then which of :data:`INSTRUCTION_SETS` the CPU has.
+
+    Only Linux lists them; elsewhere the name of the CPU stands for them.
+    """
+    info = _cpuinfo()
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    if not flags:
+        return (platform.machine(), processor())
+    return (platform.machine(), *(name for name in INSTRUCTION_SETS if name in flags))
+
+
+@functools.cache
+def _cpuinfo() -> dict[str, str]:
+    """The first processor of ``/proc/cpuinfo``; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    first = path.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def backend_packages() -> tuple[str, ...]:
+    """Distributions of all backends."""
+    from runtimes.registry import BACKENDS  # not at the top: the backends read versions too
+
+    return tuple(name for module in BACKENDS.values() for name in module.ABOUT.distributions)
+
+
+def package_versions(names: Iterable[str] | None = None) -> dict[str, str]:
+    """Distribution name -> version, of those among ``names`` that are installed.
+
+    Without names: :data:`PACKAGES` and the distributions of all backends.
+    """
+    if names is None:
+        names = (*PACKAGES, *backend_packages())
     found = {}
     for name in names:
         try:

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
+from runtimes.backends import ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime
 from runtimes.contract import Verdict
+from runtimes.device import About, Device
 from runtimes.errors import BackendError, ParityError, ParityNotRunWarning
 from runtimes.tuning import Choices, Tuning, read_tuning
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """A device a backend could run on.
-
-    Attributes:
-        name: as passed to :func:`load`.
-        description: what it is, for people.
-        reason: why it cannot be used; empty when it can.
-        software: an emulation of a GPU by the CPU: right, and slow.
-    """
-
-    name: str
-    description: str = ""
-    reason: str = ""
-    software: bool = False
 
 
 class Backend(Protocol):
     """What the module of a backend provides. Importing it imports no third-party package but numpy."""
 
+    ABOUT: About
     DEFAULT_DEVICE: str
 
     def missing(self) -> str:
@@ -52,12 +38,12 @@ class Backend(Protocol):
         """Load a checked artifact on one of :meth:`devices`."""
 
 
-BACKENDS = MappingProxyType(
+BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
-        "onnxruntime": "runtimes.backends.onnxruntime",
-        "openvino": "runtimes.backends.openvino",
-        "ncnn": "runtimes.backends.ncnn",
-        "tensorrt": "runtimes.backends.tensorrt",
+        "onnxruntime": onnxruntime,
+        "openvino": openvino,
+        "ncnn": ncnn,
+        "tensorrt": tensorrt,
     }
 )
 """Backend name -> module."""
@@ -71,7 +57,7 @@ def backend(name: str) -> Backend:
     """
     if name not in BACKENDS:
         raise BackendError(f"no backend named {name!r}; there are {', '.join(BACKENDS)}")
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    return BACKENDS[name]
 
 
 def load(
@@ -122,7 +108,7 @@ def load(
         warnings.warn(
             f"{manifest.name}: parity not run on {device}: {record.reason}", ParityNotRunWarning, stacklevel=2
         )
-    tuning = read_tuning(artifact.folder, manifest.backend, device, module.SETTINGS) if tuned else Tuning()
+    tuning = read_tuning(artifact.folder, module.ABOUT, device, module.SETTINGS) if tuned else Tuning()
     tuning = replace(tuning, cache=Path(cache) if cache else None)
     if threads is not None:
         tuning = replace(tuning, threads=threads)

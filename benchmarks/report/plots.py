@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from benchmarks.report.results_file import Kind, Results, load_results
 from runtimes.cli import Parser
+from runtimes.registry import BACKENDS
 
 EPILOG = """\
 examples:
@@ -20,14 +21,7 @@ examples:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-COLOURS = {
-    "pytorch": "#555555",
-    "onnxruntime": "#0072b2",
-    "openvino": "#009e73",
-    "ncnn": "#d55e00",
-    "tensorrt": "#cc79a7",
-}
-"""Okabe and Ito's palette, told apart by colour-blind readers."""
+COLOURS = {"pytorch": "#555555", **{name: module.ABOUT.colour for name, module in BACKENDS.items()}}
 
 MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
 

@@ -15,8 +15,9 @@ from ifrnet.errors import ModelError
 from ifrnet.variants import CheckpointInfo
 from runtimes.artifact import Manifest, open_artifact
 from runtimes.contract import Precision, SizeRange, Verdict
+from runtimes.device import Device
 from runtimes.errors import RuntimesError
-from runtimes.registry import Device, backend
+from runtimes.registry import backend
 
 Report = Callable[[str], None]
 """Receives one short line when a stage begins."""

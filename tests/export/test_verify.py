@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,10 @@ from export.verify import (
 from ifrnet import Timesteps as ModelTimesteps
 from ifrnet import interpolate, random_model
 from runtimes.artifact import Artifact, DeviceParity, Manifest
-from runtimes.base import Runtime
+from runtimes.base import Halves, Runtime
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.device import Device
 from runtimes.errors import BackendError, DeviceMismatchError
-from runtimes.registry import Device
 
 TOLERANCE = Tolerance(max_error=2e-4, psnr=80.0, reason="a test")
 
@@ -86,11 +87,14 @@ def test_a_faithful_runtime_passes(reference: Reference) -> None:
 class OnlyAtOnce(Faithful):
     """Wrong where several t are asked for, and nowhere else."""
 
-    def _infer_each(
-        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
-    ) -> Iterator[NDArray[np.float32]]:
-        for t in steps:
-            yield self._infer(img0, img1, t) + np.float32(1e-3)
+    def _cut(self) -> Halves:
+        return self
+
+    def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> Any:
+        return img0, img1
+
+    def decode(self, encoded: Any, t: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.asarray(self._infer(encoded[0], encoded[1], t) + np.float32(1e-3))
 
 
 def test_several_times_at_once_are_held_to_the_same_limits(reference: Reference) -> None:
@@ -110,7 +114,7 @@ def nan(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize(
-    "change", [one_pixel, nan, lambda x: x * 1.001, lambda x: np.roll(x, 1, 2), lambda x: x + 1.5e-4, np.zeros_like]
+    "change", [one_pixel, lambda x: x * 1.001, lambda x: np.roll(x, 1, 2), lambda x: x + 1.5e-4, np.zeros_like]
 )
 def test_an_unfaithful_one_fails(reference: Reference, change: Change) -> None:
     record = judge(Faithful(reference, change), reference, TOLERANCE)
@@ -254,7 +258,13 @@ def verified(
 ) -> tuple[DeviceParity, ...]:
     monkeypatch.setattr(export.verify, "backend", lambda name: module)
     runtime = Faithful(reference)
-    return verify(Artifact(None, runtime.manifest), reference, TOLERANCE, extra_devices=extra)  # type: ignore[arg-type]
+    return verify(Artifact(Path(), runtime.manifest, {}), reference, TOLERANCE, extra_devices=extra)
+
+
+def test_values_that_are_not_finite_fail(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
+    record, *_ = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference, nan)))
+    assert record.verdict is Verdict.FAILED
+    assert "gave values that are not finite on cpu" in record.reason
 
 
 def test_every_device_gets_a_verdict(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:

@@ -107,7 +107,8 @@ def refused(folder: Path, match: str) -> None:
 def test_what_is_written_comes_back(folder: Path) -> None:
     artifact = open_artifact(str(folder))
     assert artifact.manifest == manifest_for(folder)
-    assert artifact.file(".bin") == folder / "model.bin"
+    assert artifact.path(".bin") == folder / "model.bin"
+    assert artifact.data(".bin") == WEIGHTS
     assert artifact.manifest.parity_on("cpu").verdict is Verdict.PASSED
     assert artifact.manifest.parity_on("vulkan:0").verdict is Verdict.NOT_RUN
     assert "never compared" in artifact.manifest.parity_on("vulkan:0").reason
@@ -123,11 +124,11 @@ def test_the_manifest_is_strict_json(folder: Path) -> None:
 def test_a_file_by_its_ending(folder: Path) -> None:
     artifact = open_artifact(folder)
     with pytest.raises(ArtifactError, match=r"has 0 files ending in \.onnx"):
-        artifact.file(".onnx")
+        artifact.data(".onnx")
     (folder / "second.bin").touch()
     (folder / MANIFEST).write_text(manifest_for(folder).to_json())
     with pytest.raises(ArtifactError, match=r"has 2 files ending in \.bin"):
-        open_artifact(folder).file(".bin")
+        open_artifact(folder).data(".bin")
 
 
 def test_a_changed_byte(folder: Path) -> None:
