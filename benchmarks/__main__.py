@@ -1,22 +1,25 @@
-"""``python -m benchmarks``: an explicit table of subcommands, imported when asked for."""
+"""``python -m benchmarks``: an explicit table of subcommands."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import Protocol
 
+from benchmarks import demo
+from benchmarks.accuracy import command as accuracy
+from benchmarks.report import compare_results, plots
+from benchmarks.speed import gpu, latency, parameters, throughput, tune
 from runtimes.cli import Parser, run
 
 PROGRAM = "python -m benchmarks"
 
 
 class Command(Protocol):
-    """What the module of a subcommand provides. Importing it imports nothing heavy."""
+    """What the module of a subcommand provides. Importing it imports no third-party package but numpy."""
 
     EPILOG: str
     """Examples, for ``--help``."""
@@ -32,30 +35,21 @@ class Command(Protocol):
 class Entry:
     """A row of :data:`COMMANDS`."""
 
-    module: str
+    command: Command
     purpose: str
 
 
-COMMANDS = MappingProxyType(
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
     {
-        "demo": Entry(module="benchmarks.demo", purpose="export to every target, prove it, interpolate a real pair"),
-        "latency": Entry(
-            module="benchmarks.speed.latency", purpose="every backend at one size, interleaved, beside PyTorch"
-        ),
-        "throughput": Entry(
-            module="benchmarks.speed.throughput", purpose="sustained frames a second with parallel requests"
-        ),
-        "accuracy": Entry(module="benchmarks.accuracy.command", purpose="PSNR, SSIM and IE by the published protocols"),
-        "tune": Entry(
-            module="benchmarks.speed.tune", purpose="the fastest settings for an artifact here, kept beside it"
-        ),
-        "parameters": Entry(
-            module="benchmarks.speed.parameters", purpose="parameters, multiply-adds and activation memory"
-        ),
-        "compare": Entry(
-            module="benchmarks.report.compare_results", purpose="two results of one kind; exit code 2 when slower"
-        ),
-        "plot": Entry(module="benchmarks.report.plots", purpose="a picture of saved latency results"),
+        "demo": Entry(command=demo, purpose="export to every target, prove it, interpolate a real pair"),
+        "latency": Entry(command=latency, purpose="every backend at one size, in turn, beside PyTorch"),
+        "gpu": Entry(command=gpu, purpose="verify and measure every artifact on every GPU, within some minutes"),
+        "throughput": Entry(command=throughput, purpose="frames a second with several requests at the same time"),
+        "accuracy": Entry(command=accuracy, purpose="PSNR, SSIM and IE by the published protocols"),
+        "tune": Entry(command=tune, purpose="the fastest settings for an artifact here, kept beside it"),
+        "parameters": Entry(command=parameters, purpose="parameters, multiply-adds and activation memory"),
+        "compare": Entry(command=compare_results, purpose="two results of one kind; exit code 2 when slower"),
+        "plot": Entry(command=plots, purpose="a picture of saved latency results"),
     }
 )
 """Subcommand -> module."""
@@ -75,20 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     entry = COMMANDS[args.command]
-    command = cast(Command, importlib.import_module(entry.module))
     inner = Parser(
         prog=f"{PROGRAM} {args.command}",
         description=entry.purpose[0].upper() + entry.purpose[1:] + ".",
-        epilog=command.EPILOG,
+        epilog=entry.command.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.configure(inner)
+    entry.command.configure(inner)
     inner.set_defaults(arguments=tuple(args.rest))
-    return command.execute(inner.parse_args(args.rest))
+    return entry.command.execute(inner.parse_args(args.rest))
 
 
 def command() -> int:
-    """Entry point of ``ifrnet-benchmarks``."""
+    """Entry point of ``ifrnet-bench``."""
     return run(PROGRAM, main)
 
 

@@ -41,7 +41,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyOptions:
-    """One session of ``latency``.
+    """One run of ``latency``.
 
     Attributes:
         rounds: visits to each row.
@@ -57,18 +57,34 @@ class LatencyOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ThroughputOptions:
-    """One session of ``throughput``.
+    """One run of ``throughput``.
 
     Attributes:
-        streams: numbers of requests in flight to try.
+        in_flight: numbers of requests at the same time to try, 2 or more.
         seconds: length of a turn.
         rounds: turns of each row.
     """
 
     selection: Selection
-    streams: tuple[int, ...]
+    in_flight: tuple[int, ...]
     seconds: float
     rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuOptions:
+    """One run of ``gpu``.
+
+    Attributes:
+        minutes: for everything; what does not fit is not measured, and says so.
+        rounds: visits to each row.
+        rehearse: measure the artifacts on the CPU as well, so that no GPU is needed.
+    """
+
+    selection: Selection
+    minutes: float
+    rounds: int
+    rehearse: bool
 
 
 @dataclass(frozen=True, kw_only=True)

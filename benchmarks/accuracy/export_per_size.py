@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.speed.without_artifact import bare_manifest
+from benchmarks.speed.without_artifact import manifest_without_files
 from export.options import ExportOptions
 from export.targets import TARGETS, target
 from runtimes.base import Runtime
@@ -67,7 +67,7 @@ class ExportPerSize(Runtime):
         self._report, self._model = report, info.name
         self._loaded: dict[Size, Runtime] = {}
         self._device = device or backend(module.BACKEND).DEFAULT_DEVICE
-        manifest = bare_manifest(
+        manifest = manifest_without_files(
             f"{info.name}-{name}-{precision}",
             backend=module.BACKEND,
             timesteps=Timesteps[info.timesteps.name],

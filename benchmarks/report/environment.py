@@ -7,10 +7,14 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runtimes.device import Device
 from runtimes.environment import instruction_sets, package_versions, processor
+from runtimes.registry import backend
 
 BUSY = 0.5
 """Load average above which timings are called noisy: some other program is running."""
@@ -36,6 +40,17 @@ def describe() -> dict[str, Any]:
         "packages": {**package_versions(), **package_versions(("opencv-python-headless",))},
         "load": load_average(),
     }
+
+
+def devices(backends: Iterable[str]) -> list[dict[str, Any]]:
+    """Every device of these backends, for people: what it is, its driver, and why it cannot be used."""
+    found = []
+    for name in backends:
+        module = backend(name)
+        missing = module.missing()
+        here = [Device(name=module.DEFAULT_DEVICE, reason=missing)] if missing else module.devices()
+        found += [{"backend": name, **asdict(device)} for device in here]
+    return found
 
 
 def load_average() -> float | None:

@@ -132,6 +132,22 @@ def notes(results: Results) -> list[str]:
     return lines
 
 
+def verified_lines(results: Results) -> list[str]:
+    """What verifying showed before anything was measured, a line for each artifact and device."""
+    lines = []
+    for found in results.summary.get("verified", ()):
+        psnr, error = found["psnr"], found["max_error"]
+        figures = "" if error is None else f", largest error {error:.2g}"
+        figures += "" if psnr is None else f", PSNR {psnr:.1f} dB"
+        ran = f" (ran {found['arithmetic']})" if found["arithmetic"] else ""
+        reason = f": {found['reason']}" if found["reason"] else ""
+        lines.append(
+            f"Verified in {found['seconds']:.1f} s: {found['artifact']} on {found['device']}{ran} "
+            f"{found['verdict']}{figures}{reason}"
+        )
+    return lines
+
+
 def _latency_notes(results: Results) -> list[str]:
     summary = results.summary
     baseline, work, speed = summary["baseline"], summary["network_gflop"], summary["machine_gflops"]
@@ -161,9 +177,9 @@ def _latency_notes(results: Results) -> list[str]:
 def _throughput_notes() -> list[str]:
     return [
         (
-            "fps is frames finished per second while every stream is kept busy, float tensors in and out; 'ms a frame "
-            "in flight' is how long one frame takes meanwhile. All modes share the same number of CPU threads. PyTorch "
-            "runs in channels_last."
+            "fps is frames finished per second while as many requests as the mode has are kept in flight, float "
+            "tensors in and out; 'ms a frame in flight' is how long one frame takes meanwhile. All modes share the "
+            "same number of CPU threads. PyTorch runs in channels_last."
         )
     ]
 
@@ -181,7 +197,7 @@ def print_results(console: Console, results: Results) -> None:
         table.add_row(*(column.cell(row) for column in columns), style=style)
     console.width = max(console.width, TABLE_WIDTH)  # on a narrow terminal rich would cut columns down to nothing
     console.print(table)
-    for line in (*unmeasured_lines(results), *notes(results)):
+    for line in (*unmeasured_lines(results), *verified_lines(results), *notes(results)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -198,7 +214,8 @@ def markdown(results: Results, plot: str = "") -> str:
     parts += [_table_line([column.heading for column in columns])]
     parts += [_table_line(["---:" if column.number else "---" for column in columns])]
     parts += [_table_line([column.cell(row) for column in columns]) for row in measured_rows(results)]
-    parts += ["", *(f"- {line}" for line in notes(results)), *(f"- {line}" for line in unmeasured_lines(results)), ""]
+    lines = (*verified_lines(results), *notes(results), *unmeasured_lines(results))
+    parts += ["", *(f"- {line}" for line in lines), ""]
     if plot:
         parts += [f"![{title}]({plot})", ""]
     return "\n".join([*parts, *_environment_lines(results)]) + "\n"
@@ -212,11 +229,17 @@ def _environment_lines(results: Results) -> list[str]:
     machine = results.environment
     packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
     gpus = ", ".join(f"{gpu.get('name')} (driver {gpu.get('driver_version')})" for gpu in machine.get("gpus", ()))
+    devices = ", ".join(
+        " ".join(filter(None, (device["backend"], device["name"], device["description"], device["driver"])))
+        for device in machine.get("devices", ())
+        if not device["reason"]
+    )
     parts = (
         f"Measured {results.created} on {machine.get('cpu')} ({machine.get('architecture')})",
         f"{machine.get('cores')} cores, {machine.get('memory_gb')} GB",
         " ".join(machine.get("flags", ())),
         f"GPU: {gpus or 'none'}",
+        f"devices: {devices}" if devices else "",
         f"{machine.get('os')}, Python {machine.get('python')}",
         packages,
     )

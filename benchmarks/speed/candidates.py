@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import Selection
-from export.errors import ExportError
-from export.options import ExportOptions
+from benchmarks.speed.exporting import Report, Wanted, export_all, export_options
+from benchmarks.speed.time_limit import TimeLimit
 from export.targets import TARGETS, target
-from ifrnet.errors import ModelError
 from ifrnet.variants import CheckpointInfo
 from runtimes.artifact import Manifest, open_artifact
-from runtimes.contract import Precision, SizeRange, Verdict
+from runtimes.contract import Precision, Verdict
 from runtimes.device import Device
-from runtimes.errors import RuntimesError
 from runtimes.registry import backend
 
-Report = Callable[[str], None]
-"""Receives one short line when a stage begins."""
+NO_LIMIT = TimeLimit()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,62 +88,34 @@ def _devices(name: str, wanted: tuple[str, ...] | None) -> Iterator[Device]:
             yield device
 
 
-def provide(rows: list[Candidate], selection: Selection, info: CheckpointInfo, report: Report) -> list[Candidate]:
+def provide(
+    rows: list[Candidate], selection: Selection, info: CheckpointInfo, report: Report, limit: TimeLimit = NO_LIMIT
+) -> list[Candidate]:
     """Give each row its artifact: the one at hand, or a new one.
+
+    Args:
+        rows: in the order in which they are exported.
+        selection: of the benchmark.
+        info: of the model.
+        report: receives one short line when a stage begins.
+        limit: what is not exported in time stays without an artifact.
 
     Raises:
         BenchmarkError: an artifact of that name was made from other weights.
     """
-    wanted = list(dict.fromkeys((row.target, row.precision) for row in rows if row.runnable))
-    missing = [key for key in wanted if not (selection.artifacts / _name(selection, info, *key)).exists()]
-    failures = _export(missing, selection, info, report)
+    folders = {
+        (row.target, row.precision): _name(selection, info, row.target, row.precision) for row in rows if row.runnable
+    }
+    missing = {key: name for key, name in folders.items() if not (selection.artifacts / name).exists()}
+    failures = export_all(missing, selection, report, limit)
     return [_provided(row, selection, info, failures) for row in rows]
 
 
-def _options(selection: Selection, targets: tuple[str, ...], precisions: tuple[Precision, ...]) -> ExportOptions:
-    return ExportOptions(
-        targets=targets,
-        precisions=precisions,
-        model=selection.model,
-        sizes=SizeRange.static(selection.size),
-        out=selection.artifacts,
-        verify_devices=selection.devices or (),  # software devices are verified only when named, like measured
-    )
-
-
 def _name(selection: Selection, info: CheckpointInfo, target_name: str, precision: Precision) -> str:
-    return _options(selection, (target_name,), (precision,)).artifact_name(info.name, target_name, precision)
+    return export_options(selection, (target_name,), (precision,)).artifact_name(info.name, target_name, precision)
 
 
-def _export(
-    wanted: list[tuple[str, Precision]], selection: Selection, info: CheckpointInfo, report: Report
-) -> dict[tuple[str, Precision], str]:
-    """Build what is missing; returns why for what could not be built."""
-    if not wanted:
-        return {}
-    from export.pipeline import Job, Pipeline
-
-    targets, precisions = (tuple(dict.fromkeys(column)) for column in zip(*wanted, strict=True))
-    options = _options(selection, targets, precisions)
-    pipeline = Pipeline(options, report)  # one for all: it shares traced graphs and PyTorch's outputs
-    failures: dict[tuple[str, Precision], str] = {}
-    for key in wanted:
-        name, precision = key
-        module = target(name)
-        try:
-            if reason := module.missing():
-                raise ExportError(reason)
-            module.check(options)
-            folder = options.artifact_name(info.name, name, precision)
-            pipeline.build(Job(name=folder, target_name=name, target=module, precision=precision, options=options))
-        except (RuntimesError, ModelError) as error:
-            failures[key] = f"cannot be exported: {error}"
-    return failures
-
-
-def _provided(
-    row: Candidate, selection: Selection, info: CheckpointInfo, failures: dict[tuple[str, Precision], str]
-) -> Candidate:
+def _provided(row: Candidate, selection: Selection, info: CheckpointInfo, failures: dict[Wanted, str]) -> Candidate:
     if not row.runnable:
         return row
     if reason := failures.get((row.target, row.precision)):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.speed.without_artifact import bare_manifest
+from benchmarks.speed.without_artifact import manifest_without_files
 from ifrnet import IFRNet, interpolate, size_multiple
 from runtimes.artifact import DeviceParity
 from runtimes.base import Runtime
@@ -52,7 +52,7 @@ class EagerRuntime(Runtime):
         self._model = model.to(self._device).to(memory_format=self._format)  # type: ignore[call-overload]
         info = model.info
         assert info is not None
-        manifest = bare_manifest(
+        manifest = manifest_without_files(
             info.name,
             backend="pytorch",
             timesteps=Timesteps[info.timesteps.name],

@@ -1,13 +1,9 @@
-"""The interleaved session behind ``latency``: load every row, visit them in turn, compare their outputs."""
+"""What ``latency`` measures: every artifact and PyTorch in turn, and what the figures are compared with."""
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,37 +16,21 @@ from benchmarks.report.results_file import Kind, Results, command_line
 from benchmarks.speed.candidates import Candidate, candidates, provide
 from benchmarks.speed.complexity import complexity
 from benchmarks.speed.eager import Layout
-from benchmarks.speed.rows import REFERENCE, Judge, MeasuredRow, Row, label, pick_baselines, winner
+from benchmarks.speed.rows import PYTORCH, REFERENCE, Comparison, Row, RunningRow, label, pick_baselines, winner
+from benchmarks.speed.time_limit import TimeLimit
 from benchmarks.speed.timed_calls import (
-    Session,
-    open_artifact_row,
-    open_eager_row,
-    open_empty_row,
-    open_machine_row,
-    steps,
+    even_times,
+    load_artifact,
+    load_empty,
+    load_matrix_product,
+    load_pytorch,
 )
+from benchmarks.speed.turns import EMPTY, PRODUCT, Measured, PlannedRow, measure_in_turn
 from benchmarks.speed.without_artifact import MatrixProduct
-from benchmarks.speed.worker import PEAK, Worker
 from export.parity_frames import moving_frame
-from ifrnet import load_model
-from runtimes.base import Runtime
-from runtimes.contract import Precision, Size, Timesteps
-from runtimes.frames import to_frame
-
-SETTLE_S = 0.02
-"""Pause between two rows: idle thread pools spin for some milliseconds before they sleep."""
-
-MEMORY_MARGIN = 1.3
-"""A row is loaded when this many times what the largest row took is free: all stay loaded, to take turns."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A row that will be loaded: ``load(*arguments)`` in a process of its own."""
-
-    row: Row
-    load: Callable[..., Runtime]
-    arguments: tuple[Any, ...]
+from ifrnet import IFRNet, load_model
+from ifrnet.variants import CheckpointInfo
+from runtimes.contract import Precision, Timesteps
 
 
 def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progress) -> Results:
@@ -68,48 +48,98 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
     machine = environment.describe()
     progress.stage(f"loading {chosen.model}")
     model = load_model(chosen.model)
-    info = model.info
-    assert info is not None
+    check_timesteps(options.timesteps, served(info_of(model)))
+    rows = provide(candidates(chosen), chosen, info_of(model), progress.stage)
+    command = command_line("latency", arguments)
+    return measure_candidates(rows, model, options, progress, command=command, machine=machine)
+
+
+def measure_candidates(
+    rows: Sequence[Candidate],
+    model: IFRNet,
+    options: LatencyOptions,
+    progress: Progress,
+    *,
+    command: str,
+    machine: Mapping[str, Any],
+    limit: TimeLimit | None = None,
+) -> Results:
+    """Measure rows that have their artifacts, beside PyTorch.
+
+    Args:
+        rows: those that cannot run stand in the results with their reason.
+        model: the network that PyTorch runs.
+        options: rounds, warm-up, frames of a call.
+        progress: where to show it.
+        command: for the results.
+        machine: the environment as it was before anything ran.
+        limit: rows for which the time does not suffice are left out, with the reason.
+
+    Raises:
+        BenchmarkError: the baseline cannot be measured.
+    """
+    chosen, info = options.selection, info_of(model)
     gflop = 2e-9 * complexity(model.variant, chosen.size).macs
-    timesteps = Timesteps[info.timesteps.name]
-    check_timesteps(options.timesteps, timesteps)
-    items = provide(candidates(chosen), chosen, info, progress.stage)
-    lanes, left_out = _measured(list(_plans(items, chosen, timesteps)), options, progress)
-    *lanes, empty, product = lanes
-    baselines = pick_baselines(lanes)
-    reference = next(lane.output for lane in lanes if lane.row.form == Layout.NCHW and lane.row.device == "cpu")
-    if reference is None:
-        raise BenchmarkError("PyTorch's frames, which all others are compared with, could not be computed")
-    judge = Judge(
-        baselines=baselines,
-        reference=reference,
-        truth=np.concatenate([moving_frame(chosen.size, t) for t in steps(options.timesteps)]),
-        timesteps=options.timesteps,
-        gflop=gflop,
-    )
-    shown = [lane for lane in lanes if lane.row.backend != "pytorch" or lane is baselines[lane.row.device]]
-    rows = [*map(judge.row, shown), *left_out, *(Row.of(item) for item in items if not item.runnable)]
+    measured = measure_in_turn(list(_planned(rows, chosen, served(info))), options, progress, limit or TimeLimit())
+    comparison = _comparison(measured, options, gflop)
+    networks = measured.networks()
+    shown = [
+        running
+        for running in networks
+        if running.row.backend != PYTORCH or running is comparison.baselines[running.row.device]
+    ]
+    figures = [*map(comparison.figures, shown), *measured.left_out, *(Row.of(row) for row in rows if not row.runnable)]
     return Results(
         kind=Kind.LATENCY,
-        command=command_line("latency", arguments),
+        command=command,
         settings={
             "model": info.name,
             "checkpoint_sha256": info.sha256,
             "size": str(chosen.size),
             "threads": chosen.threads,
             "timesteps": options.timesteps,
-            "schedule": schedule(options.timesteps, timesteps),
-            "rounds": options.rounds,
+            "schedule": schedule(options.timesteps, served(info)),
+            "rounds": measured.rounds,
             "order": "interleaved",
             "transfers": "counted",
         },
         environment={**machine, "load_after": environment.load_average()},
         summary={
-            **_summary(lanes, rows, empty),
-            "machine_gflops": 1e3 * options.timesteps * MatrixProduct.gflop() / product.median_ms,
+            **_summary(networks, figures, measured.named(EMPTY)),
+            "machine_gflops": 1e3 * options.timesteps * MatrixProduct.gflop() / measured.named(PRODUCT).median_ms,
             "network_gflop": gflop,
         },
-        rows=[asdict(row) for row in rows],
+        rows=[asdict(row) for row in figures],
+    )
+
+
+def info_of(model: IFRNet) -> CheckpointInfo:
+    """Where the weights come from; every loaded model says so."""
+    assert model.info is not None
+    return model.info
+
+
+def served(info: CheckpointInfo) -> Timesteps:
+    """Which t the checkpoint serves."""
+    return Timesteps[info.timesteps.name]
+
+
+def _comparison(measured: Measured, options: LatencyOptions, gflop: float) -> Comparison:
+    """PyTorch's times and frames, and the true frames."""
+    networks = measured.networks()
+    baselines = pick_baselines(networks)
+    reference = next(
+        running.output for running in networks if running.row.form == Layout.NCHW and running.row.device == "cpu"
+    )
+    if reference is None:
+        raise BenchmarkError("PyTorch's frames, which all others are compared with, could not be computed")
+    size = options.selection.size
+    return Comparison(
+        baselines=baselines,
+        reference=reference,
+        truth=np.concatenate([moving_frame(size, t) for t in even_times(options.timesteps)]),
+        timesteps=options.timesteps,
+        gflop=gflop,
     )
 
 
@@ -135,26 +165,21 @@ def schedule(count: int, timesteps: Timesteps) -> str:
     return f"{count} frames at t = k / {count + 1} from one pair"
 
 
-def write_frames(path: Path, size: Size) -> None:
-    """The parity scene as uint8 frames."""
-    first, last = (to_frame(moving_frame(size, time), np.dtype(np.uint8)) for time in (0.0, 1.0))
-    np.savez(path, img0=first, img1=last)
-
-
-def _plans(items: Sequence[Candidate], chosen: Selection, timesteps: Timesteps) -> Iterator[Plan]:
-    """PyTorch in both layouts, every artifact that can run, and last the two rows that measure harness and machine."""
+def _planned(rows: Sequence[Candidate], chosen: Selection, timesteps: Timesteps) -> Iterator[PlannedRow]:
+    """PyTorch in both layouts, the two rows that measure harness and machine, and every artifact that can run."""
     for device in _torch_devices(chosen):
         for layout in Layout:
-            row = Row(backend="pytorch", precision=Precision.FP32, device=device, form=layout, verdict=REFERENCE)
-            yield Plan(row=row, load=open_eager_row, arguments=(chosen.model, device, layout.value, chosen.threads))
-    for item in items:
+            row = Row(backend=PYTORCH, precision=Precision.FP32, device=device, form=layout, verdict=REFERENCE)
+            where = (chosen.model, device, layout.value, chosen.threads)
+            yield PlannedRow(row=row, load=load_pytorch, arguments=where)
+    empty = Row(backend=EMPTY, precision=Precision.FP32, device="cpu")
+    yield PlannedRow(row=empty, load=load_empty, arguments=(timesteps,))
+    product = Row(backend=PRODUCT, precision=Precision.FP32, device="cpu")
+    yield PlannedRow(row=product, load=load_matrix_product, arguments=(chosen.threads,))
+    for item in rows:
         if item.runnable:
-            where = (str(item.artifact), item.device, chosen.threads)
-            yield Plan(row=Row.of(item), load=open_artifact_row, arguments=where)
-    empty = Row(backend="empty", precision=Precision.FP32, device="cpu")
-    yield Plan(row=empty, load=open_empty_row, arguments=(timesteps,))
-    product = Row(backend="matrix product", precision=Precision.FP32, device="cpu")
-    yield Plan(row=product, load=open_machine_row, arguments=(chosen.threads,))
+            artifact = (str(item.artifact), item.device, chosen.threads)
+            yield PlannedRow(row=Row.of(item), load=load_artifact, arguments=artifact)
 
 
 def _torch_devices(chosen: Selection) -> list[str]:
@@ -165,50 +190,13 @@ def _torch_devices(chosen: Selection) -> list[str]:
     return ["cpu", *(gpu for gpu in gpus if chosen.devices is None or gpu in chosen.devices)]
 
 
-def _measured(
-    plans: Sequence[Plan], options: LatencyOptions, progress: Progress
-) -> tuple[list[MeasuredRow], list[Row]]:
-    """Load one after the other, take turns, then collect outputs; and the rows that did not fit into memory."""
-    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        frames = Path(scratch) / "frames.npz"
-        write_frames(frames, options.selection.size)
-        lanes: list[MeasuredRow] = []
-        left_out: list[Row] = []
-        for number, plan in enumerate(plans):
-            progress.stage(f"loading {label(plan.row)}")
-            needed = MEMORY_MARGIN * max((lane.peak_mb or 0.0 for lane in lanes), default=0.0)
-            shown = plan.load in (open_artifact_row, open_eager_row)
-            if shown and (available := environment.available_mb()) < needed:
-                reason = (
-                    f"{available:.0f} MB of memory are left, and other rows took up to {needed / MEMORY_MARGIN:.0f}: "
-                )
-                left_out.append(replace(plan.row, reason=reason + "measure fewer --backends or --precisions at once"))
-                continue
-            rest = (plan.load, plan.arguments, frames, options.timesteps, options.warmup)
-            worker = stack.enter_context(Worker(Session, *rest, log=frames.with_name(f"log{number}.txt")))
-            lane = MeasuredRow(row=plan.row, worker=worker)
-            lane.ready = lane.attempt(worker.answer)
-            lane.peak_mb = lane.attempt(lambda worker=worker: worker.call(PEAK))  # type: ignore[misc]
-            lanes.append(lane)
-        progress.stage(f"measuring {len(lanes)} rows in turn, {options.rounds} rounds", options.rounds * len(lanes))
-        for _ in range(options.rounds):
-            for lane in lanes:
-                time.sleep(SETTLE_S)
-                lane.visit()
-                progress.advance()
-        progress.stage("comparing the outputs", len(lanes))
-        for lane in lanes:
-            lane.peak_mb = lane.attempt(lambda worker=lane.worker: worker.call(PEAK))  # type: ignore[misc]
-            lane.output = lane.attempt(lambda worker=lane.worker: worker.call("outputs"))  # type: ignore[misc]
-            progress.advance()
-    return lanes, left_out
-
-
-def _summary(lanes: Sequence[MeasuredRow], rows: Sequence[Row], empty: MeasuredRow) -> dict[str, Any]:
+def _summary(networks: Sequence[RunningRow], rows: Sequence[Row], empty: RunningRow) -> dict[str, Any]:
     """What belongs to all rows: the baseline in both layouts, the harness's own cost, the fastest proven row."""
     best = winner(rows)
     tried = {
-        lane.row.form: lane.median_ms for lane in lanes if lane.row.backend == "pytorch" and lane.row.device == "cpu"
+        running.row.form: running.median_ms
+        for running in networks
+        if running.row.backend == PYTORCH and running.row.device == "cpu"
     }
     fastest = min(row.median_ms for row in rows if row.median_ms is not None)
     return {

@@ -18,7 +18,7 @@ from runtimes.contract import INPUT_NAMES
 from runtimes.frames import to_tensor
 
 MIN_CALLS = 3
-"""Calls of each stream, however long they take."""
+"""Calls of each copy, however long they take."""
 
 NAMES = {"f32": "fp32", "f16": "fp16"}
 """OpenVINO's names of precisions -> ours, where they differ."""
@@ -27,8 +27,8 @@ Tensors = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Burst:
-    """Some seconds of work.
+class Turn:
+    """What one turn of some seconds showed.
 
     Attributes:
         fps: frames finished per second.
@@ -53,7 +53,7 @@ class Mode(ABC):
     ready: Loaded
 
     @abstractmethod
-    def run(self, seconds: float) -> Burst:
+    def run(self, seconds: float) -> Turn:
         """Keep all requests busy for about ``seconds``."""
 
 
@@ -64,8 +64,8 @@ def tensors(frames: Path) -> Tensors:
     return x0, x1, np.full((1, 1, 1, 1), 0.5, np.float32)
 
 
-class Streams(Mode):
-    """Several copies of a row, each with its own thread and its share of the cores.
+class Copies(Mode):
+    """Several copies of a row (or one), each with its own thread and its share of the cores.
 
     Args:
         frames: see :func:`tensors`.
@@ -81,10 +81,10 @@ class Streams(Mode):
             runtime.infer(*self._inputs)
         self.ready = Loaded(arithmetic=self._runtimes[0].spec.arithmetic, detail=f"{count} in flight")
 
-    def run(self, seconds: float) -> Burst:
+    def run(self, seconds: float) -> Turn:
         """See :meth:`Mode.run`."""
         times: list[list[float]] = [[] for _ in self._runtimes]
-        troubles: list[Exception] = []
+        errors: list[Exception] = []
         gate = threading.Barrier(len(self._runtimes))
 
         def loop(runtime: Runtime, taken: list[float]) -> None:
@@ -96,17 +96,17 @@ class Streams(Mode):
                     runtime.infer(*self._inputs)
                     taken.append(time.perf_counter() - start)
             except Exception as error:  # raised again below, in the thread that can report it
-                troubles.append(error)
+                errors.append(error)
 
         threads = [threading.Thread(target=loop, args=pair) for pair in zip(self._runtimes, times, strict=True)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if troubles:
-            raise troubles[0]
-        # Each stream's own rate, so that one that ends early does not count as idle.
-        return Burst(
+        if errors:
+            raise errors[0]
+        # The rates of the copies are added, so that one that ends early does not count as idle.
+        return Turn(
             fps=sum(len(taken) / sum(taken) for taken in times),
             latency_ms=1e3 * float(np.median([value for taken in times for value in taken])),
         )
@@ -149,7 +149,7 @@ class OpenVinoQueue(Mode):
         int8 = precision is Precision.INT8
         self.ready = Loaded(arithmetic=f"int8 with {ran}" if int8 else ran, detail=f"{len(self._queue)} in flight")
 
-    def run(self, seconds: float) -> Burst:
+    def run(self, seconds: float) -> Turn:
         """See :meth:`Mode.run`."""
         self._taken.clear()
         started = 0
@@ -160,7 +160,7 @@ class OpenVinoQueue(Mode):
             self._queue.start_async(self._inputs, userdata=time.perf_counter(), share_inputs=True)
             started += 1
         self._queue.wait_all()
-        return Burst(fps=started / (time.perf_counter() - begin), latency_ms=1e3 * float(np.median(self._taken)))
+        return Turn(fps=started / (time.perf_counter() - begin), latency_ms=1e3 * float(np.median(self._taken)))
 
 
 class EagerBatch(Mode):
@@ -187,7 +187,7 @@ class EagerBatch(Mode):
         self.run(0.0)
         self.ready = Loaded(arithmetic="fp32", detail=f"{batch} in flight")
 
-    def run(self, seconds: float) -> Burst:
+    def run(self, seconds: float) -> Turn:
         """See :meth:`Mode.run`."""
         import torch
 
@@ -201,4 +201,4 @@ class EagerBatch(Mode):
                 x0, x1, t = (x.to(self._device, memory_format=torch.channels_last) for x in self._inputs)
                 interpolate(self._model, x0, x1, t).cpu()
                 taken.append(time.perf_counter() - start)
-        return Burst(fps=self._batch * len(taken) / sum(taken), latency_ms=1e3 * float(np.median(taken)))
+        return Turn(fps=self._batch * len(taken) / sum(taken), latency_ms=1e3 * float(np.median(taken)))

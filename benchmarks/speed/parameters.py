@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.options import size
 from benchmarks.report.results_file import check_output, write_text
 from export.options import DEFAULT_SIZE
-from ifrnet.variants import VARIANTS
 from runtimes.cli import Parser
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ PAPER_TERA = MappingProxyType({"ifrnet_s": 0.12, "ifrnet": 0.21, "ifrnet_l": 0.7
 
 def configure(parser: Parser) -> None:
     """The options of ``parameters``."""
+    from ifrnet.variants import VARIANTS
+
     add = parser.add_argument
     add("--size", type=size, default=DEFAULT_SIZE, help="frame size (default: %(default)s)")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
@@ -45,6 +46,7 @@ def execute(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.speed.complexity import complexity
+    from ifrnet.variants import VARIANTS
 
     console = Console()
     found = [complexity(VARIANTS[name], args.size) for name in dict.fromkeys(args.variants)]

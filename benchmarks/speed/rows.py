@@ -1,4 +1,4 @@
-"""Rows of the leaderboard while they are measured, and the figures that come out."""
+"""Rows of the latency table: while they are measured, and the figures that come out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.speed.candidates import Candidate
 from benchmarks.speed.statistics import summarise
 from benchmarks.speed.timed_calls import Ready, Sample
-from benchmarks.speed.worker import Worker, WorkerError
+from benchmarks.speed.worker import PEAK, TIMEOUT_S, Worker, WorkerError
 from runtimes.compare import psnr
 from runtimes.contract import Verdict
 from runtimes.frames import Array
@@ -25,13 +25,15 @@ VISIT_S = 0.2
 
 MAX_CALLS = 50
 
+PYTORCH = "pytorch"
+
 REFERENCE = "reference"
 """Verdict of PyTorch itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the leaderboard; None where it was not measured.
+    """One line of the table; None where it was not measured.
 
     Times are for all frames of a call; memory and sizes are MB of 1e6 bytes. ``median_ms``, ``p90_ms``, ``fps``,
     ``ratio`` and ``noise`` are of inference, ``host_ms`` is what uint8 frames in and out cost on top. ``psnr`` is
@@ -77,8 +79,11 @@ class Row:
 
 
 @dataclass(kw_only=True)
-class MeasuredRow:
-    """A row with its worker, its samples, and what went wrong."""
+class RunningRow:
+    """A row while it is measured: its process, its samples, and why it failed.
+
+    A failure of the process becomes the reason of the row, and ends its measurement.
+    """
 
     row: Row
     worker: Worker
@@ -86,29 +91,39 @@ class MeasuredRow:
     samples: list[Sample] = field(default_factory=list)
     output: NDArray[np.float32] | None = None
     peak_mb: float | None = None
-    trouble: str = ""
+    failure: str = ""
 
-    def attempt(self, action: Callable[[], T]) -> T | None:
-        """Talk to the worker; a failure becomes the reason of the row, and ends its measurement."""
-        if self.trouble:
-            return None
-        try:
-            return action()
-        except WorkerError as error:
-            self.trouble = str(error)
-            return None
+    def load(self, timeout_s: float) -> None:
+        """Wait until it is loaded and has made its first frame."""
+        self.ready = self._ask(lambda: self.worker.answer(min(timeout_s, TIMEOUT_S)))
+        self.peak_mb = self._ask(lambda: self.worker.call(PEAK))
 
-    def visit(self) -> None:
+    def visit(self, timeout_s: float) -> None:
         """One turn of this row."""
         if self.ready is None:
             return
         calls = min(max(round(1e3 * VISIT_S / max(self.ready.warm_ms, 1e-6)), 1), MAX_CALLS)
-        self.samples += self.attempt(lambda: self.worker.call("visit", calls, calls > 1)) or []
+        limit = min(timeout_s, TIMEOUT_S)
+        self.samples += self._ask(lambda: self.worker.call("visit", calls, calls > 1, timeout_s=limit)) or []
+
+    def finish(self, timeout_s: float) -> None:
+        """Ask for its memory and for its frames."""
+        self.peak_mb = self._ask(lambda: self.worker.call(PEAK))
+        self.output = self._ask(lambda: self.worker.call("outputs", timeout_s=min(timeout_s, TIMEOUT_S)))
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        if self.failure:
+            return None
+        try:
+            return question()
+        except WorkerError as error:
+            self.failure = str(error)
+            return None
 
     @property
     def median_ms(self) -> float:
         """Of inference; infinite when the row could not be measured."""
-        return float(np.median([s.inference for s in self.samples])) if self.samples and not self.trouble else np.inf
+        return float(np.median([s.inference for s in self.samples])) if self.samples and not self.failure else np.inf
 
 
 def label(row: Row) -> str:
@@ -116,51 +131,51 @@ def label(row: Row) -> str:
     return " ".join(filter(None, (row.backend, row.precision, row.device, row.form)))
 
 
-def pick_baselines(lanes: Sequence[MeasuredRow]) -> dict[str, MeasuredRow]:
-    """The faster PyTorch form on each device.
+def pick_baselines(rows: Sequence[RunningRow]) -> dict[str, RunningRow]:
+    """The faster of PyTorch's memory layouts on each device.
 
     Raises:
         BenchmarkError: PyTorch could not be measured on the CPU.
     """
-    found: dict[str, MeasuredRow] = {}
-    for lane in lanes:
-        best = found.get(lane.row.device)
-        if lane.row.backend == "pytorch" and (best is None or lane.median_ms < best.median_ms):
-            found[lane.row.device] = lane
+    found: dict[str, RunningRow] = {}
+    for running in rows:
+        device = running.row.device
+        if running.row.backend == PYTORCH and (device not in found or running.median_ms < found[device].median_ms):
+            found[device] = running
     if not np.isfinite(found["cpu"].median_ms):
-        raise BenchmarkError(f"the baseline, PyTorch on the CPU, cannot be measured: {found['cpu'].trouble}")
+        raise BenchmarkError(f"the baseline, PyTorch on the CPU, cannot be measured: {found['cpu'].failure}")
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """What all rows are held against.
+class Comparison:
+    """What all rows are compared with.
 
     Attributes:
-        baselines: device -> the faster PyTorch lane there.
+        baselines: device -> the faster PyTorch row there.
         reference: fp32 PyTorch's frames, (timesteps, 3, H, W).
         truth: the scene at those times.
         timesteps: frames of a call.
         gflop: of the published network for one frame, in 1e9.
     """
 
-    baselines: dict[str, MeasuredRow]
+    baselines: dict[str, RunningRow]
     reference: NDArray[np.float32]
     truth: NDArray[np.float32]
     timesteps: int
     gflop: float
 
-    def row(self, lane: MeasuredRow) -> Row:
-        """The figures of a lane."""
-        if lane.trouble or lane.ready is None or lane.output is None:
-            return replace(lane.row, reason=lane.trouble)
-        base = self.baselines.get(lane.row.device, self.baselines["cpu"])
-        found = summarise([sample.inference for sample in lane.samples])
-        against = psnr(lane.output, self.reference)
+    def figures(self, running: RunningRow) -> Row:
+        """The row with its figures, or with the reason why it has none."""
+        if running.failure or running.ready is None or running.output is None:
+            return replace(running.row, reason=running.failure)
+        base = self.baselines.get(running.row.device, self.baselines["cpu"])
+        found = summarise([sample.inference for sample in running.samples])
+        against = psnr(running.output, self.reference)
         return replace(
-            lane.row,
-            arithmetic=lane.ready.arithmetic,
-            form=lane.row.form or ("tuned" if lane.ready.tuned else ""),
+            running.row,
+            arithmetic=running.ready.arithmetic,
+            form=running.row.form or ("tuned" if running.ready.tuned else ""),
             median_ms=found.median,
             p90_ms=found.p90,
             fps=1e3 * self.timesteps / found.median,
@@ -168,13 +183,13 @@ class Judge:
             ratio_to=label(base.row),
             gflops=1e3 * self.timesteps * self.gflop / found.median,
             noise=found.noise,
-            host_ms=float(np.median([sample.host for sample in lane.samples])),
-            load_s=lane.ready.load_s,
-            first_ms=lane.ready.first_ms,
-            peak_mb=lane.peak_mb,
+            host_ms=float(np.median([sample.host for sample in running.samples])),
+            load_s=running.ready.load_s,
+            first_ms=running.ready.first_ms,
+            peak_mb=running.peak_mb,
             psnr=against if np.isfinite(against) else None,
-            psnr_loss=expected_loss(lane.output, self.reference, self.truth),
-            samples_ms=tuple(sample.inference for sample in lane.samples),
+            psnr_loss=expected_loss(running.output, self.reference, self.truth),
+            samples_ms=tuple(sample.inference for sample in running.samples),
         )
 
 

@@ -16,7 +16,7 @@ with its THROUGHPUT hint; PyTorch in batches. Rows take turns, and are loaded an
 
 examples:
   python -m benchmarks throughput --json benchmarks/results/cpu-throughput.json
-  python -m benchmarks throughput --backends openvino --precisions fp32 --streams 2 4 --seconds 20
+  python -m benchmarks throughput --backends openvino --precisions fp32 --in-flight 2 4 --seconds 20
 """
 
 
@@ -24,7 +24,7 @@ def configure(parser: Parser) -> None:
     """The options of ``throughput``."""
     add_selection(parser)
     add = parser.add_argument
-    add("--streams", type=int, nargs="+", default=[2], metavar="N", help="requests in flight to try (default: 2)")
+    add("--in-flight", type=int, nargs="+", default=[2], metavar="N", help="requests at the same time (default: 2)")
     add("--seconds", type=float, default=8.0, help="length of a turn (default: %(default)s)")
     add("--rounds", type=int, default=3, help="turns of each row (default: %(default)s)")
     add("--json", type=Path, metavar="PATH", help="write the results, and .md of the same name")
@@ -33,10 +33,13 @@ def configure(parser: Parser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Measure, print the table, write the files."""
     options = ThroughputOptions(
-        selection=selection(args), streams=tuple(dict.fromkeys(args.streams)), seconds=args.seconds, rounds=args.rounds
+        selection=selection(args),
+        in_flight=tuple(dict.fromkeys(args.in_flight)),
+        seconds=args.seconds,
+        rounds=args.rounds,
     )
-    if not all(2 <= count <= 64 for count in options.streams):
-        raise BenchmarkError(f"--streams {' '.join(map(str, options.streams))}: expected numbers from 2 to 64")
+    if not all(2 <= count <= 64 for count in options.in_flight):
+        raise BenchmarkError(f"--in-flight {' '.join(map(str, options.in_flight))}: expected numbers from 2 to 64")
     if not 0.0 <= options.seconds <= 3600.0:
         raise BenchmarkError(f"--seconds {options.seconds}: expected 0 to 3600")
     if not 1 <= options.rounds <= 100:

@@ -1,4 +1,4 @@
-"""The session behind ``throughput``: modes of every row in turn, loaded anew each time so that memory suffices."""
+"""What ``throughput`` measures: every mode of every row in turn, loaded anew each time so that memory suffices."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from benchmarks.report.progress import Progress
 from benchmarks.report.results_file import Kind, Results, command_line
 from benchmarks.speed.candidates import Candidate, candidates, provide
 from benchmarks.speed.eager import Layout
-from benchmarks.speed.leaderboard import write_frames
-from benchmarks.speed.parallel_requests import Burst, EagerBatch, Loaded, Mode, OpenVinoQueue, Streams
+from benchmarks.speed.parallel_requests import Copies, EagerBatch, Loaded, Mode, OpenVinoQueue, Turn
 from benchmarks.speed.rows import REFERENCE
 from benchmarks.speed.statistics import noise
-from benchmarks.speed.timed_calls import open_artifact_row, open_eager_row
+from benchmarks.speed.timed_calls import load_artifact, load_pytorch
+from benchmarks.speed.turns import write_frames
 from benchmarks.speed.worker import PEAK, Worker, WorkerError
 from ifrnet import load_model
 from runtimes.contract import Precision, Verdict
@@ -53,41 +53,41 @@ class Row:
 
 
 @dataclass(kw_only=True)
-class Entrant:
-    """A row and what it has shown so far. ``build(frames, *arguments)`` makes its mode."""
+class RunningMode:
+    """A row while it is measured. ``build(frames, *arguments)`` makes its mode, in a process of its own."""
 
     row: Row
     build: Callable[..., Mode]
     arguments: tuple[Any, ...]
     loaded: Loaded | None = None
-    bursts: list[Burst] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     peak_mb: float | None = None
-    trouble: str = ""
+    failure: str = ""
 
-    def turn(self, frames: Path, seconds: float) -> None:
+    def take_turn(self, frames: Path, seconds: float) -> None:
         """Load, run, unload."""
-        if self.trouble:
+        if self.failure:
             return
         try:
             with Worker(self.build, frames, *self.arguments, log=frames.with_name("log.txt")) as worker:
                 self.loaded = worker.answer()
-                self.bursts.append(worker.call("run", seconds))
+                self.turns.append(worker.call("run", seconds))
                 self.peak_mb = max(self.peak_mb or 0.0, worker.call(PEAK))
         except WorkerError as error:
-            self.trouble = str(error)
+            self.failure = str(error)
 
     def figures(self) -> Row:
         """The row with its figures, or with the reason why it has none."""
-        if self.trouble or self.loaded is None:
-            return replace(self.row, reason=self.trouble)
-        rates = [burst.fps for burst in self.bursts]
+        if self.failure or self.loaded is None:
+            return replace(self.row, reason=self.failure)
+        rates = [turn.fps for turn in self.turns]
         return replace(
             self.row,
             arithmetic=self.loaded.arithmetic,
             detail=self.loaded.detail,
             fps=float(np.median(rates)),
             noise=noise(rates),
-            latency_ms=float(np.median([burst.latency_ms for burst in self.bursts])),
+            latency_ms=float(np.median([turn.latency_ms for turn in self.turns])),
             peak_mb=self.peak_mb,
             samples_fps=tuple(rates),
         )
@@ -107,16 +107,16 @@ def measure(options: ThroughputOptions, arguments: Sequence[str], progress: Prog
     info = load_model(chosen.model).info
     assert info is not None
     items = provide(candidates(chosen), chosen, info, progress.stage)
-    entrants = list(_entrants(items, chosen, options.streams))
+    modes = list(_all_modes(items, chosen, options.in_flight))
     with tempfile.TemporaryDirectory() as scratch:
         frames = Path(scratch) / "frames.npz"
         write_frames(frames, chosen.size)
-        progress.stage(f"measuring {len(entrants)} modes in turn", options.rounds * len(entrants))
+        progress.stage(f"measuring {len(modes)} modes in turn", options.rounds * len(modes))
         for _ in range(options.rounds):
-            for entrant in entrants:
-                entrant.turn(frames, options.seconds)
+            for mode in modes:
+                mode.take_turn(frames, options.seconds)
                 progress.advance()
-    rows = _with_gains([entrant.figures() for entrant in entrants])
+    rows = _with_gains([mode.figures() for mode in modes])
     rows += [_unmeasured(item) for item in items if not item.runnable]
     return Results(
         kind=Kind.THROUGHPUT,
@@ -137,35 +137,37 @@ def measure(options: ThroughputOptions, arguments: Sequence[str], progress: Prog
     )
 
 
-def _entrants(items: Sequence[Candidate], chosen: Selection, streams: Sequence[int]) -> Iterator[Entrant]:
-    """Every mode of every row."""
+def _all_modes(items: Sequence[Candidate], chosen: Selection, in_flight: Sequence[int]) -> Iterator[RunningMode]:
+    """Every mode of PyTorch and of every artifact that can run."""
     base = Row(backend="pytorch", precision=Precision.FP32, device="cpu", mode=ONE, verdict=REFERENCE)
     eager = (chosen.model, "cpu", Layout.CHANNELS_LAST.value, chosen.threads)
-    yield Entrant(row=base, build=Streams, arguments=(open_eager_row, eager, 1))
-    for count in streams:
+    yield RunningMode(row=base, build=Copies, arguments=(load_pytorch, eager, 1))
+    for count in in_flight:
         batch = (chosen.model, "cpu", chosen.threads, count)
-        yield Entrant(row=replace(base, mode=f"batches of {count}"), build=EagerBatch, arguments=batch)
+        yield RunningMode(row=replace(base, mode=f"batches of {count}"), build=EagerBatch, arguments=batch)
     for item in items:
         if item.runnable:
-            yield from _modes(item, chosen, streams)
+            yield from _modes_of(item, chosen, in_flight)
 
 
-def _modes(item: Candidate, chosen: Selection, streams: Sequence[int]) -> Iterator[Entrant]:
+def _modes_of(item: Candidate, chosen: Selection, in_flight: Sequence[int]) -> Iterator[RunningMode]:
+    """One at a time, several copies, and OpenVINO's queue."""
     row = replace(_unmeasured(item), mode=ONE)
     path = str(item.artifact)
-    yield Entrant(row=row, build=Streams, arguments=(open_artifact_row, (path, item.device, chosen.threads), 1))
-    for count in streams:
+    yield RunningMode(row=row, build=Copies, arguments=(load_artifact, (path, item.device, chosen.threads), 1))
+    for count in in_flight:
         share = max(chosen.threads // count, 1)
-        copies = (open_artifact_row, (path, item.device, share), count)
-        yield Entrant(
-            row=replace(row, mode=f"{count} copies, CPU threads {share} each"), build=Streams, arguments=copies
+        copies = (load_artifact, (path, item.device, share), count)
+        yield RunningMode(
+            row=replace(row, mode=f"{count} copies, CPU threads {share} each"), build=Copies, arguments=copies
         )
     if item.backend == "openvino":
         queue = (path, item.device, chosen.threads)
-        yield Entrant(row=replace(row, mode="asynchronous queue"), build=OpenVinoQueue, arguments=queue)
+        yield RunningMode(row=replace(row, mode="asynchronous queue"), build=OpenVinoQueue, arguments=queue)
 
 
 def _unmeasured(item: Candidate) -> Row:
+    """The row of a candidate before it is measured, or because it cannot be."""
     return Row(
         backend=item.backend,
         precision=item.precision,
@@ -177,6 +179,7 @@ def _unmeasured(item: Candidate) -> Row:
 
 
 def _with_gains(rows: Sequence[Row]) -> list[Row]:
+    """The rows, each with its gain over one request at a time."""
     alone = {(row.backend, row.precision, row.device): row.fps for row in rows if row.mode == ONE}
     found = []
     for row in rows:

@@ -53,7 +53,7 @@ class Sample:
     host: float
 
 
-class Session:
+class TimedRuntime:
     """A row that is timed.
 
     Args:
@@ -93,7 +93,7 @@ class Session:
     def outputs(self) -> NDArray[np.float32]:
         """The float frames between the two, (timesteps, 3, H, W)."""
         x0, x1 = (to_tensor(img) for img in self._pair)
-        frames = between(self._infer, self._runtime.spec.timesteps, x0, x1, self._timesteps)
+        frames = frames_between(self._infer, self._runtime.spec.timesteps, x0, x1, self._timesteps)
         return np.concatenate(frames)
 
     def _infer(self, x0: Array, x1: Array, t: float) -> Array:
@@ -103,21 +103,21 @@ class Session:
         self._stopwatch.seconds, self._stopwatch.calls = 0.0, 0
         start = time.perf_counter()
         if self._timesteps > 1 and self._runtime.spec.timesteps is Timesteps.ANY:
-            self._runtime.interpolate(*self._pair, steps(self._timesteps))
+            self._runtime.interpolate(*self._pair, even_times(self._timesteps))
         else:
-            between(self._runtime.interpolate, self._runtime.spec.timesteps, *self._pair, self._timesteps)
+            frames_between(self._runtime.interpolate, self._runtime.spec.timesteps, *self._pair, self._timesteps)
         total = time.perf_counter() - start
         # A backend that takes the integers themselves converts inside, and has no host work apart.
         inference = self._stopwatch.seconds if self._stopwatch.calls else total
         return Sample(inference=1e3 * inference, host=1e3 * (total - inference))
 
 
-def steps(count: int) -> list[float]:
+def even_times(count: int) -> list[float]:
     """``count`` times evenly between two frames: k / (count + 1)."""
     return [k / (count + 1) for k in range(1, count + 1)]
 
 
-def between(one: Callable[[T, T, float], T], timesteps: Timesteps, a: T, b: T, count: int) -> list[T]:
+def frames_between(one: Callable[[T, T, float], T], timesteps: Timesteps, a: T, b: T, count: int) -> list[T]:
     """``count`` frames evenly between two: each from ``a`` and ``b``, or by halving where only t = 0.5 is served.
 
     Args:
@@ -126,11 +126,11 @@ def between(one: Callable[[T, T, float], T], timesteps: Timesteps, a: T, b: T, c
         count: 2^k - 1 for halving.
     """
     if timesteps is Timesteps.ANY:
-        return [one(a, b, t) for t in steps(count)]
+        return [one(a, b, t) for t in even_times(count)]
     if count == 0:
         return []
     middle, half = one(a, b, 0.5), count // 2
-    return [*between(one, timesteps, a, middle, half), middle, *between(one, timesteps, middle, b, half)]
+    return [*frames_between(one, timesteps, a, middle, half), middle, *frames_between(one, timesteps, middle, b, half)]
 
 
 class Stopwatch:
@@ -146,7 +146,7 @@ class Stopwatch:
         self.calls += 1
 
 
-def open_artifact_row(path: str, device: str, threads: int) -> Runtime:
+def load_artifact(path: str, device: str, threads: int) -> Runtime:
     """An artifact; one that failed parity is measured too, and shown as such."""
     import warnings
 
@@ -158,13 +158,13 @@ def open_artifact_row(path: str, device: str, threads: int) -> Runtime:
         return load(path, device=device, threads=threads, allow_failed=True)
 
 
-def open_candidate(path: str, device: str, tuning: Tuning) -> Runtime:
+def load_with_tuning(path: str, device: str, tuning: Tuning) -> Runtime:
     """An artifact with given settings, whatever lies beside it."""
     artifact = open_artifact(path)
     return backend(artifact.manifest.backend).open_runtime(artifact, device, tuning)
 
 
-def open_eager_row(model: str, device: str, layout: str, threads: int) -> Runtime:
+def load_pytorch(model: str, device: str, layout: str, threads: int) -> Runtime:
     """PyTorch."""
     from benchmarks.speed.eager import EagerRuntime, Layout
     from ifrnet import load_model
@@ -172,14 +172,14 @@ def open_eager_row(model: str, device: str, layout: str, threads: int) -> Runtim
     return EagerRuntime(load_model(model), device=device, layout=Layout(layout), threads=threads)
 
 
-def open_empty_row(timesteps: str) -> Runtime:
+def load_empty(timesteps: str) -> Runtime:
     """A backend that does nothing."""
     from benchmarks.speed.without_artifact import Empty
 
     return Empty(Timesteps(timesteps))
 
 
-def open_machine_row(threads: int) -> Runtime:
+def load_matrix_product(threads: int) -> Runtime:
     """A matrix product, which tells how fast the machine is."""
     from benchmarks.speed.without_artifact import MatrixProduct
 

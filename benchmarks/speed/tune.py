@@ -111,7 +111,7 @@ class Search:
     """
 
     def __init__(self, artifact: Path, device: str | None, rounds: int, gain: float, scratch: Path) -> None:
-        from benchmarks.speed.leaderboard import write_frames
+        from benchmarks.speed.turns import write_frames
         from runtimes.artifact import read_manifest
 
         manifest = read_manifest(artifact)
@@ -163,8 +163,8 @@ class Search:
         return Trial(tuning=candidate, ratio=float(np.median(ratios)), noise=noise(ratios))
 
     def _worker(self, tuning: Tuning, log: str) -> Worker:
-        from benchmarks.speed.timed_calls import Session, open_candidate
+        from benchmarks.speed.timed_calls import TimedRuntime, load_with_tuning
         from benchmarks.speed.worker import Worker
 
         where = (str(self._artifact), self.device, tuning)
-        return Worker(Session, open_candidate, where, self._frames, 1, 1, log=self._scratch / f"{log}.txt")
+        return Worker(TimedRuntime, load_with_tuning, where, self._frames, 1, 1, log=self._scratch / f"{log}.txt")

@@ -14,7 +14,7 @@ from runtimes.frames import Array
 ANY_SIZE = SizeRange(minimum=Size(1, 1), typical=Size(1280, 720), maximum=Size(MAX_SIDE, MAX_SIDE))
 
 
-def bare_manifest(
+def manifest_without_files(
     name: str,
     *,
     backend: str,
@@ -47,7 +47,7 @@ class Empty(Runtime):
     """Returns its first input: what is timed of it is the harness."""
 
     def __init__(self, timesteps: Timesteps) -> None:
-        manifest = bare_manifest("empty", backend="empty", timesteps=timesteps)
+        manifest = manifest_without_files("empty", backend="empty", timesteps=timesteps)
         super().__init__(manifest, backend="empty", device="cpu", arithmetic="none")
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
@@ -69,7 +69,7 @@ class MatrixProduct(Runtime):
 
         torch.set_num_threads(threads)
         self._factors = torch.rand(2, self.SIDE, self.SIDE, generator=torch.Generator().manual_seed(0))
-        manifest = bare_manifest("matrix product", backend="matrix product", timesteps=Timesteps.ANY)
+        manifest = manifest_without_files("matrix product", backend="matrix product", timesteps=Timesteps.ANY)
         super().__init__(manifest, backend="matrix product", device="cpu", arithmetic="fp32")
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:

@@ -1,10 +1,11 @@
-"""A process for each row: its memory is its own, its crash is its own, and idle it waits without using a core.
+"""An object in a process of its own: so are its memory and its crashes, and while it waits it uses no core.
 
-The object under measurement is built inside a fresh interpreter and its methods are called over a pipe.
+The object is made inside a fresh interpreter and its methods are called over a pipe.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -45,36 +46,46 @@ class Worker:
         self._process.start()
         theirs.close()  # so that its end is seen when the process dies
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the object and wait for what it returns.
+    def call(self, method: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+        """Call a method of the object and wait for what it returns; see :meth:`answer` for ``timeout_s``.
 
         Raises:
             WorkerError: see above.
         """
         try:
             self._connection.send((method, arguments))
-            return self.answer()
+            return self.answer(timeout_s)
         except BrokenPipeError as error:
-            raise WorkerError(self._obituary()) from error
+            raise WorkerError(self._why_it_died()) from error
 
-    def answer(self) -> Any:
-        """What the object returned; the first answer, that of ``build``, comes without a call.
+    def answer(self, timeout_s: float | None = None) -> Any:
+        """What the object returned; the first answer, its ``ready``, comes without a call.
+
+        Args:
+            timeout_s: the process is killed when it takes longer; None for :data:`TIMEOUT_S`, infinity to wait.
 
         Raises:
             WorkerError: see above.
         """
+        wait = TIMEOUT_S if timeout_s is None else max(timeout_s, 0.0)
         try:
-            if not self._connection.poll(TIMEOUT_S):
+            if not self._connection.poll(None if math.isinf(wait) else wait):
                 self._process.kill()
-                raise WorkerError(f"no answer within {TIMEOUT_S:.0f} s")
+                self._process.join()
+                raise WorkerError(f"no answer within {wait:.0f} s")
             fine, value = self._connection.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise WorkerError(self._obituary()) from error
+            raise WorkerError(self._why_it_died()) from error
         if not fine:
             raise WorkerError(value)
         return value
 
-    def _obituary(self) -> str:
+    @property
+    def alive(self) -> bool:
+        """Whether the process can still be called."""
+        return self._process.is_alive()
+
+    def _why_it_died(self) -> str:
         self._process.join(10.0)
         code = self._process.exitcode
         cause = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
@@ -101,7 +112,7 @@ def _serve(connection: Connection, build: Callable[..., Any], arguments: tuple[A
     """The process: build, then answer calls until the pipe closes."""
     _redirect(log)
     try:
-        target = _answer(connection, lambda: build(*arguments), lambda built: built.ready)
+        target = _answer(connection, lambda: build(*arguments), lambda made: made.ready)
         while target is not None:
             method, values = connection.recv()
             function = peak_mb if method == PEAK else getattr(target, method)

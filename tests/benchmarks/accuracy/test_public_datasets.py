@@ -35,9 +35,9 @@ class Recorder(Runtime):
     """Gives the mean of both frames, and keeps what it was shown."""
 
     def __init__(self, dataset: Dataset, timesteps: Timesteps = Timesteps.ANY) -> None:
-        from benchmarks.speed.without_artifact import bare_manifest
+        from benchmarks.speed.without_artifact import manifest_without_files
 
-        manifest = bare_manifest("recorder", backend="none", timesteps=timesteps, scale=dataset.scale)
+        manifest = manifest_without_files("recorder", backend="none", timesteps=timesteps, scale=dataset.scale)
         super().__init__(manifest, backend="none", device="cpu", arithmetic="fp32")
         self.shown: list[tuple[Array, Array, float]] = []
 

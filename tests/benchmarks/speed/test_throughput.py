@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.__main__ import PROGRAM, main
 from benchmarks.report.results_file import Kind, load_results
-from benchmarks.speed.parallel_requests import EagerBatch, OpenVinoQueue, Streams
+from benchmarks.speed.parallel_requests import Copies, EagerBatch, OpenVinoQueue
 from benchmarks.speed.throughput_rows import ONE
-from benchmarks.speed.without_artifact import bare_manifest
+from benchmarks.speed.without_artifact import manifest_without_files
 from runtimes.artifact import MANIFEST
 from runtimes.base import Runtime
 from runtimes.cli import run
@@ -26,7 +26,7 @@ class Sleeper(Runtime):
     """Waits 10 ms a call without using a core, so that copies run side by side."""
 
     def __init__(self, *, broken: bool = False) -> None:
-        manifest = bare_manifest("sleeper", backend="sleeper", timesteps=Timesteps.ANY)
+        manifest = manifest_without_files("sleeper", backend="sleeper", timesteps=Timesteps.ANY)
         super().__init__(manifest, backend="sleeper", device="cpu", arithmetic="fp32")
         self._calls, self._broken = 0, broken
 
@@ -47,23 +47,23 @@ def frames(tmp_path: Path) -> Path:
 
 
 def test_copies_add_up(frames: Path) -> None:
-    one = Streams(frames, Sleeper, (), 1).run(0.2)
-    four = Streams(frames, Sleeper, (), 4).run(0.2)
+    one = Copies(frames, Sleeper, (), 1).run(0.2)
+    four = Copies(frames, Sleeper, (), 4).run(0.2)
     assert one.fps == pytest.approx(100.0, rel=0.25)
     assert four.fps == pytest.approx(4 * one.fps, rel=0.35)
     assert four.latency_ms == pytest.approx(one.latency_ms, rel=0.35)
 
 
 def test_an_error_in_a_copy_is_raised(frames: Path) -> None:
-    streams = Streams(frames, lambda: Sleeper(broken=True), (), 2)
+    copies = Copies(frames, lambda: Sleeper(broken=True), (), 2)
     with pytest.raises(BackendError, match="out of memory"):
-        streams.run(0.05)
+        copies.run(0.05)
 
 
 def test_batches_count_every_pair(frames: Path) -> None:
     mode = EagerBatch(frames, "random:ifrnet_s", "cpu", 1, 3)
-    burst = mode.run(0.0)
-    assert burst.fps == pytest.approx(3e3 / burst.latency_ms, rel=0.5)
+    turn = mode.run(0.0)
+    assert turn.fps == pytest.approx(3e3 / turn.latency_ms, rel=0.5)
     assert mode.ready.detail == "3 in flight"
 
 
@@ -86,7 +86,7 @@ def test_the_whole_command(artifacts: Path, latency_file: Path, tmp_path: Path) 
     assert "| x one at a time |" in out.with_suffix(".md").read_text()
 
 
-@pytest.mark.parametrize(("option", "value"), [("--streams", "1"), ("--seconds", "-1"), ("--rounds", "0")])
+@pytest.mark.parametrize(("option", "value"), [("--in-flight", "1"), ("--seconds", "-1"), ("--rounds", "0")])
 def test_bad_input_is_one_line(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(PROGRAM, main, ["throughput", option, value]) == 1
     assert f"{option} " in capsys.readouterr().err
@@ -96,9 +96,9 @@ def test_openvino_queue_keeps_several_requests_busy(artifact: Callable[..., Path
     blank = np.full((96, 160, 3), 99, np.uint8)
     np.savez(tmp_path / "frames.npz", img0=blank, img1=blank)
     mode = OpenVinoQueue(tmp_path / "frames.npz", str(artifact("openvino")), "cpu", 2)
-    burst = mode.run(0.1)
-    assert burst.fps > 0
-    assert burst.latency_ms > 0
+    turn = mode.run(0.1)
+    assert turn.fps > 0
+    assert turn.latency_ms > 0
     assert mode.ready.arithmetic == "fp32"
     # An int8 artifact says what the rest of it runs in.
     manifest = artifact("openvino") / MANIFEST

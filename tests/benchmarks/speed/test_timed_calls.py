@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.speed.timed_calls import Session, Stopwatch, between, steps
-from benchmarks.speed.without_artifact import Empty, bare_manifest
+from benchmarks.speed.timed_calls import Stopwatch, TimedRuntime, even_times, frames_between
+from benchmarks.speed.without_artifact import Empty, manifest_without_files
 from runtimes.base import Runtime
 from runtimes.contract import Timesteps
 from runtimes.frames import Array
@@ -18,7 +18,7 @@ class Slow(Runtime):
     """Takes 20 ms inside the backend, and 10 ms for frames when told to."""
 
     def __init__(self, *, host_s: float = 0.0, integers: bool = False) -> None:
-        manifest = bare_manifest("slow", backend="slow", timesteps=Timesteps.ANY)
+        manifest = manifest_without_files("slow", backend="slow", timesteps=Timesteps.ANY)
         super().__init__(manifest, backend="slow", device="cpu", arithmetic="fp32")
         self._host_s, self._integers = host_s, integers
 
@@ -43,24 +43,24 @@ def frames(tmp_path: Path) -> Path:
     return path
 
 
-def _session(frames: Path, runtime: Runtime, timesteps: int = 1) -> Session:
-    return Session(lambda: runtime, (), frames, timesteps, 1)
+def _timed(frames: Path, runtime: Runtime, timesteps: int = 1) -> TimedRuntime:
+    return TimedRuntime(lambda: runtime, (), frames, timesteps, 1)
 
 
 def test_host_work_is_told_from_inference(frames: Path) -> None:
-    samples = _session(frames, Slow(host_s=0.01)).visit(3, False)
+    samples = _timed(frames, Slow(host_s=0.01)).visit(3, False)
     assert all(20.0 <= sample.inference < 30.0 for sample in samples)
     assert all(10.0 <= sample.host < 20.0 for sample in samples)
 
 
 def test_a_backend_that_takes_integers_has_no_host_work(frames: Path) -> None:
-    (sample,) = _session(frames, Slow(host_s=0.03, integers=True)).visit(1, False)
+    (sample,) = _timed(frames, Slow(host_s=0.03, integers=True)).visit(1, False)
     assert sample.inference >= 30.0
     assert sample.host == 0.0
 
 
 def test_every_frame_of_a_call_counts(frames: Path) -> None:
-    (sample,) = _session(frames, Slow(), timesteps=3).visit(1, False)
+    (sample,) = _timed(frames, Slow(), timesteps=3).visit(1, False)
     assert 60.0 <= sample.inference < 90.0
 
 
@@ -69,14 +69,14 @@ def test_loading_and_first_call_are_told(frames: Path) -> None:
         time.sleep(0.05)
         return Slow()
 
-    session = Session(load, (), frames, 1, 1)
-    assert 0.05 <= session.ready.load_s < 0.1
-    assert 20.0 <= session.ready.first_ms < 40.0
-    assert session.ready.arithmetic == "fp32"
+    timed = TimedRuntime(load, (), frames, 1, 1)
+    assert 0.05 <= timed.ready.load_s < 0.1
+    assert 20.0 <= timed.ready.first_ms < 40.0
+    assert timed.ready.arithmetic == "fp32"
 
 
 def test_outputs_are_the_float_frames_at_even_times(frames: Path) -> None:
-    found = _session(frames, Slow(), timesteps=3).outputs()
+    found = _timed(frames, Slow(), timesteps=3).outputs()
     with np.load(frames) as archive:
         x0, x1 = (archive[key].transpose(2, 0, 1) / 255.0 for key in ("img0", "img1"))
     assert found.shape == (3, 3, 8, 8)
@@ -85,7 +85,7 @@ def test_outputs_are_the_float_frames_at_even_times(frames: Path) -> None:
 
 
 def test_timing_nothing_costs_next_to_nothing(frames: Path) -> None:
-    samples = _session(frames, Empty(Timesteps.ANY)).visit(50, True)
+    samples = _timed(frames, Empty(Timesteps.ANY)).visit(50, True)
     assert np.median([sample.inference for sample in samples]) < 0.05
 
 
@@ -106,6 +106,6 @@ def test_halving_gives_even_times(count: int) -> None:
         calls.append(t)
         return a + (b - a) * t
 
-    assert between(one, Timesteps.MIDDLE, 0.0, 1.0, count) == steps(count)
+    assert frames_between(one, Timesteps.MIDDLE, 0.0, 1.0, count) == even_times(count)
     assert calls == [0.5] * count
-    assert between(one, Timesteps.ANY, 0.0, 1.0, count) == steps(count)
+    assert frames_between(one, Timesteps.ANY, 0.0, 1.0, count) == even_times(count)

@@ -91,3 +91,12 @@ def test_a_hang_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "TIMEOUT_S", 0.2)
         with pytest.raises(WorkerError, match="no answer within 0 s"):
             worker.call("sleep", 60.0)
+
+
+def test_a_call_may_have_less_time(tmp_path: Path) -> None:
+    with Worker(Subject, "set", log=tmp_path / "log") as worker:
+        assert worker.answer(float("inf")) == "set"
+        assert worker.alive
+        with pytest.raises(WorkerError, match="no answer within 0 s"):
+            worker.call("sleep", 60.0, timeout_s=0.2)
+        assert not worker.alive
