@@ -1,11 +1,13 @@
-"""``python -m benchmarks demo``: everything once, on a real pair of frames, with a picture to look at."""
+"""``python -m benchmarks demo``: export, prove and run everything once, on a real pair of frames."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from runtimes.contract import Timesteps, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
+    from rich.console import Console
 
 EPILOG = """\
 examples:
@@ -32,24 +35,32 @@ FRAMES = Path("assets/bbb")
 Frame = NDArray[np.uint8]
 
 PANEL = (512, 288)
+"""Width and height of each picture, in pixels."""
+
 GAIN = 8
 """The difference is shown this many times as large."""
 
-SLOWER = 8
-"""The animation has this many steps from one frame to the other."""
+STEPS = 8
+"""The animation takes this many steps from one frame to the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One way to make the middle frame. ``to_truth`` and ``to_pytorch`` are PSNR in dB."""
+    """One way to make the middle frame.
+
+    Attributes:
+        seconds: of the second call; None where there is nothing to time.
+        psnr_to_truth, psnr_to_pytorch: in dB, of 8-bit frames.
+        artifact: the folder and the device, where an artifact made the frame.
+        timesteps: which t it serves.
+    """
 
     name: str
     frame: Frame
-    seconds: float
-    to_truth: float
-    to_pytorch: float | None = None
+    psnr_to_truth: float
+    psnr_to_pytorch: float | None = None
+    seconds: float | None = None
     artifact: tuple[Path, str] | None = None
-    """The folder and the device."""
     timesteps: Timesteps = Timesteps.MIDDLE
 
 
@@ -74,35 +85,34 @@ def execute(args: argparse.Namespace) -> int:
     frame0, truth, frame1 = (read_frame(args.frames / f"{name}.png") for name in ("frame0", "middle", "frame1"))
     height, width = truth.shape[:2]
     artifacts = args.out / "artifacts"
-    command = [
-        "--target",
-        "all",
-        "--model",
-        args.model,
-        "--size",
-        f"{width}x{height}",
-        "--out",
-        str(artifacts),
-        "--force",
-    ]
-    console = Console(soft_wrap=True)
-    console.print(f"[bold]python -m export {' '.join(command)}[/bold]", highlight=False)
+    command = ["--target", "all", "--model", args.model, "--size", f"{width}x{height}", "--out", str(artifacts)]
+    command.append("--force")  # what an earlier demonstration left may go
+    console = Console(soft_wrap=True, highlight=False)
+    say = partial(console.print, markup=False)
+    say("1. Export the network to every target that can be built here, and compare each artifact with PyTorch:")
+    say(f"   python -m export {shlex.join(command)}")
     code = export(command)
+    say("\n2. Make the middle frame of a real pair with each artifact that passed:")
     pytorch = pytorch_row(args.model, frame0, frame1, truth)
     average = ((frame0.astype(np.uint16) + frame1 + 1) // 2).astype(np.uint8)
     rows = [
-        Row(name="plain averaging", frame=average, seconds=0.0, to_truth=distance(average, truth)),
+        Row(name="the mean of both frames", frame=average, psnr_to_truth=distance(average, truth)),
         pytorch,
         *artifact_rows(artifacts, frame0, frame1, truth, pytorch.frame),
     ]
     print_rows(console, rows)
-    picture = args.out / "strip.png"
-    strip(frame0, rows[-1].frame, truth, frame1).save(picture)
-    console.print(f"Look at {picture}: frame 0, {rows[-1].name}, the true frame, frame 1, difference x{GAIN}.")
-    if rows[-1].artifact is not None and rows[-1].timesteps is Timesteps.ANY:
-        slow = args.out / "slow.webp"
-        slow_motion(rows[-1].artifact, frame0, frame1, slow)
-        console.print(f"Look at {slow}: frame 0 to frame 1 and back, {SLOWER} times as slow.")
+    say("\n3. Look at the pictures:")
+    shown = rows[-1]
+    panels = args.out / "strip.png"
+    side_by_side(frame0, shown.frame, truth, frame1).save(panels)
+    say(
+        f"   {panels}: frame 0, the frame that {shown.name} made, the true middle frame, frame 1, and the difference "
+        f"between the made and the true one, {GAIN} times as large"
+    )
+    if shown.artifact is not None and shown.timesteps is Timesteps.ANY:
+        animation = args.out / "slow.webp"
+        slow_motion(shown.artifact, frame0, frame1, animation)
+        say(f"   {animation}: from frame 0 to frame 1 and back, with {STEPS - 1} frames made in between")
     return code
 
 
@@ -140,7 +150,7 @@ def pytorch_row(model: str, frame0: Frame, frame1: Frame, truth: Frame) -> Row:
             output = interpolate(net, img0, img1, torch.full((1, 1, 1, 1), 0.5))
         frame = to_frame(output.numpy(), np.dtype(np.uint8))
         seconds = time.perf_counter() - start
-    return Row(name="PyTorch", frame=frame, seconds=seconds, to_truth=distance(frame, truth))
+    return Row(name="PyTorch", frame=frame, seconds=seconds, psnr_to_truth=distance(frame, truth))
 
 
 def artifact_rows(folder: Path, frame0: Frame, frame1: Frame, truth: Frame, reference: Frame) -> list[Row]:
@@ -164,8 +174,8 @@ def artifact_rows(folder: Path, frame0: Frame, frame1: Frame, truth: Frame, refe
                     name=f"{runtime.spec.backend} {runtime.spec.device} {runtime.spec.arithmetic}",
                     frame=frame,
                     seconds=seconds,
-                    to_truth=distance(frame, truth),
-                    to_pytorch=distance(frame, reference),
+                    psnr_to_truth=distance(frame, truth),
+                    psnr_to_pytorch=distance(frame, reference),
                     artifact=(path, record.device),
                     timesteps=runtime.spec.timesteps,
                 )
@@ -181,32 +191,33 @@ def slow_motion(artifact: tuple[Path, str], frame0: Frame, frame1: Frame, output
 
     path, device = artifact
     with load(path, device=device) as runtime:
-        between = runtime.interpolate(frame0, frame1, [i / SLOWER for i in range(1, SLOWER)])
-    frames = [Image.fromarray(frame).resize(PANEL, Image.Resampling.LANCZOS) for frame in (frame0, *between, frame1)]
-    turned = [*frames, *frames[-2:0:-1]]
-    turned[0].save(output, save_all=True, append_images=turned[1:], duration=80, loop=0, quality=80, method=4)
+        made = runtime.interpolate(frame0, frame1, [i / STEPS for i in range(1, STEPS)])
+    frames = [Image.fromarray(frame).resize(PANEL, Image.Resampling.LANCZOS) for frame in (frame0, *made, frame1)]
+    first, *others = [*frames, *frames[-2:0:-1]]
+    first.save(output, save_all=True, append_images=others, duration=80, loop=0, quality=80, method=4)
 
 
-def print_rows(console: object, rows: Sequence[Row]) -> None:
+def print_rows(console: Console, rows: Sequence[Row]) -> None:
     """The table of the middle frames."""
-    from rich.console import Console
     from rich.table import Table
 
-    assert isinstance(console, Console)
-    table = Table(box=None, header_style="bold", title="The middle frame of a real pair", title_justify="left")
+    table = Table(box=None, header_style="bold")
     table.add_column("made by")
-    for heading in ("PSNR to the true frame", "PSNR to PyTorch", "ms"):
+    for heading in ("PSNR to the true frame", "PSNR to PyTorch's", "ms"):
         table.add_column(heading, justify="right")
     for row in rows:
-        near = (
-            "-" if row.to_pytorch is None else "equal" if row.to_pytorch == float("inf") else f"{row.to_pytorch:.1f} dB"
+        near = row.psnr_to_pytorch
+        table.add_row(
+            row.name,
+            f"{row.psnr_to_truth:.2f} dB",
+            "-" if near is None else "every pixel equal" if near == float("inf") else f"{near:.1f} dB",
+            "-" if row.seconds is None else f"{1000 * row.seconds:.0f}",
         )
-        table.add_row(row.name, f"{row.to_truth:.2f} dB", near, f"{1000 * row.seconds:.0f}" if row.seconds else "-")
     console.print(table)
 
 
-def strip(frame0: Frame, made: Frame, truth: Frame, frame1: Frame) -> Image.Image:
-    """Five labelled panels side by side."""
+def side_by_side(frame0: Frame, made: Frame, truth: Frame, frame1: Frame) -> Image.Image:
+    """Both frames, the made and the true middle frame and their difference, with labels."""
     from PIL import Image, ImageDraw
 
     difference = (GAIN * np.abs(made.astype(np.int16) - truth)).clip(0, 255).astype(np.uint8)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import main
-from benchmarks.demo import SLOWER
+from benchmarks.demo import STEPS
 from benchmarks.errors import BenchmarkError
 from export.parity_frames import moving_frame
 from runtimes.contract import Size
@@ -35,7 +35,7 @@ def test_the_whole_demonstration(
     frames = write_frames(tmp_path / "frames")
     assert main(["demo", "--model", "random:ifrnet_s", "--frames", str(frames), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    for made_by in ("plain averaging", "PyTorch", "onnxruntime cpu fp32", "strip.png", "slow.webp"):
+    for made_by in ("the mean of both frames", "PyTorch", "onnxruntime cpu fp32", "strip.png", "slow.webp"):
         assert made_by in shown
     with Image.open(out / "strip.png") as strip:
         assert strip.width == 5 * 512
@@ -44,8 +44,8 @@ def test_the_whole_demonstration(
         for i in range(getattr(slow, "n_frames", 1)):
             slow.seek(i)
             pictures.append(np.asarray(slow.convert("RGB"), np.int16))
-    assert len(pictures) == 2 * SLOWER
-    steps = [float(np.abs(pictures[i + 1] - pictures[i]).mean()) for i in range(2 * SLOWER - 1)]
+    assert len(pictures) == 2 * STEPS
+    steps = [float(np.abs(pictures[i + 1] - pictures[i]).mean()) for i in range(2 * STEPS - 1)]
     assert min(steps) > 1.0, f"a frame is shown twice: {steps}"
 
 
