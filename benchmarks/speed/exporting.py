@@ -103,5 +103,5 @@ def export_all(wanted: dict[Wanted, str], selection: Selection, report: Report, 
                     try:
                         worker.call("export", *key, wanted[key], timeout_s=limit.seconds_left(Stage.EXPORT))
                     except WorkerError as error:
-                        failures[key] = f"cannot be exported: {error}"
+                        failures[key] = limit.explain(error, Stage.EXPORT)
     return failures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from benchmarks.errors import BenchmarkError
 from benchmarks.speed.candidates import Candidate
 from benchmarks.speed.statistics import summarise
+from benchmarks.speed.time_limit import Stage, TimeLimit
 from benchmarks.speed.timed_calls import Ready, Sample
 from benchmarks.speed.worker import PEAK, TIMEOUT_S, Worker, WorkerError
 from runtimes.compare import psnr
 from runtimes.contract import Verdict
 from runtimes.frames import Array
-
-T = TypeVar("T")
 
 VISIT_S = 0.2
 """A visit to a fast row repeats calls for about this long, after an untimed one: waking up does not count."""
@@ -93,31 +92,39 @@ class RunningRow:
     peak_mb: float | None = None
     failure: str = ""
 
-    def load(self, timeout_s: float) -> None:
-        """Wait until it is loaded and has made its first frame."""
-        self.ready = self._ask(lambda: self.worker.answer(min(timeout_s, TIMEOUT_S)))
-        self.peak_mb = self._ask(lambda: self.worker.call(PEAK))
+    def load(self, limit: TimeLimit, until: Stage) -> None:
+        """Wait until it is loaded and has made its first frame, until a stage is over."""
+        self.ready = self._ask(self.worker.answer, limit=limit, stage=Stage.LOAD, until=until)
+        self.peak_mb = self._ask(self.worker.call, PEAK, limit=limit, stage=Stage.LOAD)
 
-    def visit(self, timeout_s: float) -> None:
+    def visit(self, limit: TimeLimit) -> None:
         """One turn of this row."""
         if self.ready is None:
             return
         calls = min(max(round(1e3 * VISIT_S / max(self.ready.warm_ms, 1e-6)), 1), MAX_CALLS)
-        limit = min(timeout_s, TIMEOUT_S)
-        self.samples += self._ask(lambda: self.worker.call("visit", calls, calls > 1, timeout_s=limit)) or []
+        samples = self._ask(self.worker.call, "visit", calls, calls > 1, limit=limit, stage=Stage.ROUNDS)
+        self.samples += samples or []
 
-    def finish(self, timeout_s: float) -> None:
+    def finish(self, limit: TimeLimit) -> None:
         """Ask for its memory and for its frames."""
-        self.peak_mb = self._ask(lambda: self.worker.call(PEAK))
-        self.output = self._ask(lambda: self.worker.call("outputs", timeout_s=min(timeout_s, TIMEOUT_S)))
+        self.peak_mb = self._ask(self.worker.call, PEAK, limit=limit, stage=Stage.OUTPUTS)
+        self.output = self._ask(self.worker.call, "outputs", limit=limit, stage=Stage.OUTPUTS)
 
-    def _ask(self, question: Callable[[], T]) -> T | None:
+    def _ask(
+        self,
+        method: Callable[..., Any],
+        *arguments: Any,
+        limit: TimeLimit,
+        stage: Stage,
+        until: Stage = Stage.OUTPUTS,
+    ) -> Any:
+        """What the worker answers; None once the row has failed."""
         if self.failure:
             return None
         try:
-            return question()
+            return method(*arguments, timeout_s=min(limit.seconds_left(until), TIMEOUT_S))
         except WorkerError as error:
-            self.failure = str(error)
+            self.failure = limit.explain(error, stage)
             return None
 
     @property

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from benchmarks.speed.worker import WorkerError, WorkerTimeoutError
+
 
 class Stage(StrEnum):
     """What happens to a row, in this order."""
@@ -49,3 +51,8 @@ class TimeLimit:
             f"it could not be {stage} within --minutes {self.minutes:g}: raise that, or name fewer --backends or "
             "--precisions"
         )
+
+    def explain(self, error: WorkerError, stage: Stage) -> str:
+        """Why a row failed in a stage: for lack of time, or what the error says."""
+        late = self.reason(stage) if isinstance(error, WorkerTimeoutError) else ""
+        return late or f"it could not be {stage}: {error}"

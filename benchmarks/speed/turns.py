@@ -97,11 +97,11 @@ def measure_in_turn(
             log = frames.with_name(f"log{number}.txt")
             worker = processes.enter_context(Worker(TimedRuntime, *inside, log=log))
             running.append(RunningRow(row=plan.row, worker=worker))
-            running[-1].load(limit.seconds_left(Stage.OUTPUTS if plan.row.backend == PYTORCH else Stage.LOAD))
+            running[-1].load(limit, Stage.OUTPUTS if plan.row.backend == PYTORCH else Stage.LOAD)
         rounds = _visit(running, options.rounds, progress, limit)
         progress.stage("comparing the outputs", len(running))
         for row in running:
-            row.finish(limit.seconds_left(Stage.OUTPUTS))
+            row.finish(limit)
             progress.advance()
     return Measured(running=running, left_out=left_out, rounds=rounds)
 
@@ -129,7 +129,7 @@ def _visit(rows: Sequence[RunningRow], rounds: int, progress: Progress, limit: T
             if limit.reason(Stage.ROUNDS):
                 break
             time.sleep(SETTLE_S)
-            row.visit(limit.seconds_left(Stage.OUTPUTS))
+            row.visit(limit)
             progress.advance()
         else:
             done += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.speed.candidates import Candidate
 from benchmarks.speed.time_limit import Stage, TimeLimit
-from benchmarks.speed.worker import TIMEOUT_S, Worker, WorkerError
+from benchmarks.speed.worker import TIMEOUT_S, Worker, WorkerError, WorkerTimeoutError
 from runtimes.artifact import DeviceParity
 from runtimes.contract import Verdict
 from runtimes.errors import ParityNotRunWarning
@@ -93,15 +93,15 @@ def verify_rows(
                 checked.append(replace(row, verdict=outcome.verdict, reason=outcome.reason))
                 found.append(outcome)
             except WorkerError as error:
-                reason = limit.reason(Stage.VERIFY) or f"cannot be verified: {error}"
+                reason = limit.explain(error, Stage.VERIFY)
                 checked.append(replace(row, verdict=Verdict.NOT_RUN, reason=reason, runnable=False))
     return checked, found
 
 
 def _verify(row: Candidate, log: Path, limit: TimeLimit) -> Verification:
-    """Verify one row. Raises WorkerError when that does not end, or not in time."""
-    if reason := limit.reason(Stage.VERIFY):
-        raise WorkerError(reason)
+    """Verify one row. Raises WorkerError when that fails, WorkerTimeoutError when it does not end in time."""
+    if limit.reason(Stage.VERIFY):
+        raise WorkerTimeoutError
     with Worker(Verifier, str(row.artifact), row.device, log=log) as worker:
         outcome: Verification = worker.answer(min(limit.seconds_left(Stage.VERIFY), TIMEOUT_S))
         return outcome

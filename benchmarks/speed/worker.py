@@ -18,12 +18,19 @@ from typing import Any, Self
 TIMEOUT_S = 600.0
 """Longest wait for an answer: more means that the backend hangs."""
 
+END_S = 3.0
+"""How long an interrupted process may take to end."""
+
 PEAK = "peak_mb"
 """Asked of the process itself, not of the object."""
 
 
 class WorkerError(Exception):
     """The row cannot be measured: the message is its reason."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """The answer did not come in time."""
 
 
 class Worker:
@@ -62,7 +69,7 @@ class Worker:
         """What the object returned; the first answer, its ``ready``, comes without a call.
 
         Args:
-            timeout_s: the process is killed when it takes longer; None for :data:`TIMEOUT_S`, infinity to wait.
+            timeout_s: the process is ended when it takes longer; None for :data:`TIMEOUT_S`, infinity to wait.
 
         Raises:
             WorkerError: see above.
@@ -70,15 +77,22 @@ class Worker:
         wait = TIMEOUT_S if timeout_s is None else max(timeout_s, 0.0)
         try:
             if not self._connection.poll(None if math.isinf(wait) else wait):
-                self._process.kill()
-                self._process.join()
-                raise WorkerError(f"no answer within {wait:.0f} s")
+                self._end()
+                raise WorkerTimeoutError(f"no answer within {wait:.0f} s")
             fine, value = self._connection.recv()
         except (EOFError, ConnectionResetError) as error:
             raise WorkerError(self._why_it_died()) from error
         if not fine:
             raise WorkerError(value)
         return value
+
+    def _end(self) -> None:
+        """Interrupt the process, so that it removes what it has half written; kill it when that does not help."""
+        if os.name == "posix" and self._process.pid is not None:
+            os.kill(self._process.pid, signal.SIGINT)
+            self._process.join(END_S)
+        self._process.kill()
+        self._process.join()
 
     @property
     def alive(self) -> bool:

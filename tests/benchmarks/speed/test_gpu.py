@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,15 +18,14 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.options import GpuOptions, LatencyOptions, Selection
 from benchmarks.report.progress import Progress
 from benchmarks.report.results_file import Kind, Results, load_results
-from benchmarks.speed import exporting
 from benchmarks.speed.candidates import Candidate
-from benchmarks.speed.exporting import export_all
 from benchmarks.speed.gpu_rows import exit_code, rows_to_measure
 from benchmarks.speed.rows import PYTORCH, Row
 from benchmarks.speed.time_limit import SHARES, Stage, TimeLimit
 from benchmarks.speed.timed_calls import load_empty
 from benchmarks.speed.turns import PlannedRow, measure_in_turn
 from benchmarks.speed.verification import verify_rows
+from benchmarks.speed.worker import WorkerError, WorkerTimeoutError
 from runtimes.artifact import MANIFEST
 from runtimes.cli import run
 from runtimes.contract import Precision, Size, Timesteps, Verdict
@@ -174,47 +172,11 @@ def test_stages_end_in_their_order_and_before_the_time_is_over() -> None:
     assert after(Stage.EXPORT).reason(Stage.VERIFY) == ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneSecond(TimeLimit):
-    """Leaves a second for everything."""
-
-    def seconds_left(self, stage: Stage) -> float:
-        return 1.0
-
-
-class Mortal:
-    """Stands for an exporter whose process dies of one artifact and hangs on another."""
-
-    ready = True
-
-    def __init__(self, selection: Selection, wanted: object) -> None:
-        self._folder = selection.artifacts
-
-    def export(self, name: str, precision: Precision, folder: str) -> None:
-        if precision is Precision.FP16:
-            os._exit(9)
-        if precision is Precision.INT8:
-            time.sleep(60.0)
-        (self._folder / folder).mkdir()
-
-
-def test_a_crash_or_a_hang_of_the_exporter_costs_one_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "Exporter", Mortal)
-    wanted = {("onnx", precision): precision.value for precision in (Precision.FP32, Precision.FP16, Precision.BF16)}
-    failures = export_all(wanted, replace(SELECTION, artifacts=tmp_path), lambda _: None, TimeLimit())
-    assert failures == {("onnx", Precision.FP16): "cannot be exported: its process died (exit code 9)"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bf16", "fp32"]
-    wanted = {("onnx", Precision.INT8): "int8", ("ncnn", Precision.FP32): "next"}
-    failures = export_all(wanted, replace(SELECTION, artifacts=tmp_path), lambda _: None, OneSecond())
-    assert failures == {("onnx", Precision.INT8): "cannot be exported: no answer within 1 s"}
-    assert (tmp_path / "next").is_dir()
-
-
-def test_what_there_is_no_time_to_export_says_so() -> None:
-    wanted = {("onnx", Precision.FP32): "onnx-fp32", ("ncnn", Precision.FP32): "ncnn-fp32"}
-    failures = export_all(wanted, SELECTION, lambda _: None, after(Stage.EXPORT))
-    assert failures.keys() == wanted.keys()
-    assert all("could not be exported within --minutes 10" in reason for reason in failures.values())
+def test_lack_of_time_is_told_from_failures() -> None:
+    late = after(Stage.VERIFY)
+    assert "within --minutes 10" in late.explain(WorkerTimeoutError("no answer within 3 s"), Stage.VERIFY)
+    assert late.explain(WorkerError("died"), Stage.VERIFY) == "it could not be verified: died"
+    assert TimeLimit().explain(WorkerTimeoutError("no answer"), Stage.LOAD) == "it could not be loaded: no answer"
 
 
 def candidate(artifact: Path) -> Candidate:
@@ -226,7 +188,7 @@ def candidate(artifact: Path) -> Candidate:
 def test_what_cannot_be_verified_is_not_measured(tmp_path: Path) -> None:
     rows, found = verify_rows([candidate(tmp_path)], lambda _: None, TimeLimit())
     assert (rows[0].runnable, rows[0].verdict, found) == (False, Verdict.NOT_RUN, [])
-    assert "cannot be verified: " in rows[0].reason
+    assert "it could not be verified: " in rows[0].reason
     assert "is not an artifact" in rows[0].reason
     rows, found = verify_rows([candidate(tmp_path)], lambda _: None, after(Stage.VERIFY))
     assert not rows[0].runnable
