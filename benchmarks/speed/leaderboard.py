@@ -86,7 +86,7 @@ def measure_candidates(
     shown = [
         running
         for running in networks
-        if running.row.backend != PYTORCH or running is comparison.baselines[running.row.device]
+        if running.row.backend != PYTORCH or comparison.baselines.get(running.row.device, running) is running
     ]
     figures = [*map(comparison.figures, shown), *measured.left_out, *(Row.of(row) for row in rows if not row.runnable)]
     return Results(

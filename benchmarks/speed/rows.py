@@ -139,18 +139,19 @@ def label(row: Row) -> str:
 
 
 def pick_baselines(rows: Sequence[RunningRow]) -> dict[str, RunningRow]:
-    """The faster of PyTorch's memory layouts on each device.
+    """The faster of PyTorch's memory layouts on each device where it ran.
 
     Raises:
         BenchmarkError: PyTorch could not be measured on the CPU.
     """
+    pytorch = [running for running in rows if running.row.backend == PYTORCH]
     found: dict[str, RunningRow] = {}
-    for running in rows:
-        device = running.row.device
-        if running.row.backend == PYTORCH and (device not in found or running.median_ms < found[device].median_ms):
-            found[device] = running
-    if not np.isfinite(found["cpu"].median_ms):
-        raise BenchmarkError(f"the baseline, PyTorch on the CPU, cannot be measured: {found['cpu'].failure}")
+    for running in sorted(pytorch, key=lambda running: running.median_ms):
+        if np.isfinite(running.median_ms):
+            found.setdefault(running.row.device, running)
+    if "cpu" not in found:
+        reason = next(running.failure for running in pytorch if running.row.device == "cpu")
+        raise BenchmarkError(f"the baseline, PyTorch on the CPU, cannot be measured: {reason}")
     return found
 
 
@@ -159,7 +160,7 @@ class Comparison:
     """What all rows are compared with.
 
     Attributes:
-        baselines: device -> the faster PyTorch row there.
+        baselines: device -> the faster PyTorch row there; other devices have the CPU's.
         reference: fp32 PyTorch's frames, (timesteps, 3, H, W).
         truth: the scene at those times.
         timesteps: frames of a call.

@@ -4,16 +4,19 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from benchmarks.__main__ import PROGRAM, main
+from benchmarks.errors import BenchmarkError
 from benchmarks.report.results_file import Kind, Results, load_results
 from benchmarks.speed.complexity import complexity
 from benchmarks.speed.leaderboard import check_timesteps, schedule
-from benchmarks.speed.rows import Row, expected_loss, winner
+from benchmarks.speed.rows import Row, RunningRow, expected_loss, pick_baselines, winner
+from benchmarks.speed.timed_calls import Sample
+from benchmarks.speed.worker import Worker
 from ifrnet.variants import VARIANTS
 from runtimes.artifact import MANIFEST
 from runtimes.cli import run
@@ -91,6 +94,18 @@ def test_the_rate_is_the_work_over_the_time_and_stands_beside_that_of_the_machin
         assert row["gflops"] == pytest.approx(1e3 * work / row["median_ms"], rel=1e-4)
     # Frames of 64x48 leave most of a processor idle; a slow product would mean that it was timed wrongly.
     assert latency.summary["machine_gflops"] > _row(latency, "onnxruntime")["gflops"]
+
+
+def test_pytorch_that_fails_on_a_gpu_is_no_baseline() -> None:
+    def running(device: str, median_ms: float | None) -> RunningRow:
+        row = Row(backend="pytorch", precision="fp32", device=device)
+        samples = [] if median_ms is None else [Sample(inference=median_ms, host=0.0)]
+        return RunningRow(row=row, worker=cast(Worker, None), samples=samples, failure="" if samples else "no memory")
+
+    slow, fast, failed = running("cpu", 20.0), running("cpu", 10.0), running("cuda:0", None)
+    assert pick_baselines([slow, fast, failed]) == {"cpu": fast}
+    with pytest.raises(BenchmarkError, match="PyTorch on the CPU, cannot be measured: no memory"):
+        pick_baselines([running("cpu", None), running("cuda:0", 5.0)])
 
 
 def test_rows_that_cannot_run_say_why(latency: Results) -> None:
