@@ -147,13 +147,13 @@ def _line(
         ratio = new / old if kind is Kind.LATENCY else old / new
         known = [row["noise"] for row in (before, after) if row["noise"] is not None]
         noise = sum(known) if len(known) == 2 else None
-        change = _judge(ratio, sum(known), tolerance)
+        change = _classify(ratio, sum(known), tolerance)
         if after.get("verdict") == Verdict.FAILED and before.get("verdict") != Verdict.FAILED:
             change = Change.PARITY
     return Line(name=name, old=old, new=new, ratio=ratio, noise=noise, change=change, reason=reason)
 
 
-def _judge(ratio: float, noise: float, tolerance: float) -> Change:
+def _classify(ratio: float, noise: float, tolerance: float) -> Change:
     """Slower or faster has to stand out of the tolerance and of the noise."""
     slower, faster = ratio - 1.0, 1.0 / ratio - 1.0
     if max(slower, faster) <= tolerance:

@@ -27,7 +27,7 @@ Wanted = tuple[str, Precision]
 
 
 def export_options(selection: Selection, targets: tuple[str, ...], precisions: tuple[Precision, ...]) -> ExportOptions:
-    """What ``python -m export`` would be told."""
+    """The options of ``python -m export`` that give these artifacts."""
     return ExportOptions(
         targets=targets,
         precisions=precisions,

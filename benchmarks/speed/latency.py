@@ -1,4 +1,4 @@
-"""``python -m benchmarks latency``: every backend at one size, beside PyTorch, in one interleaved session."""
+"""``python -m benchmarks latency``: every backend at one size, in turn, beside PyTorch."""
 
 from __future__ import annotations
 

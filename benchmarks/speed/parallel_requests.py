@@ -41,7 +41,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What loading told."""
+    """What loading showed."""
 
     arithmetic: str
     detail: str

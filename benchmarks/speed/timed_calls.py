@@ -1,4 +1,4 @@
-"""What runs inside a worker process: one loaded row, timed call by call."""
+"""What runs inside a worker process: one loaded runtime, timed call by call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """What loading told.
+    """What loading showed.
 
     Attributes:
         load_s: importing the backend, reading and compiling, in a fresh process.
@@ -54,7 +54,7 @@ class Sample:
 
 
 class TimedRuntime:
-    """A row that is timed.
+    """A loaded runtime whose calls are timed.
 
     Args:
         load: gives the runtime; its time is the load time.

@@ -64,7 +64,7 @@ def execute(args: argparse.Namespace) -> int:
     from benchmarks.report.progress import Progress
     from runtimes.registry import load
 
-    load(args.artifact, device=args.device, tuned=False).close()  # whatever is wrong with it is said here
+    load(args.artifact, device=args.device, tuned=False).close()  # raises whatever is wrong with it
     console = Console(highlight=False)
     with Progress(Console(stderr=True)) as progress, tempfile.TemporaryDirectory() as scratch:
         search = Search(args.artifact, args.device, args.rounds, args.gain, Path(scratch))

@@ -78,7 +78,7 @@ def measure_in_turn(
     """Load one row after the other, visit all in turn, then ask for their frames.
 
     Args:
-        planned: the rows; PyTorch comes first and has no time limit for loading, since nothing is told without it.
+        planned: the rows; PyTorch comes first and may load longer, since all others are compared with it.
         options: rounds, warm-up, frames of a call.
         progress: where to show it.
         limit: what is not loaded or visited in time is left out, with the reason.
