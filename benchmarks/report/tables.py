@@ -128,7 +128,7 @@ def notes(results: Results) -> list[str]:
             lines.append(f"{row['backend']} {row['precision']} {row['device']} FAILED PARITY: {row.get('reason')}")
     if summary.get("winner"):
         lines.append(f"Fastest with proven output: {summary['winner']}.")
-    lines += [f"Not in the running for that: {line}." for line in summary.get("left_out_of_the_winner", ())]
+    lines += [f"Not counted there: {line}." for line in summary.get("left_out_of_the_winner", ())]
     return lines
 
 

@@ -213,6 +213,6 @@ def expected_loss(output: Array, reference: Array, truth: Array) -> float:
 
 
 def winner(rows: Sequence[Row]) -> Row | None:
-    """The fastest row whose output was proven: failed parity and parity that never ran are out of the running."""
+    """The fastest row whose output was proven: one that failed parity, or never ran it, does not count."""
     proven = [row for row in rows if row.median_ms is not None and row.verdict in (Verdict.PASSED, REFERENCE)]
     return min(proven, key=lambda row: row.median_ms or np.inf, default=None)
