@@ -59,7 +59,14 @@ def devices() -> list[Device]:
     count = ncnn.get_gpu_count()
     for i in range(count):
         info = ncnn.get_gpu_info(i)
-        found.append(Device(name=f"vulkan:{i}", description=info.device_name(), software=info.type() == SOFTWARE))
+        found.append(
+            Device(
+                name=f"vulkan:{i}",
+                description=info.device_name(),
+                software=info.type() == SOFTWARE,
+                driver=f"{info.driver_version():#x}",
+            )
+        )
     if count == 0:
         found.append(Device(name="vulkan:0", reason="no Vulkan device: install a driver (Debian: mesa-vulkan-drivers)"))
     return found

@@ -105,12 +105,26 @@ def devices() -> list[Device]:
 
     core = openvino.Core()
     found = [
-        Device(name=name.lower(), description=str(core.get_property(name, "FULL_DEVICE_NAME")))
+        Device(
+            name=name.lower(),
+            description=str(core.get_property(name, "FULL_DEVICE_NAME")),
+            driver=_driver(core, name),
+        )
         for name in core.available_devices
     ]
     names = {device.name.partition(".")[0] for device in found}
     absent = [kind for kind in ("gpu", "npu") if kind not in names]
     return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in absent]
+
+
+def _driver(core: openvino.Core, name: str) -> str:
+    """Version of the driver, where the plugin of a device tells it."""
+    for key in ("DRIVER_VERSION", "GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION"):
+        try:
+            return str(core.get_property(name, key))
+        except RuntimeError:
+            continue
+    return ""
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
