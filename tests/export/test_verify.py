@@ -35,6 +35,7 @@ from runtimes.compare import compare
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.device import Device
 from runtimes.errors import BackendError, DeviceMismatchError
+from runtimes.registry import backend
 
 TOLERANCE = Tolerance(max_error=2e-4, psnr=80.0, block_error=2e-5, reason="a test")
 
