@@ -23,7 +23,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ncnn": "ncnn",
-    "pnnx": "ncnn",
+    "pnnx": "export",
     "av": "video",
     "ray": "ray",
     "cv2": "calibrate",
@@ -45,6 +45,9 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
     Exceptions that carry an integer ``exit_code`` are the user's to repair; so are the operating system's. Anything
     else is a bug, and is printed with its traceback and the versions that a report needs.
     """
+    if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+        print(f"{program}: {versions()}")
+        return 0
     try:
         return main(arguments)
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,8 +30,8 @@ class Backend(Protocol):
     def missing(self) -> str:
         """Why the backend cannot be used here, with the fix; empty when it can."""
 
-    def devices(self) -> list[Device]:
-        """Devices of an installed backend, usable or with the reason."""
+    def devices(self) -> Iterable[Device]:
+        """Devices of an installed backend, usable or with the reason; those that cost something to find come last."""
 
     SETTINGS: Choices
     """What may be tuned for speed."""
@@ -100,8 +100,8 @@ def load(
     """
     artifact = open_artifact(path)
     module, found = _find(artifact, device)
-    if threads is not None and not 1 <= threads <= 1024:
-        raise BackendError(f"threads is {threads}; expected 1 to 1024, or None for the backend's default")
+    if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
+        raise BackendError(f"threads is {threads!r}; expected 1 to 1024, or None for the backend's default")
     tuning = read_tuning(artifact.folder, module.ABOUT, found.name, module.SETTINGS) if tuned else Tuning()
     tuning = replace(tuning, cache=Path(cache) if cache else None)
     if threads is not None:
@@ -164,10 +164,10 @@ def _find(artifact: Artifact, name: str | None) -> tuple[Backend, Device]:
     if reason := module.missing():
         raise BackendError(reason)
     name = name or module.DEFAULT_DEVICE
-    found = {item.name: item for item in module.devices()}
-    if name not in found:
-        known = ", ".join(found) or "none"
+    found = next((device for device in module.devices() if device.name == name), None)
+    if found is None:
+        known = ", ".join(device.name for device in module.devices()) or "none"
         raise BackendError(f"{artifact.manifest.backend} has no device {name!r} here; there are {known}")
-    if found[name].reason:
-        raise BackendError(f"{artifact.manifest.backend} cannot use {name}: {found[name].reason}")
-    return module, found[name]
+    if found.reason:
+        raise BackendError(f"{artifact.manifest.backend} cannot use {name}: {found.reason}")
+    return module, found

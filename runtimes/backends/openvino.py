@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ from runtimes.tuning import Choices, Tuning
 
 if TYPE_CHECKING:
     import openvino
+
+# OpenVINO imports it if it is there, and it forks a process that reports to an analytics host (2026.4.1). With None in
+# its place the import fails, which OpenVINO allows for. This module is imported before any of ours imports OpenVINO.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is what the import system documents
 
 ABOUT = About(
     name="openvino",
