@@ -7,7 +7,6 @@ A file is read once, so that what was hashed is what was parsed. What the tensor
 from __future__ import annotations
 
 import io
-import json
 import re
 import stat
 import warnings
@@ -22,12 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from ifrnet.errors import CheckpointError
+from runtimes.json_text import parse_json
 
 MAX_CHECKPOINT_BYTES = 512 * 2**20
 """ifrnet_l in float32 is 79 MB; six times that holds its optimiser too, and no phone book."""
-
-MAX_BRACKETS = 10_000
-"""Ten times what a checkpoint and its provenance need, and far from what the stack holds."""
 
 MAX_PROVENANCE_BYTES = 64 * 2**10
 
@@ -156,7 +153,7 @@ def read_safetensors(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[
     try:
         tensors = safetensors.torch.load(data)
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(shallow(data[8 : 8 + length]))
+        header = parse_json(data[8 : 8 + length])
     except Exception as error:  # the library raises its own error, KeyError (dtype) and more
         raise CheckpointError(
             f"{source} is no safetensors file or is damaged ({first_line(error)}): fetch the file again"
@@ -174,8 +171,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
     text = read_limited(path, MAX_PROVENANCE_BYTES)
     try:
-        content = json.loads(shallow(text), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text, finite=True)
+    except ValueError as error:
         raise CheckpointError(
             f"{path} stands beside the checkpoint as its provenance, but is no JSON ({first_line(error)}): repair it "
             "or move it away"
@@ -186,24 +183,6 @@ def read_provenance(path: Path) -> dict[str, Any]:
             "a JSON object"
         )
     return content
-
-
-def shallow(text: bytes) -> bytes:
-    """JSON that cannot be nested deeper than the stack.
-
-    Python's own limit does not hold: packages raise it for the whole process, and then a file of brackets ends that
-    process instead of raising.
-
-    Raises:
-        RecursionError: more than ``MAX_BRACKETS`` lists and objects.
-    """
-    if (brackets := text.count(b"[") + text.count(b"{")) > MAX_BRACKETS:
-        raise RecursionError(f"{brackets} lists and objects; expected at most {MAX_BRACKETS}")
-    return text
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def first_line(error: BaseException) -> str:

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrnet.errors import SizeError, TimestepError
-from ifrnet.variants import FLOW_CHANNELS, LEVELS, CheckpointInfo, Timesteps, Variant, size_multiple
+from ifrnet.errors import SizeError
+from ifrnet.variants import FLOW_CHANNELS, LEVELS, CheckpointInfo, Variant, size_multiple
 from ifrnet.warp import resize, warp
+from runtimes.contract import Timesteps
+from runtimes.errors import TimestepError
 
 
 def convrelu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

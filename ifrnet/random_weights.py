@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ifrnet.errors import ModelError
 from ifrnet.model import Decoder, IFRNet
-from ifrnet.variants import FLOW_CHANNELS, LEVELS, VARIANTS, CheckpointInfo, Timesteps
+from ifrnet.variants import FLOW_CHANNELS, LEVELS, VARIANTS, CheckpointInfo
+from runtimes.contract import Timesteps
 
 COARSE_FLOW = (1.5, -1.0, -1.25, 1.0)
 """Mean of the coarsest flows (x, y to frame 0; x, y to frame 1) in pixels at 1/8: 14 and 13 px in the frame."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifrnet.checkpoint_files import read_limited, read_provenance, read_pth, read_safetensors, shallow
+from ifrnet.checkpoint_files import read_limited, read_provenance, read_pth, read_safetensors
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
 from ifrnet.ncnn_weights import read_ncnn
 from ifrnet.random_weights import random_model
-from ifrnet.variants import VARIANTS, CheckpointInfo, Timesteps, Variant
+from ifrnet.variants import VARIANTS, CheckpointInfo, Variant
+from runtimes.contract import Timesteps
+from runtimes.json_text import parse_json
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -222,8 +223,8 @@ def _timesteps(
     claims = [provenance.get("timesteps")]
     if "timesteps" in metadata:
         try:
-            claims.append(json.loads(shallow(metadata["timesteps"].encode())))
-        except (ValueError, RecursionError):
+            claims.append(parse_json(metadata["timesteps"]))
+        except ValueError:
             claims.append(metadata["timesteps"])
     for claim in claims:
         if claim not in (None, 0.5, [0.5], "any"):

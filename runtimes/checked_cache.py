@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+
+from runtimes.atomic import write_bytes
 
 _MAGIC = b"ifrnet-cache-1\n"
 _DIGEST = 32
@@ -56,14 +56,6 @@ def write_cache(path: Path, key: str, payload: bytes) -> None:
     stored = bytes.fromhex(key)
     digest = hashlib.sha256(stored + payload).digest()
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        write_bytes(path, _MAGIC + stored + digest + payload)
     except OSError as error:
-        warnings.warn(f"cannot write the cache {path}: {error}", CacheWarning, stacklevel=2)
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_MAGIC + stored + digest + payload)
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
         warnings.warn(f"cannot write the cache {path}: {error}", CacheWarning, stacklevel=2)

@@ -16,7 +16,7 @@ from runtimes.errors import FrameError, TimestepError, UsageError
 INPUT_NAMES = ("img0", "img1", "t")
 OUTPUT_NAME = "imgt"
 MAX_SIDE = 16384
-"""Longest side accepted anywhere; refuses absurd sizes before memory is asked for."""
+"""Longest side accepted anywhere: 16K video. Larger sizes are refused before memory is asked for."""
 
 
 class Precision(StrEnum):
@@ -29,10 +29,13 @@ class Precision(StrEnum):
 
 
 class Timesteps(StrEnum):
-    """Which time steps a checkpoint was trained for."""
+    """The times between two frames that a checkpoint serves."""
 
     ANY = "any"
+    """Any t in (0, 1), as the GoPro checkpoints."""
+
     MIDDLE = "0.5"
+    """t = 0.5 only, as the Vimeo90K checkpoints: they ignore t and give the middle frame for every value."""
 
     def check(self, t: float) -> float:
         """Return ``t`` if this checkpoint serves it.
