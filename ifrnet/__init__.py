@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ifrnet.errors import CheckpointError, ModelError, SizeError
+from ifrnet.errors import CheckpointError, ModelError, SizeError, UncheckedWeightsWarning
 from ifrnet.model import Estimate, IFRNet, interpolate, pair_mean
 from ifrnet.random_weights import random_model
 from ifrnet.variants import VARIANTS, CheckpointInfo, Variant, padded_side, size_multiple
@@ -22,6 +22,7 @@ __all__ = [
     "SizeError",
     "TimestepError",
     "Timesteps",
+    "UncheckedWeightsWarning",
     "Variant",
     "interpolate",
     "load_model",

@@ -6,7 +6,7 @@ Messages are one line and say what was found, what was expected and how to repai
 
 from __future__ import annotations
 
-from runtimes.errors import RuntimesError
+from runtimes.errors import RuntimesError, RuntimesWarning
 
 
 class ModelError(RuntimesError):
@@ -19,3 +19,7 @@ class CheckpointError(ModelError):
 
 class SizeError(ModelError, ValueError):
     """Frames or a scale that the network does not take."""
+
+
+class UncheckedWeightsWarning(RuntimesWarning):
+    """A checkpoint is used without a sha256 to compare it with."""

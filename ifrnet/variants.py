@@ -35,7 +35,7 @@ class Variant:
         name: the name in the paper, in lower case.
         widths: encoder channels c1..c4 at 1/2, 1/4, 1/8 and 1/16 of the frame.
         first_kernel: kernel side of the first convolution, stride 2, padding ``first_kernel // 2``.
-        side: channels that the ResBlocks refine apart ("side channels").
+        side: channels that the ResBlocks refine once more ("side channels").
     """
 
     name: str

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runtimes.atomic import write_bytes
+from runtimes.errors import RuntimesWarning
 
 _MAGIC = b"ifrnet-cache-1\n"
 _DIGEST = 32
 
 
-class CacheWarning(UserWarning):
+class CacheWarning(RuntimesWarning):
     """A cache could not be read or written; everything works without it, and starts slower."""
 
 

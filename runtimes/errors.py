@@ -43,5 +43,9 @@ class UsageError(RuntimesError):
     """The command line asks for something that does not exist or contradicts itself."""
 
 
-class ParityNotRunWarning(UserWarning):
+class RuntimesWarning(UserWarning):
+    """Root of what a user should know; command lines print it in one line."""
+
+
+class ParityNotRunWarning(RuntimesWarning):
     """The artifact was never compared with PyTorch on this device."""
