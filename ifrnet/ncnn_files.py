@@ -163,7 +163,7 @@ def read_blobs(layers: list[Layer], data: bytes, source: str) -> dict[str, Blobs
         if layer.kind not in WEIGHTED:
             continue
         if layer.name in blobs:
-            raise CheckpointError(f"{source}: two layers have the name {layer.name}")
+            raise CheckpointError(f"{source}: two layers are called {layer.name}")
         outputs = _count(layer, 0, source)
         if layer.kind == "PReLU":
             blobs[layer.name] = Blobs(weight=cursor.raw(outputs, layer))

@@ -13,8 +13,11 @@ from typing import Any
 
 SAFE_PROTOCOL = 2
 
-MAX_PICKLE_BYTES = 4 * 2**20
-"""Fifty times the pickle of IFRNet with its optimiser; the tensors lie outside of it."""
+MAX_PICKLE_BYTES = 2**20
+"""Fifteen times the pickle of IFRNet with an average and its optimiser; the tensors lie outside of it.
+
+Reading takes seconds for a megabyte of small instructions.
+"""
 
 _STRINGS = frozenset({"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"})
 _BYTES = frozenset({"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"})

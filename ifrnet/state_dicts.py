@@ -154,18 +154,18 @@ def _tables(content: object) -> Iterator[Table]:
     seen: set[int] = set()
     while waiting:
         path, value = waiting.popleft()
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _tables_in(value, path)
         if len(path) == MAX_NESTING:
             continue
         for key, child in _items(value):
-            if isinstance(child, (Mapping, list, tuple)) and id(child) not in seen:
+            if isinstance(child, (dict, list, tuple)) and child and id(child) not in seen:
                 seen.add(id(child))
                 waiting.append(((*path, key), child))
 
 
 def _items(value: object) -> Iterable[tuple[object, object]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else ()
 

@@ -313,7 +313,7 @@ BROKEN: dict[str, tuple[Callable[[str, bytes], tuple[str, bytes]], str]] = {
     "twin layers": (repeat_sigmoid, "two Sigmoid read the same blobs"),
     "endless name": (edit("Sigmoid sig", "Sigmoid " + "x" * 10_000 + "sig"), "has no end"),
     "undefined blob": (append_layer("Sigmoid extra 1 1 nowhere late"), "reads a blob before"),
-    "blob written twice": (append_layer("Sigmoid extra 1 1 b0_0 b1"), "writes one after another"),
+    "blob written twice": (append_layer("Sigmoid extra 1 1 b0_0 b1"), "or writes one for the second time"),
     "second reader": (append_layer("Convolution extra 1 1 b0_1 late 0=24 1=3 6=648"), r"ends inside|read the same"),
     "fourth input": (append_layer("Input extra 0 1 late"), "2 time inputs"),
     "negative count": (append_layer("Sigmoid extra -1 1 b0 late"), "cut short"),
