@@ -36,9 +36,9 @@ LACKING = {
 
 def missing() -> str:
     """pnnx converts, ncnn verifies."""
-    for name in ("pnnx", "ncnn"):
+    for name, extra in (("pnnx", "export"), ("ncnn", "ncnn")):
         if importlib.util.find_spec(name) is None:
-            return f"{name} is not installed: pip install 'ifrnet-export[ncnn]'"
+            return f"{name} is not installed: pip install 'ifrnet-export[{extra}]'"
     return ""
 
 

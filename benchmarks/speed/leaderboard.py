@@ -48,7 +48,7 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
     machine = environment.describe()
     progress.stage(f"loading {chosen.model}")
     model = load_model(chosen.model)
-    check_timesteps(options.timesteps, served(info_of(model)))
+    check_timesteps(options.timesteps, info_of(model).timesteps)
     rows = provide(candidates(chosen), chosen, info_of(model), progress.stage)
     command = command_line("latency", arguments)
     return measure_candidates(rows, model, options, progress, command=command, machine=machine)
@@ -80,7 +80,7 @@ def measure_candidates(
     """
     chosen, info = options.selection, info_of(model)
     gflop = 2e-9 * complexity(model.variant, chosen.size).macs
-    measured = measure_in_turn(list(_planned(rows, chosen, served(info))), options, progress, limit or TimeLimit())
+    measured = measure_in_turn(list(_planned(rows, chosen, info.timesteps)), options, progress, limit or TimeLimit())
     comparison = _comparison(measured, options, gflop)
     networks = measured.networks()
     shown = [
@@ -98,7 +98,7 @@ def measure_candidates(
             "size": str(chosen.size),
             "threads": chosen.threads,
             "timesteps": options.timesteps,
-            "schedule": schedule(options.timesteps, served(info)),
+            "schedule": schedule(options.timesteps, info.timesteps),
             "rounds": measured.rounds,
             "order": "interleaved",
             "transfers": "counted",
@@ -117,11 +117,6 @@ def info_of(model: IFRNet) -> CheckpointInfo:
     """Where the weights come from; every loaded model says so."""
     assert model.info is not None
     return model.info
-
-
-def served(info: CheckpointInfo) -> Timesteps:
-    """Which t the checkpoint serves."""
-    return Timesteps[info.timesteps.name]
 
 
 def _comparison(measured: Measured, options: LatencyOptions, gflop: float) -> Comparison:
