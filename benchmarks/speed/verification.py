@@ -1,10 +1,9 @@
-"""Artifacts verified on a device, each in a process of its own: a driver that crashes or hangs costs one row."""
+"""The artifacts' own proofs, each run in a process of its own: a driver that crashes or hangs costs one row."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,8 @@ from pathlib import Path
 from benchmarks.speed.candidates import Candidate
 from benchmarks.speed.time_limit import Stage, TimeLimit
 from benchmarks.speed.worker import TIMEOUT_S, Worker, WorkerError, WorkerTimeoutError
-from runtimes.artifact import DeviceParity
 from runtimes.contract import Verdict
-from runtimes.errors import ParityNotRunWarning
+from runtimes.registry import verify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +22,7 @@ class Verification:
     Attributes:
         artifact: name of its folder.
         arithmetic: what the convolutions ran in.
-        psnr: the smallest, in dB; None where nothing was compared.
+        psnr: the smallest, in dB; None where nothing could be compared.
         max_error: the largest, on the scale [0, 1].
         seconds: loading included.
     """
@@ -49,27 +47,17 @@ class Verifier:
 
     def __init__(self, path: str, device: str) -> None:
         start = time.perf_counter()
-        record = _verified(Path(path), device)
+        record = verify(path, device=device)
         self.ready = Verification(
             artifact=Path(path).name,
             device=device,
             verdict=record.verdict,
             reason=record.reason,
-            arithmetic=record.arithmetic,
+            arithmetic=record.conditions.arithmetic,
             psnr=min((result.psnr for result in record.results), default=None),
             max_error=max((result.max_error for result in record.results), default=None),
             seconds=time.perf_counter() - start,
         )
-
-
-def _verified(path: Path, device: str) -> DeviceParity:
-    """The verdict on a device: load the artifact there, and take what the export recorded."""
-    from runtimes import load
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ParityNotRunWarning)  # the verdict says so
-        with load(path, device=device, allow_failed=True) as runtime:
-            return runtime.manifest.parity_on(device)
 
 
 def verify_rows(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -26,10 +26,11 @@ from benchmarks.speed.timed_calls import load_empty
 from benchmarks.speed.turns import PlannedRow, measure_in_turn
 from benchmarks.speed.verification import verify_rows
 from benchmarks.speed.worker import WorkerError, WorkerTimeoutError
-from runtimes.artifact import MANIFEST
+from runtimes.artifact import MANIFEST, describe_files, read_manifest
 from runtimes.cli import run
 from runtimes.contract import Precision, Size, Timesteps, Verdict
 from runtimes.device import Device
+from runtimes.proof import FILE as PROOF
 from runtimes.registry import BACKENDS
 
 SELECTION = Selection(
@@ -131,13 +132,15 @@ def test_the_whole_command(artifacts: Path, latency_file: Path, tmp_path: Path) 
 
 def test_a_failed_artifact_is_measured_all_the_same(artifacts: Path, latency_file: Path, tmp_path: Path) -> None:
     (source,) = artifacts.glob("*-onnx-fp32-64x48")
-    shutil.copytree(source, tmp_path / "failed")
-    manifest = tmp_path / "failed" / MANIFEST
-    data = json.loads(manifest.read_text())
-    data["parity"][0] |= {"verdict": "failed", "reason": "max error 0.5"}
-    manifest.write_text(json.dumps(data))
+    shutil.copytree(source, tmp_path / "failed", ignore=shutil.ignore_patterns("verdicts.json"))
+    proof = bytearray((tmp_path / "failed" / PROOF).read_bytes())
+    proof[-400:] = np.full(100, 0.25, "<f4").tobytes()
+    (tmp_path / "failed" / PROOF).write_bytes(proof)
+    manifest = replace(read_manifest(source), files=describe_files(tmp_path / "failed"))
+    (tmp_path / "failed" / MANIFEST).write_text(manifest.to_json())
     (row,), (found,) = verify_rows([candidate(tmp_path / "failed")], lambda _: None, TimeLimit())
-    assert (row.runnable, row.verdict, row.reason) == (True, Verdict.FAILED, "max error 0.5")
+    assert (row.runnable, row.verdict) == (True, Verdict.FAILED)
+    assert "max error" in row.reason
     assert found.verdict is Verdict.FAILED  # which makes the exit code, see below
 
 
