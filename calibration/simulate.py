@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from calibration.quantize import LEVELS, quantize_weight
 from calibration.ranges import convolutions
+from export.int8.quantize import LEVELS, quantize_weight
 
 
 @contextmanager

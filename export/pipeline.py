@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from export.int8 import Int8
+from export.int8.stages import Int8
 from export.options import ExportOptions
 from export.rewrites import build_graph
 from export.sentinels import guard

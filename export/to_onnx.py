@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.recipe import REWRITES
+from export.int8.recipe import REWRITES
 from export.options import ExportOptions
 from export.targets import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.contract import Precision

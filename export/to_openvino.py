@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.quantize import ZERO_POINT
-from calibration.recipe import REWRITES, layer_name
 from export.errors import ExportError, SentinelError
+from export.int8.quantize import ZERO_POINT
+from export.int8.recipe import REWRITES, layer_name
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island
 from export.options import ExportOptions
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled

@@ -14,9 +14,9 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
-from calibration.recipe import REWRITES, layer_name
 from export.convolutions import HALF_SHARE, share_in, type_name
 from export.errors import ExportError, SentinelError
+from export.int8.recipe import REWRITES, layer_name
 from export.options import ExportOptions
 from export.sentinels import HALF
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled

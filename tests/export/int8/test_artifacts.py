@@ -10,13 +10,13 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from calibration.gate import MAX_DROP
-from calibration.quantize import ZERO_POINT
-from calibration.scales import scales_for
 from export import to_tensorrt
 from export.__main__ import main
 from export.errors import ExportError, SentinelError
-from export.int8 import Int8
+from export.int8.errors import CalibrationError
+from export.int8.quantize import ZERO_POINT
+from export.int8.scales import scales_for
+from export.int8.stages import Int8
 from export.options import DYNAMIC_RANGE, ExportOptions
 from export.pipeline import Pipeline
 from export.targets import INT8_TOLERANCE, Compiled, check_precisions
@@ -45,7 +45,7 @@ def test_int8_needs_no_footage_and_passes_its_gate(target: str, tmp_path: Path) 
     path, verdict = build(target, tmp_path)
     assert verdict is Verdict.PASSED
     manifest = read_manifest(path)
-    assert manifest.details["quality"]["cpu"]["drop"] <= MAX_DROP
+    assert manifest.details["quality"]["cpu"]["drop"] <= OPTIONS.max_drop
     assert manifest.details["quality"]["cpu"]["int8_vs_fp32"] >= 42.0
     assert manifest.details["calibration"]["samples_sha256"]
     assert sum(entry["bytes"] for entry in manifest.files.values()) < 4.2e6
@@ -103,8 +103,6 @@ def test_tensorrt_for_rtx_has_no_dynamic_int8(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_model_without_scales_is_refused_with_the_command() -> None:
-    from calibration.errors import CalibrationError
-
     with pytest.raises(CalibrationError, match="python -m calibration scales") as caught:
         Pipeline(replace(OPTIONS, model="random:ifrnet"), lambda line: None).jobs()
     assert caught.value.exit_code == 1

@@ -8,11 +8,11 @@ from typing import Any
 
 import onnx
 
-from calibration.gate import QualityGate
-from calibration.quantize import quantize
-from calibration.scales import scales_for
-from calibration.work import share
 from export.errors import SentinelError
+from export.int8.gate import QualityGate
+from export.int8.quantize import quantize
+from export.int8.scales import scales_for
+from export.int8.work import share
 from export.options import ExportOptions
 from export.targets import Compiled
 from ifrnet import IFRNet
