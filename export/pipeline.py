@@ -1,4 +1,4 @@
-"""The order of the stages: deploy graph, trace, sentinels, compile, verify, write the artifact."""
+"""The order of the stages: source, compile, verify, write the artifact."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import onnx
-
+from export.declarations import Compiled
 from export.int8.stages import Int8
 from export.options import ExportOptions
-from export.rewrites import build_graph
-from export.sentinels import guard
-from export.targets import Compiled, Target, check_precisions, target
-from export.trace import trace
+from export.source import NO_SCALES, Source
+from export.targets import Target, check_precisions, target
 from export.verify import Reference, overall, verify, worst
 from ifrnet import load_model
 from runtimes.artifact import (
@@ -68,7 +65,6 @@ class Job:
     target_name: str
     target: Target
     precision: Precision
-    options: ExportOptions
 
 
 def check_options(options: ExportOptions) -> None:
@@ -91,7 +87,7 @@ def check_options(options: ExportOptions) -> None:
 
 
 class Pipeline:
-    """Builds the artifacts of one run; traced graphs and reference outputs are shared between targets."""
+    """Builds the artifacts of one run; sources and reference outputs are shared between targets."""
 
     def __init__(self, options: ExportOptions, report: Report) -> None:
         self._options, self._report = options, report
@@ -101,7 +97,7 @@ class Pipeline:
         self._info = self._model.info
         self._timesteps = Timesteps[self._info.timesteps.name]
         self._reference = Reference(self._model, self._timesteps, options.scale)
-        self._graphs: dict[tuple[object, ...], onnx.ModelProto] = {}
+        self._sources: dict[tuple[object, ...], Source] = {}
 
     @cached_property
     def _int8(self) -> Int8:
@@ -123,9 +119,7 @@ class Pipeline:
             for precision in self._options.precisions:
                 artifact = self._options.artifact_name(self._info.name, name, precision)
                 check_destination(self._options.out / artifact, force=self._options.force)
-                jobs.append(
-                    Job(name=artifact, target_name=name, target=module, precision=precision, options=self._options)
-                )
+                jobs.append(Job(name=artifact, target_name=name, target=module, precision=precision))
         return jobs
 
     def build(self, job: Job) -> Outcome:
@@ -136,11 +130,11 @@ class Pipeline:
             SentinelError: a built graph is not the network.
         """
         start = time.perf_counter()
-        model = self._graph(job)
+        source = self._source(job)
         final = self._options.out / job.name
         with staged_folder(final, force=self._options.force) as folder:
             self._report(f"{job.name}: compiling")
-            compiled = job.target.compile(model, folder, job.precision, self._options)
+            compiled = job.target.compile(source, folder, job.precision, self._options)
             if job.precision is Precision.INT8:
                 compiled = self._int8.check_built(job.target_name, compiled)
             seconds = time.perf_counter() - start
@@ -165,21 +159,22 @@ class Pipeline:
             parity=parity,
         )
 
-    def _graph(self, job: Job) -> onnx.ModelProto:
+    def _source(self, job: Job) -> Source:
+        """The source of a job; one for all that want the same form of the network."""
         rewrites = job.target.rewrites(job.precision)
         precision = job.target.graph_precision(job.precision)
         key = (rewrites, precision)
-        if key not in self._graphs:
-            self._report(f"{job.name}: tracing")
-            sizes, scale = self._options.sizes, self._options.scale
-            size = (sizes.typical.height, sizes.typical.width) if sizes.is_static else None
-            graph = build_graph(self._model, rewrites, precision=precision, scale=scale, size=size)
-            model = trace(graph, sizes)
-            if job.precision is Precision.INT8:
-                model = self._int8.quantize(model)
-            guard(model, precision)
-            self._graphs[key] = model
-        return self._graphs[key]
+        if key not in self._sources:
+            self._sources[key] = Source(
+                self._model,
+                rewrites,
+                precision,
+                sizes=self._options.sizes,
+                scale=self._options.scale,
+                scales=self._int8.scales if precision is Precision.INT8 else NO_SCALES,
+                report=self._report,
+            )
+        return self._sources[key]
 
     def _manifest(self, job: Job, compiled: Compiled, folder: Path) -> Manifest:
         info = self._info

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements
 from export.errors import ExportError, SentinelError
-from export.int8.quantize import ZERO_POINT
 from export.int8.recipe import REWRITES, layer_name
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island
 from export.options import ExportOptions
-from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.backends.openvino import REMAINDER, choose_hint, executed_layers
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
     import onnx
+
+    from export.source import Source
+
+REQUIRES = Requirements(modules=("openvino",), extra="openvino")
+"""OpenVINO reads the ONNX and writes the IR."""
 
 BACKEND = "openvino"
 
@@ -38,10 +41,8 @@ LACKING: dict[Precision, str] = {}
 
 
 def missing() -> str:
-    """OpenVINO reads the ONNX and writes the IR."""
-    if importlib.util.find_spec("openvino") is None:
-        return "openvino is not installed: pip install 'ifrnet-export[openvino]'"
-    return ""
+    """Why it cannot be built here; empty when it can."""
+    return REQUIRES.missing()
 
 
 def check(options: ExportOptions) -> None:
@@ -80,7 +81,7 @@ def name_by_position(ir: Any) -> None:
             operation.set_friendly_name(f"{kind}_{position}")
 
 
-def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.xml`` and ``model.bin``, compile them on every device here, and read back what would run.
 
     Raises:
@@ -89,8 +90,7 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     import openvino
 
     core = openvino.Core()
-    if precision is Precision.INT8:
-        model = unsigned_activations(model)
+    model = unsigned_activations(source.onnx) if precision is Precision.INT8 else source.onnx
     ir = core.read_model(model.SerializeToString())
     remainder = _remainder(options)
     half = precision in (Precision.FP16, Precision.BF16) or (
@@ -136,6 +136,8 @@ def unsigned_activations(model: onnx.ModelProto) -> onnx.ModelProto:
     when tests/export/test_int8.py says that the signed graph is right.
     """
     from onnx import numpy_helper
+
+    from export.int8.quantize import ZERO_POINT
 
     result = copy.deepcopy(model)
     for item in result.graph.initializer:

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from export.declarations import Tolerance
 from export.parity_frames import moving_pair
-from export.targets import Tolerance
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
 from ifrnet.warp import resize

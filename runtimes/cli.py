@@ -24,6 +24,8 @@ EXTRAS = {
     "openvino": "openvino",
     "ncnn": "ncnn",
     "pnnx": "ncnn",
+    "tensorrt": "trt",
+    "tensorrt_rtx": "trt",
     "av": "video",
     "ray": "ray",
     "cv2": "calibrate",

@@ -13,15 +13,13 @@ from calibration.ranges import BINS, Histogram, as_tensor, calibration_graph, co
 from calibration.samples import Sample, SampleSet
 from calibration.simulate import simulated
 from export.int8.errors import CalibrationError
-from export.int8.quantize import quantize
 from export.int8.recipe import REWRITES, layer_name, rule_for, scale_owner
 from export.int8.scales import Scales
 from export.int8.work import layer_work
-from export.rewrites import build_graph
-from export.trace import trace
+from export.source import Source
 from ifrnet import IFRNet, load_model
 from ifrnet.footage.triplets import Triplet
-from runtimes.contract import Size, SizeRange
+from runtimes.contract import Precision, Size, SizeRange
 from tests.calibration.moving import panning
 
 SIZE = Size(96, 64)
@@ -49,8 +47,8 @@ def scales(model: IFRNet, picked: SampleSet) -> Scales:
 
 @pytest.fixture(scope="module")
 def quantized(model: IFRNet, scales: Scales) -> onnx.ModelProto:
-    graph = build_graph(model, (*REWRITES, "row_mean"), size=(SIZE.height, SIZE.width))
-    return quantize(trace(graph, SizeRange.static(SIZE)), scales.scales)
+    rewrites, sizes = (*REWRITES, "row_mean"), SizeRange.static(SIZE)
+    return Source(model, rewrites, Precision.INT8, sizes=sizes, scales=scales.scales).onnx
 
 
 def test_the_clip_is_where_the_error_is_least() -> None:

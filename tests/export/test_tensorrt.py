@@ -14,6 +14,8 @@ from export import to_tensorrt
 from export.convolutions import HALF_SHARE
 from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
+from export.source import Source
+from ifrnet import random_model
 from runtimes import BackendError, load
 from runtimes.artifact import open_artifact
 from runtimes.backends.tensorrt import FLAVOURS
@@ -97,8 +99,10 @@ def test_a_graph_that_the_parser_refuses(model: onnx.ModelProto, tmp_path: Path)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     changed.graph.node[5].op_type = "NoSuchOperator"
+    source = Source(random_model("ifrnet_s"), (), Precision.FP32, sizes=STATIC.sizes)
+    source.onnx = changed
     with pytest.raises(ExportError, match="cannot parse the graph"):
-        to_tensorrt.compile(changed, tmp_path, Precision.FP32, STATIC)
+        to_tensorrt.compile(source, tmp_path, Precision.FP32, STATIC)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from export import to_tensorrt
+from export import targets, to_tensorrt
 from export.__main__ import main
+from export.declarations import INT8_TOLERANCE, Compiled
 from export.errors import ExportError, SentinelError
 from export.int8.errors import CalibrationError
 from export.int8.quantize import ZERO_POINT
@@ -19,7 +20,7 @@ from export.int8.scales import scales_for
 from export.int8.stages import Int8
 from export.options import DYNAMIC_RANGE, ExportOptions
 from export.pipeline import Pipeline
-from export.targets import INT8_TOLERANCE, Compiled, check_precisions
+from export.targets import check_precisions
 from export.to_openvino import unsigned_activations
 from ifrnet import load_model
 from runtimes import load
@@ -41,7 +42,8 @@ def build(target: str, out: Path, **changes: object) -> tuple[Path, Verdict]:
 
 @pytest.mark.parametrize("target", ["onnx", "openvino"])
 def test_int8_needs_no_footage_and_passes_its_gate(target: str, tmp_path: Path) -> None:
-    pytest.importorskip({"onnx": "onnxruntime"}.get(target, target))
+    if reason := targets.target(target).missing():
+        pytest.skip(reason)
     path, verdict = build(target, tmp_path)
     assert verdict is Verdict.PASSED
     manifest = read_manifest(path)
