@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -72,8 +74,10 @@ def check_options(options: ExportOptions) -> None:
 
     Raises:
         ExportError: an option or a precision that a target does not have.
-        UsageError: a device to verify on that none of the targets has here, naming those there are.
+        UsageError: a folder that cannot be written to, or a device to verify on that none of the targets has here,
+            naming those there are.
     """
+    check_folder(options.out)
     for name in options.targets:
         target(name).check(options)
         check_precisions(name, options)
@@ -84,6 +88,26 @@ def check_options(options: ExportOptions) -> None:
     for name in options.verify_devices:
         if name not in known:
             raise UsageError(f"no device {name!r} to verify on here; the targets asked for have {', '.join(known)}")
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder that cannot be made or written to; the nearest folder that exists is tried.
+
+    Raises:
+        UsageError: naming what is in the way.
+    """
+    nearest = out.absolute()
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UsageError(f"--out {out}: {nearest} is no folder: pass another --out")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: {nearest} cannot be written to ({error.strerror}): pass another --out"
+        ) from error
 
 
 class Pipeline:

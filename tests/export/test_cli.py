@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import calibration.__main__
+import export.pipeline
 from export.__main__ import main, parser
 from export.options import DEFAULT_SIZE
-from runtimes.cli import run
+from runtimes.cli import Parser, run
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -39,6 +43,16 @@ def test_help_names_the_defaults_and_the_exit_codes() -> None:
         "--sm 86",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize("parse", [parser, calibration.__main__.parser], ids=["export", "calibration"])
+def test_the_version_needs_no_other_option(parse: Callable[[], Parser], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse().parse_args(["--version"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Python 3.")
+    assert f"numpy {np.__version__}" in text
 
 
 REFUSED = [
@@ -99,3 +113,36 @@ def test_a_process_ends_with_the_code() -> None:
         done.stderr
         == "python -m export: scale is 9.0; expected a number from 0.125 to 4, for example 0.5 for UHD frames\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("a-file", "a-file is no folder: pass another --out"),
+        ("a-file/below", "a-file is no folder: pass another --out"),
+        ("/proc/artifacts", "--out /proc/artifacts: /proc cannot be written to ("),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    out: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if out.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("this system has no /proc, where not even root can write")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export.pipeline, "load_model", None)
+    (tmp_path / "a-file").write_text("kept")
+    assert run("python -m export", main, ["--target", "onnx", "--out", out]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+    assert (tmp_path / "a-file").read_text() == "kept"
+
+
+def test_a_folder_that_can_be_made_is_not_made_by_looking(tmp_path: Path) -> None:
+    export.pipeline.check_folder(tmp_path / "not" / "yet")
+    assert list(tmp_path.iterdir()) == []
