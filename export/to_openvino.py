@@ -160,7 +160,8 @@ def _int8_layers(core: Any, path: Path, model: onnx.ModelProto, remainder: Preci
 def executed_on(core: Any, path: Path, precision: Precision, island: frozenset[str]) -> dict[str, Any]:
     """Device -> hint, and layer type -> precision -> how many, of what computes.
 
-    What another device than the CPU makes of the model is its own affair, and parity's there: its trouble is recorded.
+    On the CPU a model that does not compile, or that runs flow in half precision, ends the export. Another device may
+    lack an operator: what it says is recorded, and the parity gate judges there.
     """
     found: dict[str, Any] = {}
     for device in core.available_devices:

@@ -19,7 +19,8 @@ from runtimes.registry import backend
 from runtimes.tuning import Tuning
 
 MIN_SHARE = 0.85
-"""An INT8 artifact with less of the network's multiply-adds in int8 is not one, unless its scales name fewer layers."""
+"""The least share of the network's multiply-adds that an INT8 artifact runs in int8; less only where its scales name
+fewer layers."""
 
 
 class Int8:

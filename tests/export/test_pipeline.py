@@ -184,7 +184,7 @@ def test_what_was_built_before_an_error_stays_and_is_named(
     assert str(tmp_path / NAME) in out
 
 
-def test_a_bug_is_said_to_be_one(
+def test_a_bug_is_reported_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def bug(*_: object, **__: object) -> None:

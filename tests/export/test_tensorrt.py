@@ -42,7 +42,9 @@ def parsed(model: onnx.ModelProto) -> tuple[Any, Any, list[Any]]:
     return trt, network, [logger, builder, parser]  # the network points into them
 
 
-def test_an_engine_is_built_and_said_to_be_unproved(artifact: Callable[..., Path], ran: Callable[[str], None]) -> None:
+def test_an_engine_is_built_and_its_verdict_says_what_ran(
+    artifact: Callable[..., Path], ran: Callable[[str], None]
+) -> None:
     path = artifact("trt")
     manifest = open_artifact(path).manifest
     assert list(manifest.files) == ["model.engine"]
