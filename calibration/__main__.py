@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.int8.errors import CalibrationError
-from runtimes.cli import Parser, ShowVersions, run
+from runtimes.cli import Parser, run
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -41,7 +41,6 @@ def parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--version", action=ShowVersions)
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     scales = commands.add_parser("scales", help="calibrate the scales of a checkpoint")
     _common(scales, samples=64)

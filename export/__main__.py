@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from export.errors import ExportError
 from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, ExportOptions
 from export.targets import TARGETS, lacking, target
-from runtimes.cli import Parser, ShowVersions, run
+from runtimes.cli import Parser, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
 from runtimes.errors import UsageError
 
@@ -41,7 +41,6 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add("--version", action=ShowVersions)
     add("--target", action="append", required=True, choices=[*TARGETS, "all"], help="what to build; repeatable")
     add("--model", default="ifrnet_s", help="built-in name, checkpoint file, or random:VARIANT (default: %(default)s)")
     for precision in Precision:

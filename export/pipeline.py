@@ -15,6 +15,7 @@ from typing import Any
 from export.declarations import Compiled
 from export.int8.stages import Int8
 from export.options import ExportOptions
+from export.proof import Proofs
 from export.source import NO_SCALES, Source
 from export.targets import Target, check_precisions, target
 from export.verify import Reference, overall, verify, worst
@@ -31,6 +32,7 @@ from runtimes.artifact import (
 from runtimes.contract import Precision, Timesteps, Verdict
 from runtimes.environment import package_versions
 from runtimes.errors import UsageError
+from runtimes.proof import FILE as PROOF
 from runtimes.registry import backend
 
 Report = Callable[[str], None]
@@ -121,6 +123,7 @@ class Pipeline:
         self._info = self._model.info
         self._timesteps = Timesteps[self._info.timesteps.name]
         self._reference = Reference(self._model, self._timesteps, options.scale)
+        self._proofs = Proofs(self._reference)
         self._sources: dict[tuple[object, ...], Source] = {}
 
     @cached_property
@@ -172,7 +175,9 @@ class Pipeline:
                 self._report(f"{job.name}: measuring what INT8 loses")
                 parity, quality = self._int8.judge(read_files(folder, manifest), parity)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
-            manifest = replace(manifest, parity=parity)
+            proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
+            (folder / PROOF).write_bytes(proof)
+            manifest = replace(manifest, parity=parity, files=describe_files(folder))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return Outcome(
             target=job.target_name,

@@ -21,7 +21,7 @@ class Target(Protocol):
     """What the module of a target provides. Importing it imports nothing heavy."""
 
     REQUIRES: Requirements
-    """What has to be installed to build."""
+    """Packages to build with, and the extra that brings each."""
 
     BACKEND: str
     """Name in ``runtimes.registry.BACKENDS`` of what runs the artifact."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled, Requirements
+from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
 from export.ncnn_layers import keep_float32, read_layers, write_layers
 from export.options import ExportOptions
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from export.source import Source
 
-REQUIRES = Requirements(modules=("pnnx", "ncnn"), extra="ncnn")
+REQUIRES: Requirements = {"pnnx": "export", "ncnn": "ncnn"}
 """pnnx converts, ncnn verifies."""
 
 BACKEND = "ncnn"
@@ -40,7 +40,7 @@ LACKING = {
 
 def missing() -> str:
     """Why it cannot be built here; empty when it can."""
-    return REQUIRES.missing()
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:

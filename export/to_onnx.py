@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements
+from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements, first_missing
 from export.int8.recipe import REWRITES
 from export.options import ExportOptions
 from runtimes.contract import Precision
@@ -13,7 +13,7 @@ from runtimes.contract import Precision
 if TYPE_CHECKING:
     from export.source import Source
 
-REQUIRES = Requirements(modules=("onnxruntime",), extra="onnx")
+REQUIRES: Requirements = {"onnxruntime": "onnx"}
 """ONNX Runtime verifies the artifact."""
 
 BACKEND = "onnxruntime"
@@ -29,7 +29,7 @@ LACKING = {Precision.BF16: "the ONNX specification has no such convolution befor
 
 def missing() -> str:
     """Why it cannot be built here; empty when it can."""
-    return REQUIRES.missing()
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements
+from export.declarations import (
+    BF16_TOLERANCE,
+    FP16_TOLERANCE,
+    FP32_TOLERANCE,
+    INT8_TOLERANCE,
+    Compiled,
+    Requirements,
+    first_missing,
+)
 from export.errors import ExportError, SentinelError
 from export.int8.recipe import REWRITES, layer_name
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
     from export.source import Source
 
-REQUIRES = Requirements(modules=("openvino",), extra="openvino")
+REQUIRES: Requirements = {"openvino": "openvino"}
 """OpenVINO reads the ONNX and writes the IR."""
 
 BACKEND = "openvino"
@@ -42,7 +50,7 @@ LACKING: dict[Precision, str] = {}
 
 def missing() -> str:
     """Why it cannot be built here; empty when it can."""
-    return REQUIRES.missing()
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from export.source import Source
 
-REQUIRES = Requirements(modules=tuple(FLAVOURS.values()), extra="trt")
+REQUIRES: Requirements = dict.fromkeys(FLAVOURS.values(), "trt")
 """One of the two."""
 
 BACKEND = "tensorrt"

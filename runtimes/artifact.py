@@ -18,9 +18,10 @@ from typing import Any
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, RuntimesError, UsageError
 from runtimes.json_text import parse_json
+from runtimes.machine import Machine
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the version before would misunderstand a manifest."""
 
 _MANIFEST_LIMIT = 4 * 2**20
@@ -53,6 +54,8 @@ class DeviceParity:
     max_error_limit: float | None = None
     psnr_limit: float | None = None
     results: tuple[ParityResult, ...] = ()
+    machine: Machine | None = None
+    """Where it ran; None where it did not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,12 @@ class Manifest:
             if record.device == device:
                 return record
         return DeviceParity(device=device, verdict=Verdict.NOT_RUN, reason=f"never compared on {device}")
+
+    @property
+    def identity(self) -> str:
+        """sha256 of everything that says what is computed: all but the verdicts and the date."""
+        known = {key: value for key, value in _plain(asdict(self)).items() if key not in ("parity", "created")}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The manifest as written to disk."""
@@ -147,7 +156,8 @@ def _parse_device(data: Any) -> DeviceParity:
         key: None if data[key] is None else float(data[key]) for key in ("max_error_limit", "psnr_limit")
     }
     texts: dict[str, Any] = {key: str(data[key]) for key in ("device", "reason", "arithmetic")}
-    return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results)
+    machine = None if data["machine"] is None else Machine.parse(data["machine"])
+    return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results, machine=machine)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Manifest
 from runtimes.contract import Precision, SizeRange, Timesteps
-from runtimes.errors import BackendError, RuntimesError
+from runtimes.errors import BackendError, RuntimesError, TimestepError
 from runtimes.frames import Array, check_frames, check_tensors, to_frame, to_tensor
 from runtimes.graph_cut import CannotCutError
 from runtimes.tuning import Settings, Tuning
@@ -161,8 +161,7 @@ class Runtime(ABC):
             BackendError: the backend failed, for example for lack of memory.
         """
         self.spec.sizes.check(check_frames(img0, img1))
-        single = np.ndim(t) == 0  # numpy's scalars are numbers too
-        steps = [float(step) for step in np.atleast_1d(t)]
+        single, steps = read_steps(t)
         for step in steps:
             self.spec.timesteps.check(step)
         with self._lock, self._computing():
@@ -262,6 +261,21 @@ class Runtime(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimesError(f"{self.spec.name} is closed; load it again with runtimes.load()")
+
+
+def read_steps(t: object) -> tuple[bool, list[float]]:
+    """Whether ``t`` is a single time step, and the list of those it holds.
+
+    Raises:
+        TimestepError: it is neither a number nor a sequence of numbers.
+    """
+    try:
+        values = np.asarray(t, dtype=np.float64)  # numpy's scalars are numbers too
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
+    if t is None or isinstance(t, (str, bytes)) or values.ndim > 1 or values.size == 0:
+        raise TimestepError(f"t is {t!r}; expected a number, or a list of numbers, each between 0 and 1")
+    return values.ndim == 0, [float(step) for step in np.atleast_1d(values)]
 
 
 def _owned(output: Array) -> Array:

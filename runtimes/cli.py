@@ -23,9 +23,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ncnn": "ncnn",
-    "pnnx": "ncnn",
-    "tensorrt": "trt",
-    "tensorrt_rtx": "trt",
+    "pnnx": "export",
     "av": "video",
     "ray": "ray",
     "cv2": "calibrate",
@@ -41,23 +39,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(1, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-class ShowVersions(argparse.Action):
-    """``--version``: prints what is installed, and ends."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show what is installed and exit")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(versions())
-        parser.exit()
-
-
 def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:
     """Call ``main`` and turn what it raises into an exit code and one line on standard error.
 
     Exceptions that carry an integer ``exit_code`` are the user's to repair; so are the operating system's. Anything
     else is a bug, and is printed with its traceback and the versions that a report needs.
     """
+    if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+        print(f"{program}: {versions()}")
+        return 0
     try:
         return main(arguments)
     except KeyboardInterrupt:

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from runtimes.errors import FrameError, TimestepError, UsageError
 
 INPUT_NAMES = ("img0", "img1", "t")
@@ -40,8 +42,8 @@ class Timesteps(StrEnum):
         Raises:
             TimestepError: t is outside (0, 1), or not 0.5 on a checkpoint that always gives the middle frame.
         """
-        if not 0.0 < t < 1.0:
-            raise TimestepError(f"t is {t}; expected 0 < t < 1 (0 and 1 are the frames themselves)")
+        if not 0.0 < float(np.float32(t)) < 1.0:  # the network gets float32, in which 1 - 1e-9 is 1
+            raise TimestepError(f"t is {t}; expected 0 < t < 1 in float32 (0 and 1 are the frames themselves)")
         if self is Timesteps.MIDDLE and t != 0.5:
             raise TimestepError(
                 f"t is {t}, but this checkpoint was trained at t = 0.5 only and would return the middle frame: "

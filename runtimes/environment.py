@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 from collections.abc import Iterable
 from importlib import metadata
@@ -33,6 +34,12 @@ INSTRUCTION_SETS = (
     "sve2",
 )
 """Those that decide which kernels a backend chooses and in which arithmetic they run, as Linux names them."""
+
+
+def cache_folder() -> Path:
+    """Where this user keeps what can be made again: ``$IFRNET_CACHE``, or ``~/.cache/ifrnet``."""
+    root = os.environ.get("IFRNET_CACHE")
+    return Path(root) if root else Path.home() / ".cache" / "ifrnet"
 
 
 def processor() -> str:

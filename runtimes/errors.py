@@ -43,5 +43,9 @@ class UsageError(RuntimesError):
     """The command line asks for something that does not exist or contradicts itself."""
 
 
-class ParityNotRunWarning(UserWarning):
-    """The artifact was never compared with PyTorch on this device."""
+class VerdictWarning(UserWarning):
+    """What a user should know of an artifact's verdict; command lines show it as one line."""
+
+
+class ParityNotRunWarning(VerdictWarning):
+    """The artifact was never compared with PyTorch on such a device, in such arithmetic."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,18 +54,40 @@ def missing() -> str:
     return ""
 
 
-def devices() -> list[Device]:
-    """The CPU, and every Vulkan device of the loader."""
+def devices() -> Iterator[Device]:
+    """The CPU, and every Vulkan device of the loader, which is started only for whoever asks further than the CPU."""
     import ncnn
 
-    found = [Device(name="cpu", description=f"ncnn {ncnn.__version__}")]
-    count = ncnn.get_gpu_count()
+    yield Device(name="cpu", description=f"ncnn {ncnn.__version__}")
+    with quiet_drivers():
+        count = ncnn.get_gpu_count()
     for i in range(count):
         info = ncnn.get_gpu_info(i)
-        found.append(Device(name=f"vulkan:{i}", description=info.device_name(), software=info.type() == SOFTWARE))
+        yield Device(
+            name=f"vulkan:{i}",
+            description=info.device_name(),
+            software=info.type() == SOFTWARE,
+            driver=f"{info.driver_version():#x}",
+        )
     if count == 0:
-        found.append(Device(name="vulkan:0", reason="no Vulkan device: install a driver (Debian: mesa-vulkan-drivers)"))
-    return found
+        yield Device(name="vulkan:0", reason="no Vulkan device: install a driver (Debian: mesa-vulkan-drivers)")
+
+
+@contextmanager
+def quiet_drivers() -> Iterator[None]:
+    """Keep what ncnn and Vulkan's loader print while they look for devices out of the user's terminal.
+
+    They write to file descriptor 2 themselves: a line for each driver that is not there, and several for each device.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
@@ -76,6 +101,7 @@ class NcnnRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         import ncnn
 
+        _check_not_forked()
         net = ncnn.Net()
         net.opt.num_threads = tuning.threads or net.opt.num_threads
         for name, value in tuning.settings.items():
@@ -119,6 +145,7 @@ class NcnnRuntime(Runtime):
         Raises:
             BackendError: ncnn failed.
         """
+        _check_not_forked()
         with self._net.create_extractor() as extractor:
             if len(wanted) > 1:
                 extractor.set_light_mode(False)  # or a blob would be gone that another one is computed from
@@ -135,6 +162,25 @@ class NcnnRuntime(Runtime):
 
     def _close(self) -> None:
         del self._net
+
+
+_process: int | None = None
+"""The first process that used ncnn."""
+
+
+def _check_not_forked() -> None:
+    """Refuse to hang: OpenMP's threads do not exist in a forked child, which would wait for them for ever.
+
+    Raises:
+        BackendError: this process was forked from one that used ncnn.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise BackendError(
+            f"process {os.getpid()} was forked from {_process}, which had used ncnn, and would hang: start processes "
+            'with multiprocessing.get_context("spawn"), or use ncnn in the children only'
+        )
 
 
 class NcnnHalves:

@@ -62,15 +62,13 @@ def devices() -> list[Device]:
 
     found = [Device(name="cpu", description=f"ONNX Runtime {onnxruntime.__version__}")]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        count = _cuda_count()
-        reason = "" if count else "no NVIDIA GPU found"
-        found += [Device(name=f"cuda:{i}", reason=reason) for i in range(max(count, 1))]
+        found += _cuda_devices() or [Device(name="cuda:0", reason="no NVIDIA GPU found")]
     else:
         found.append(Device(name="cuda:0", reason="this onnxruntime has no CUDA: install onnxruntime-gpu in its place"))
     return found
 
 
-def _cuda_count() -> int:
+def _cuda_devices() -> list[Device]:
     """GPUs that NVIDIA's driver offers; ``CUDA_VISIBLE_DEVICES`` hides some.
 
     ONNX Runtime's own ``get_ep_devices`` lists CUDA only where it is a plugin (1.31), and some GPUs twice.
@@ -78,9 +76,18 @@ def _cuda_count() -> int:
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
+        return []
+    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    found = []
+    for i in range(count.value):
+        handle, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
+        driver.cuDeviceGet(ctypes.byref(handle), i)
+        driver.cuDeviceGetName(name, len(name), handle)
+        found.append(Device(name=f"cuda:{i}", description=name.value.decode(), driver=str(version.value)))
+    return found
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ from runtimes.tuning import Choices, Tuning
 
 if TYPE_CHECKING:
     import openvino
+
+# OpenVINO imports it if it is there, and it forks a process that reports to an analytics host (2026.4.1). With None in
+# its place the import fails, which OpenVINO allows for. This module is imported before any of ours imports OpenVINO.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is what the import system documents
 
 ABOUT = About(
     name="openvino",
@@ -105,12 +110,26 @@ def devices() -> list[Device]:
 
     core = openvino.Core()
     found = [
-        Device(name=name.lower(), description=str(core.get_property(name, "FULL_DEVICE_NAME")))
+        Device(
+            name=name.lower(),
+            description=str(core.get_property(name, "FULL_DEVICE_NAME")),
+            driver=_driver(core, name),
+        )
         for name in core.available_devices
     ]
     names = {device.name.partition(".")[0] for device in found}
     absent = [kind for kind in ("gpu", "npu") if kind not in names]
     return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in absent]
+
+
+def _driver(core: openvino.Core, name: str) -> str:
+    """Version of the driver, where the plugin of a device tells it."""
+    for key in ("DRIVER_VERSION", "GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION"):
+        try:
+            return str(core.get_property(name, key))
+        except RuntimeError:
+            continue
+    return ""
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:

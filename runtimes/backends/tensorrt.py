@@ -54,7 +54,8 @@ def devices() -> list[Device]:
     if status != cuda.cudaError_t.cudaSuccess or count == 0:
         return [Device(name="cuda:0", reason=f"no NVIDIA GPU or driver ({status.name})")]
     names = [_check(cuda.cudaGetDeviceProperties(i)).name.decode() for i in range(count)]
-    return [Device(name=f"cuda:{i}", description=name) for i, name in enumerate(names)]
+    driver = str(_check(cuda.cudaDriverGetVersion()))
+    return [Device(name=f"cuda:{i}", description=name, driver=driver) for i, name in enumerate(names)]
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import calibration.__main__
 import export.pipeline
 from export.__main__ import main, parser
 from export.options import DEFAULT_SIZE
-from runtimes.cli import Parser, run
+from runtimes.cli import run
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -43,16 +40,6 @@ def test_help_names_the_defaults_and_the_exit_codes() -> None:
         "--sm 86",
     ):
         assert part in text
-
-
-@pytest.mark.parametrize("parse", [parser, calibration.__main__.parser], ids=["export", "calibration"])
-def test_the_version_needs_no_other_option(parse: Callable[[], Parser], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        parse().parse_args(["--version"])
-    assert stop.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("Python 3.")
-    assert f"numpy {np.__version__}" in text
 
 
 REFUSED = [

@@ -67,7 +67,7 @@ def test_the_manifest_tells_what_was_built(artifact: Callable[..., Path]) -> Non
     assert len(manifest.checkpoint["sha256"]) == 64
     assert {"torch", "onnx", "onnxscript", "onnxsim", "onnxruntime"} <= manifest.tools.keys()
     assert manifest.created.endswith("+00:00")
-    assert list(manifest.files) == ["model.onnx"]
+    assert list(manifest.files) == ["model.onnx", "proof.dat"]
     assert manifest.parity_on("cpu").verdict is Verdict.PASSED
     text = (path / "manifest.json").read_text()
     assert str(ROOT) not in text
@@ -235,7 +235,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 MISSING = {
     "onnx": (("onnxruntime",), "onnxruntime is not installed: pip install 'ifrnet-export[onnx]'"),
     "openvino": (("openvino",), "openvino is not installed: pip install 'ifrnet-export[openvino]'"),
-    "ncnn": (("pnnx",), "pnnx is not installed: pip install 'ifrnet-export[ncnn]'"),
+    "ncnn": (("pnnx",), "pnnx is not installed: pip install 'ifrnet-export[export]'"),
     "trt": (("tensorrt", "tensorrt_rtx"), "pip install 'ifrnet-export[trt]' (or [trt-rtx])"),
 }
 

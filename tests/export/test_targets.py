@@ -21,8 +21,8 @@ from tests.export import toy_backend, toy_target
 ROOT = Path(__file__).parent.parent.parent
 
 HEAVY = {
-    *TOOLCHAIN.modules,
-    *(name for module in TARGETS.values() for name in module.REQUIRES.modules),
+    *TOOLCHAIN,
+    *(name for module in TARGETS.values() for name in module.REQUIRES),
     *(name for module in BACKENDS.values() for name in module.ABOUT.modules),
 }
 """Every package that a target or a backend declares."""
@@ -33,7 +33,7 @@ MODULES = [str(vars(module)["__name__"]) for module in (*TARGETS.values(), *BACK
 def test_every_target_keeps_its_protocol() -> None:
     for name in TARGETS:
         module = target(name)
-        assert module.REQUIRES.modules
+        assert module.REQUIRES
         assert module.BACKEND in BACKENDS
         assert Precision.FP32 in module.TOLERANCES
         assert {*module.TOLERANCES, *module.LACKING} == set(Precision)
@@ -65,11 +65,12 @@ def test_what_is_heavy_is_seen() -> None:
     assert loaded_by("export.source") & HEAVY >= {"torch", "onnx"}
 
 
-def test_a_command_that_misses_a_package_names_the_extra_that_brings_it() -> None:
-    declared = {name: module.REQUIRES.extra for module in TARGETS.values() for name in module.REQUIRES.modules}
-    declared |= {name: module.ABOUT.extra for module in BACKENDS.values() for name in module.ABOUT.modules}
-    declared |= dict.fromkeys(TOOLCHAIN.modules, TOOLCHAIN.extra)
-    assert {name: EXTRAS.get(name) for name in declared} == declared
+def test_every_table_names_the_same_extra_for_a_package() -> None:
+    assert {name: EXTRAS[name] for name in TOOLCHAIN} == dict(TOOLCHAIN)
+    declared = {name: extra for module in TARGETS.values() for name, extra in module.REQUIRES.items()}
+    assert {name: EXTRAS.get(name, extra) for name, extra in declared.items()} == declared
+    of_backends = {name: module.ABOUT.extra for module in BACKENDS.values() for name in module.ABOUT.modules}
+    assert {name: declared.get(name, extra) for name, extra in of_backends.items()} == of_backends
 
 
 def rejected(folder: Path, protocol: str, modules: list[str]) -> dict[str, str]:

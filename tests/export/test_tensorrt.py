@@ -47,7 +47,7 @@ def test_an_engine_is_built_and_its_verdict_says_what_ran(
 ) -> None:
     path = artifact("trt")
     manifest = open_artifact(path).manifest
-    assert list(manifest.files) == ["model.engine"]
+    assert list(manifest.files) == ["model.engine", "proof.dat"]
     assert manifest.files["model.engine"]["bytes"] > 5e6
     assert manifest.details["builder"] in FLAVOURS
     assert manifest.details["layers"] > 100

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.declarations import FP32_TOLERANCE, Compiled, Requirements
+from export.declarations import FP32_TOLERANCE, Compiled, Requirements, first_missing
 from export.options import ExportOptions
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
     from export.source import Source
 
-REQUIRES = Requirements(modules=("torch",), extra="export")
+REQUIRES: Requirements = {"torch": "export"}
 
 BACKEND = "toy"
 
@@ -23,7 +23,7 @@ LACKING: dict[Precision, str] = {precision: "it is a toy" for precision in Preci
 
 def missing() -> str:
     """Why it cannot be built here; empty when it can."""
-    return REQUIRES.missing()
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:

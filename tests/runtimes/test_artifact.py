@@ -149,8 +149,8 @@ def test_a_missing_file(folder: Path) -> None:
 
 
 def test_a_newer_format(folder: Path, edit: Callable[..., None]) -> None:
-    edit("format", value=2)
-    refused(folder, "its format is 2, this version reads 1: update ifrnet")
+    edit("format", value=3)
+    refused(folder, "its format is 3, this version reads 2: update ifrnet")
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_a_link_out_of_the_folder_does_not_matter_for_its_digest(folder: Path, t
         "3",
         '"x"',
         "{}",
-        '{"format": 1}',
+        '{"format": 2}',
         "[" * 100_000,
-        '{"format": 1, "sizes": 3}',
+        '{"format": 2, "sizes": 3}',
         "\x00",
         "NaN",
     ],
