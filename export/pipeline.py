@@ -29,7 +29,7 @@ from runtimes.artifact import (
     read_files,
     staged_folder,
 )
-from runtimes.contract import Precision, Timesteps, Verdict
+from runtimes.contract import Precision, Verdict
 from runtimes.environment import package_versions
 from runtimes.errors import UsageError
 from runtimes.proof import FILE as PROOF
@@ -121,7 +121,7 @@ class Pipeline:
         self._model = load_model(options.model)
         assert self._model.info is not None
         self._info = self._model.info
-        self._timesteps = Timesteps[self._info.timesteps.name]
+        self._timesteps = self._info.timesteps
         self._reference = Reference(self._model, self._timesteps, options.scale)
         self._proofs = Proofs(self._reference)
         self._sources: dict[tuple[object, ...], Source] = {}

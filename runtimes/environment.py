@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("ifrnet-export", "numpy", "torch", "onnx", "onnxscript", "onnxsim", "nncf", "pnnx", "cuda-bindings")
-"""Distributions whose versions decide what an artifact is, besides those of the backends."""
+DISTRIBUTION = "ifrnet-export"
 
 INSTRUCTION_SETS = (
     "avx2",
@@ -70,22 +70,20 @@ def _cpuinfo() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def backend_packages() -> tuple[str, ...]:
-    """Distributions of all backends."""
-    from runtimes.registry import BACKENDS  # not at the top: the backends read versions too
-
-    return tuple(name for module in BACKENDS.values() for name in module.ABOUT.distributions)
+def known_packages() -> tuple[str, ...]:
+    """This distribution, and what it and its extras ask for, but for the tools of its developers."""
+    try:
+        required = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # run from a folder of sources
+        required = []
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if not line.endswith('extra == "dev"')]
+    return tuple(dict.fromkeys((DISTRIBUTION, "numpy", *names)))
 
 
 def package_versions(names: Iterable[str] | None = None) -> dict[str, str]:
-    """Distribution name -> version, of those among ``names`` that are installed.
-
-    Without names: :data:`PACKAGES` and the distributions of all backends.
-    """
-    if names is None:
-        names = (*PACKAGES, *backend_packages())
+    """Distribution name -> version, of those among ``names`` that are installed; by default :func:`known_packages`."""
     found = {}
-    for name in names:
+    for name in known_packages() if names is None else names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

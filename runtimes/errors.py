@@ -43,8 +43,12 @@ class UsageError(RuntimesError):
     """The command line asks for something that does not exist or contradicts itself."""
 
 
-class VerdictWarning(UserWarning):
-    """What a user should know of an artifact's verdict; command lines show it as one line."""
+class RuntimesWarning(UserWarning):
+    """Root of what a user should know; command lines print it in one line."""
+
+
+class VerdictWarning(RuntimesWarning):
+    """What a user should know of an artifact's verdict."""
 
 
 class ParityNotRunWarning(VerdictWarning):

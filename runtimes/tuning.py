@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtimes.atomic import write_text
 from runtimes.device import About
 from runtimes.environment import package_versions, processor
 from runtimes.errors import ArtifactError
@@ -90,13 +90,5 @@ def write_tuning(folder: Path, about: About, device: str, tuning: Tuning, measur
         "settings": dict(tuning.settings),
         "measured": dict(measured),
     }
-    handle, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=1) + "\n")
-        Path(name).chmod(0o644)
-        Path(name).replace(folder / FILE)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_text(folder / FILE, json.dumps(data, indent=1) + "\n")
     return folder / FILE

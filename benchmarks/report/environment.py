@@ -33,7 +33,7 @@ def describe() -> dict[str, Any]:
         "gpus": _gpus(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "packages": {**package_versions(), **package_versions(("opencv-python-headless",))},
+        "packages": package_versions(),
         "load": load_average(),
     }
 

@@ -11,7 +11,6 @@ from benchmarks.options import Selection
 from export.errors import ExportError
 from export.options import ExportOptions
 from export.targets import TARGETS, target
-from ifrnet.errors import ModelError
 from ifrnet.variants import CheckpointInfo
 from runtimes.artifact import Manifest, open_artifact
 from runtimes.contract import Precision, SizeRange, Verdict
@@ -139,7 +138,7 @@ def _export(
             module.check(options)
             folder = options.artifact_name(info.name, name, precision)
             pipeline.build(Job(name=folder, target_name=name, target=module, precision=precision))
-        except (RuntimesError, ModelError) as error:
+        except RuntimesError as error:
             failures[key] = f"cannot be exported: {error}"
     return failures
 

@@ -8,7 +8,6 @@ t = (j - i) / k.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ifrnet.footage.video import Frame, read_frames
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import FlowEstimator
 from ifrnet.training.samples import Sample, without_flow
+from runtimes.atomic import replacing, write_text
 
 LENGTH = 7
 """Frames of a clip."""
@@ -66,28 +66,20 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
         TrainingError: no source gave a clip.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{ARRAY}.{os.getpid()}"
     rows: list[dict[str, object]] = []
-    try:
+    with replacing(folder / ARRAY) as partial:
         with partial.open("wb") as out:
             for source in sources:
                 for clip, triplets in _cut(source, np.random.default_rng((seed, len(rows)))):
                     out.write(clip.tobytes())
                     rows.append({"source": source.name, "triplets": [[t.first, t.middle, t.last] for t in triplets]})
-    except BaseException:
-        partial.unlink()
-        raise
-    if not rows:
-        partial.unlink()
-        names = ", ".join(str(source.path) for source in sources) or "no video"
-        raise TrainingError(
-            f"no clip could be cut from {names}: looked for {LENGTH} consecutive frames of at least {SIDE}x{SIDE} "
-            "without a cut, with visible and even motion"
-        )
-    partial.replace(folder / ARRAY)
-    index = folder / f".{INDEX}.{os.getpid()}"
-    index.write_text(json.dumps({"length": LENGTH, "side": SIDE, "clips": rows}))
-    index.replace(folder / INDEX)
+        if not rows:
+            names = ", ".join(str(source.path) for source in sources) or "no video"
+            raise TrainingError(
+                f"no clip could be cut from {names}: looked for {LENGTH} consecutive frames of at least {SIDE}x{SIDE} "
+                "without a cut, with visible and even motion"
+            )
+    write_text(folder / INDEX, json.dumps({"length": LENGTH, "side": SIDE, "clips": rows}))
     return len(rows)
 
 
@@ -216,9 +208,8 @@ def write_pictures(frames: Iterable[NDArray[np.uint8]], folder: Path) -> int:
     count = 0
     for frame in frames:
         count += 1
-        partial = folder / f".picture.{os.getpid()}.npy"
-        np.save(partial, frame)
-        partial.replace(folder / f"{count:05d}.npy")
+        with replacing(folder / f"{count:05d}.npy") as partial:
+            np.save(partial, frame)
     return count
 
 

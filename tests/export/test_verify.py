@@ -27,7 +27,6 @@ from export.verify import (
     verify,
     worst,
 )
-from ifrnet import Timesteps as ModelTimesteps
 from ifrnet import interpolate, random_model
 from runtimes.artifact import Artifact, DeviceParity, Manifest
 from runtimes.base import Halves, Runtime
@@ -187,10 +186,6 @@ def test_rounding_leaves_the_model_alone_and_rounds_weights_and_activations() ->
 def test_a_middle_checkpoint_is_compared_at_the_middle() -> None:
     cases = Reference(random_model("ifrnet_s"), Timesteps.MIDDLE, 1.0).cases(Size(64, 48))
     assert [case.t for case in cases] == [0.5]
-
-
-def test_both_packages_know_the_same_timesteps() -> None:
-    assert {item.name for item in ModelTimesteps} == {item.name for item in Timesteps}
 
 
 def test_the_scale_does_not_change_the_unit_of_flow() -> None:
