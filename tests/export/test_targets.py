@@ -17,15 +17,9 @@ from runtimes.cli import EXTRAS
 from runtimes.contract import Precision
 from runtimes.registry import BACKENDS
 from tests.export import toy_backend, toy_target
+from tests.heavy_packages import HEAVY
 
 ROOT = Path(__file__).parent.parent.parent
-
-HEAVY = {
-    *TOOLCHAIN,
-    *(name for module in TARGETS.values() for name in module.REQUIRES),
-    *(name for module in BACKENDS.values() for name in module.ABOUT.modules),
-}
-"""Every package that a target or a backend declares."""
 
 MODULES = [str(vars(module)["__name__"]) for module in (*TARGETS.values(), *BACKENDS.values())]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -31,7 +31,7 @@ T = TypeVar("T")
 def add_row(monkeypatch: pytest.MonkeyPatch, table: Mapping[str, T], name: str, module: T) -> None:
     """As if the source of the table had one row more: wherever it was imported to, it has it."""
     longer = MappingProxyType({**table, name: module})
-    for loaded in list(sys.modules.values()):
+    for loaded in [item for item in sys.modules.values() if isinstance(item, ModuleType)]:
         for attribute, value in list(vars(loaded).items()):
             if value is table:
                 monkeypatch.setattr(loaded, attribute, longer)
