@@ -132,10 +132,8 @@ class Scene:
         self._paste_bar(levels, place.bar)
         levels += 128
         levels >>= 8
-        frame = np.empty((self.size.height, self.size.width, 3), np.uint8)
-        for channel in range(3):
-            frame[..., channel] = levels[channel].clip(0, 255)
-        return frame
+        np.clip(levels, 0, 255, out=levels)
+        return np.ascontiguousarray(levels.transpose(1, 2, 0), dtype=np.uint8)
 
     def frames(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The first and the last frame."""
@@ -153,7 +151,8 @@ class Scene:
         for channel in range(3):
             weights = np.tile([wave.weights[channel] for wave in self.waves], 2)[:, None]
             total = (weights * rows).T @ columns
-            levels[channel] = 32768 + np.floor(total * 2.0**-30)
+            levels[channel] = np.floor(np.multiply(total, 2.0**-30, out=total), out=total)
+        levels += 32768
         return levels
 
     def _paste_disc(self, levels: NDArray[np.int32], centre: tuple[int, int]) -> None:

@@ -190,6 +190,16 @@ def _say(artifact: Artifact, message: str) -> None:
         warnings.warn(message, VerdictWarning, stacklevel=4)
 
 
+def records_of(artifact: Artifact) -> list[Record]:
+    """Every record that is kept of an artifact, the oldest first; of this machine and, in a shared folder, of others.
+
+    Warns:
+        VerdictWarning: a file of verdicts is damaged.
+    """
+    identity = artifact.manifest.identity
+    return [record for record in _read_all(artifact.folder, identity) if record.conditions.artifact == identity]
+
+
 # ---- the file ----------------------------------------------------------------------------------------------------
 
 
