@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from export.targets import Tolerance
+from export.declarations import Tolerance
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
 from ifrnet.warp import resize

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.heavy_packages import HEAVY
+
 ROOT = Path(__file__).parent.parent
 
 VOCABULARY = {f"runtimes.{name}" for name in ("atomic", "cli", "contract", "environment", "errors", "json_text")}
@@ -27,8 +29,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 NEVER = {"runtimes": {"torch", "torchvision"}}
 """Package -> what else it may not import."""
-
-HEAVY = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino", "ncnn", "pnnx", "tensorrt_rtx", "nncf")
 
 
 def imported(source: str) -> Iterator[str]:

@@ -137,7 +137,7 @@ def _export(
                 raise ExportError(reason)
             module.check(options)
             folder = options.artifact_name(info.name, name, precision)
-            pipeline.build(Job(name=folder, target_name=name, target=module, precision=precision, options=options))
+            pipeline.build(Job(name=folder, target_name=name, target=module, precision=precision))
         except RuntimesError as error:
             failures[key] = f"cannot be exported: {error}"
     return failures

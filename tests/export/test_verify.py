@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 import export.verify
+from export.declarations import Tolerance
 from export.parity_frames import moving_pair
-from export.targets import Tolerance
 from export.verify import (
     ROUNDINGS,
     Reference,
