@@ -63,6 +63,7 @@ def parser() -> Parser:
 def _common(command: argparse.ArgumentParser, *, samples: int) -> None:
     add = command.add_argument
     add("--model", default="ifrnet_s", help="built-in name or checkpoint file (default: %(default)s)")
+    add("--weights", metavar="NAME", help="which network of a checkpoint that holds several, for example ema")
     source = command.add_mutually_exclusive_group()
     source.add_argument("--video", type=Path, help="footage: a video file")
     source.add_argument(
@@ -134,7 +135,7 @@ def _open(args: argparse.Namespace) -> tuple[IFRNet, SampleSet]:
     from calibration.samples import pick
     from ifrnet import load_model
 
-    model = load_model(args.model)
+    model = load_model(args.model, weights=args.weights)
     path = args.video or args.frames
     if path is not None and path.is_dir() != bool(args.frames) and path.exists():
         kind, other = ("a folder", "--frames") if path.is_dir() else ("a file", "--video")

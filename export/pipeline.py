@@ -118,7 +118,7 @@ class Pipeline:
     def __init__(self, options: ExportOptions, report: Report) -> None:
         self._options, self._report = options, report
         report(f"loading {options.model}")
-        self._model = load_model(options.model)
+        self._model = load_model(options.model, weights=options.weights)
         assert self._model.info is not None
         self._info = self._model.info
         self._timesteps = self._info.timesteps
