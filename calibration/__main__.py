@@ -11,15 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.errors import CalibrationError
+from export.int8.errors import CalibrationError
 from runtimes.cli import Parser, run
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from calibration.samples import SampleSet
-    from calibration.scales import Scales
     from calibration.sensitivity import Analysis
+    from export.int8.scales import Scales
     from ifrnet import IFRNet
 
 EPILOG = """\
@@ -63,6 +63,7 @@ def parser() -> Parser:
 def _common(command: argparse.ArgumentParser, *, samples: int) -> None:
     add = command.add_argument
     add("--model", default="ifrnet_s", help="built-in name or checkpoint file (default: %(default)s)")
+    add("--weights", metavar="NAME", help="which network of a checkpoint that holds several, for example ema")
     source = command.add_mutually_exclusive_group()
     source.add_argument("--video", type=Path, help="footage: a video file")
     source.add_argument(
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _scales(args: argparse.Namespace) -> int:
-    from calibration.scales import SHIPPED
+    from export.int8.scales import SHIPPED
 
     model, picked = _open(args)
     with _bar(f"calibrating on {len(picked.samples)} pairs", len(picked.samples)) as (progress, task):
@@ -130,16 +131,16 @@ def _sensitivity(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> tuple[IFRNet, SampleSet]:
+    from calibration.footage import Footage
     from calibration.samples import pick
-    from calibration.sources import Source
     from ifrnet import load_model
 
-    model = load_model(args.model)
+    model = load_model(args.model, weights=args.weights)
     path = args.video or args.frames
     if path is not None and path.is_dir() != bool(args.frames) and path.exists():
         kind, other = ("a folder", "--frames") if path.is_dir() else ("a file", "--video")
         raise CalibrationError(f"{path} is {kind}: pass it as {other}")
-    picked = pick(Source(path=path) if path else Source.shipped(), args.samples, args.seed)
+    picked = pick(Footage(path=path) if path else Footage.shipped(), args.samples, args.seed)
     if len(picked.samples) < args.samples:
         print(f"{len(picked.samples)} pairs move, fewer than the {args.samples} asked for; using all", file=sys.stderr)
     return model, picked

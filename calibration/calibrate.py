@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from calibration.quantize import LEVELS
 from calibration.ranges import Pair, calibration_graph, collect, convolutions
-from calibration.recipe import int8_layers, scale_owner
 from calibration.samples import MOTION_BINS, SampleSet
-from calibration.scales import Scales
+from export.int8.quantize import LEVELS
+from export.int8.recipe import int8_layers, scale_owner
+from export.int8.scales import Scales
 from ifrnet import IFRNet, Timesteps
 from runtimes.environment import package_versions
 

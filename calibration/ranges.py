@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calibration.quantize import LEVELS
-from calibration.recipe import REWRITES, layer_name, scale_owner
 from export.graph import DeployGraph
+from export.int8.quantize import LEVELS
+from export.int8.recipe import REWRITES, layer_name, scale_owner
 from export.rewrites import build_graph
 from ifrnet import IFRNet
 

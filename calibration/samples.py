@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.errors import CalibrationError
-from calibration.sources import Frame, Source
+from calibration.footage import Footage
+from export.int8.errors import CalibrationError
 from ifrnet.footage.triplets import SMALL, Triplet, differences, find_cuts, is_fair, small_gray
+from ifrnet.footage.video import Frame
 
 SPACINGS = (1, 2)
 MOTION_BINS = (4.0, 10.0, 24.0)
@@ -63,7 +64,7 @@ class SampleSet:
     sha256: str
 
 
-def pick(source: Source, count: int, seed: int = 0) -> SampleSet:
+def pick(source: Footage, count: int, seed: int = 0) -> SampleSet:
     """``count`` samples, or as many as there are.
 
     Raises:
@@ -86,7 +87,7 @@ def pick(source: Source, count: int, seed: int = 0) -> SampleSet:
     )
 
 
-def candidates(source: Source, seed: int = 0) -> list[Candidate]:
+def candidates(source: Footage, seed: int = 0) -> list[Candidate]:
     """Every fair triplet with its scene and motion.
 
     Raises:

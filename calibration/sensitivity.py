@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from calibration.ranges import as_tensor, calibration_graph, convolutions
-from calibration.recipe import int8_layers
 from calibration.samples import Sample
 from calibration.simulate import simulated
-from calibration.sources import Frame
-from calibration.work import share
+from export.int8.recipe import int8_layers
+from export.int8.work import share
 from ifrnet import IFRNet
+from ifrnet.footage.video import Frame
 
 CROP = (256, 384)
 """Height and width that losses are measured on, from the middle of each sample."""

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from calibration.quantize import LEVELS, quantize_weight
 from calibration.ranges import convolutions
+from export.int8.quantize import LEVELS, quantize_weight
 
 
 @contextmanager
 def simulated(graph: nn.Module, scales: Mapping[str, float]) -> Iterator[None]:
-    """Inside the block the layers that ``scales`` names compute as in int8; afterwards they are as before."""
+    """Inside the block the layers that ``scales`` names compute as in int8; afterwards they compute as before."""
     handles, kept = [], []
     for name, module in convolutions(graph).items():
         if name not in scales:

@@ -43,6 +43,7 @@ def parser() -> Parser:
     add = result.add_argument
     add("--target", action="append", required=True, choices=[*TARGETS, "all"], help="what to build; repeatable")
     add("--model", default="ifrnet_s", help="built-in name, checkpoint file, or random:VARIANT (default: %(default)s)")
+    add("--weights", metavar="NAME", help="which network of a checkpoint that holds several, for example ema")
     for precision in Precision:
         add(f"--{precision}", dest="precisions", action="append_const", const=precision, help=_HELP[precision])
     add("--size", type=_size, help=f"frame size of a static artifact (default: {DEFAULT_SIZE})")
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         targets=names,
         precisions=precisions,
         model=args.model,
+        weights=args.weights,
         sizes=sizes,
         scale=_scale(args.scale),
         out=args.out,

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto
 
 HALF_SHARE = 0.95
-"""A half-precision artifact with less of its multiplications in half precision is not one."""
+"""The least share of its multiplications that a half-precision artifact runs in half precision."""
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 

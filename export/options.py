@@ -19,6 +19,7 @@ class ExportOptions:
         targets: names of ``export.targets.TARGETS``, in order.
         precisions: each is built for every target.
         model: built-in name, checkpoint path, or ``random:VARIANT`` for speed measurements without weights.
+        weights: which network of a checkpoint that holds several.
         sizes: the frame size, or the range of a dynamic artifact, in pixels.
         scale: the network runs on frames resized by this.
         out: folder that receives one folder an artifact.
@@ -32,6 +33,7 @@ class ExportOptions:
     targets: tuple[str, ...]
     precisions: tuple[Precision, ...] = (Precision.FP32,)
     model: str = "ifrnet_s"
+    weights: str | None = None
     sizes: SizeRange = SizeRange.static(DEFAULT_SIZE)
     scale: float = 1.0
     out: Path = Path("artifacts")

@@ -1,7 +1,9 @@
-"""The order of the stages: deploy graph, trace, sentinels, compile, verify, write the artifact."""
+"""The order of the stages: source, compile, verify, write the artifact."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,15 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import onnx
-
-from export.int8 import Int8
+from export.declarations import Compiled
+from export.int8.stages import Int8
 from export.options import ExportOptions
 from export.proof import Proofs
-from export.rewrites import build_graph
-from export.sentinels import guard
-from export.targets import Compiled, Target, check_precisions, target
-from export.trace import trace
+from export.source import NO_SCALES, Source
+from export.targets import Target, check_precisions, target
 from export.verify import Reference, overall, verify, worst
 from ifrnet import load_model
 from runtimes.artifact import (
@@ -70,7 +69,6 @@ class Job:
     target_name: str
     target: Target
     precision: Precision
-    options: ExportOptions
 
 
 def check_options(options: ExportOptions) -> None:
@@ -78,8 +76,10 @@ def check_options(options: ExportOptions) -> None:
 
     Raises:
         ExportError: an option or a precision that a target does not have.
-        UsageError: a device to verify on that none of the targets has here, naming those there are.
+        UsageError: a folder that cannot be written to, or a device to verify on that none of the targets has here,
+            naming those there are.
     """
+    check_folder(options.out)
     for name in options.targets:
         target(name).check(options)
         check_precisions(name, options)
@@ -92,19 +92,39 @@ def check_options(options: ExportOptions) -> None:
             raise UsageError(f"no device {name!r} to verify on here; the targets asked for have {', '.join(known)}")
 
 
+def check_folder(out: Path) -> None:
+    """Refuse a folder that cannot be made or written to; the nearest folder that exists is tried.
+
+    Raises:
+        UsageError: naming what is in the way.
+    """
+    nearest = out.absolute()
+    while not os.path.lexists(nearest) and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UsageError(f"--out {out}: {nearest} is no folder: pass another --out")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: {nearest} cannot be written to ({error.strerror}): pass another --out"
+        ) from error
+
+
 class Pipeline:
-    """Builds the artifacts of one run; traced graphs and reference outputs are shared between targets."""
+    """Builds the artifacts of one run; sources and reference outputs are shared between targets."""
 
     def __init__(self, options: ExportOptions, report: Report) -> None:
         self._options, self._report = options, report
         report(f"loading {options.model}")
-        self._model = load_model(options.model)
+        self._model = load_model(options.model, weights=options.weights)
         assert self._model.info is not None
         self._info = self._model.info
         self._timesteps = self._info.timesteps
         self._reference = Reference(self._model, self._timesteps, options.scale)
         self._proofs = Proofs(self._reference)
-        self._graphs: dict[tuple[object, ...], onnx.ModelProto] = {}
+        self._sources: dict[tuple[object, ...], Source] = {}
 
     @cached_property
     def _int8(self) -> Int8:
@@ -126,9 +146,7 @@ class Pipeline:
             for precision in self._options.precisions:
                 artifact = self._options.artifact_name(self._info.name, name, precision)
                 check_destination(self._options.out / artifact, force=self._options.force)
-                jobs.append(
-                    Job(name=artifact, target_name=name, target=module, precision=precision, options=self._options)
-                )
+                jobs.append(Job(name=artifact, target_name=name, target=module, precision=precision))
         return jobs
 
     def build(self, job: Job) -> Outcome:
@@ -139,11 +157,11 @@ class Pipeline:
             SentinelError: a built graph is not the network.
         """
         start = time.perf_counter()
-        model = self._graph(job)
+        source = self._source(job)
         final = self._options.out / job.name
         with staged_folder(final, force=self._options.force) as folder:
             self._report(f"{job.name}: compiling")
-            compiled = job.target.compile(model, folder, job.precision, self._options)
+            compiled = job.target.compile(source, folder, job.precision, self._options)
             if job.precision is Precision.INT8:
                 compiled = self._int8.check_built(job.target_name, compiled)
             seconds = time.perf_counter() - start
@@ -170,21 +188,22 @@ class Pipeline:
             parity=parity,
         )
 
-    def _graph(self, job: Job) -> onnx.ModelProto:
+    def _source(self, job: Job) -> Source:
+        """The source of a job; one for all that want the same form of the network."""
         rewrites = job.target.rewrites(job.precision)
         precision = job.target.graph_precision(job.precision)
         key = (rewrites, precision)
-        if key not in self._graphs:
-            self._report(f"{job.name}: tracing")
-            sizes, scale = self._options.sizes, self._options.scale
-            size = (sizes.typical.height, sizes.typical.width) if sizes.is_static else None
-            graph = build_graph(self._model, rewrites, precision=precision, scale=scale, size=size)
-            model = trace(graph, sizes)
-            if job.precision is Precision.INT8:
-                model = self._int8.quantize(model)
-            guard(model, precision)
-            self._graphs[key] = model
-        return self._graphs[key]
+        if key not in self._sources:
+            self._sources[key] = Source(
+                self._model,
+                rewrites,
+                precision,
+                sizes=self._options.sizes,
+                scale=self._options.scale,
+                scales=self._int8.scales if precision is Precision.INT8 else NO_SCALES,
+                report=self._report,
+            )
+        return self._sources[key]
 
     def _manifest(self, job: Job, compiled: Compiled, folder: Path) -> Manifest:
         info = self._info

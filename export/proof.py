@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.targets import Tolerance
+from export.declarations import Tolerance
 from export.verify import FLOOR, MARGIN, MARGIN_OF_PIXELS, ROUNDINGS, Case, Reference, verification_sizes
 from runtimes import proof
 from runtimes.artifact import DeviceParity

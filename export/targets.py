@@ -2,60 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
+from export import to_ncnn, to_onnx, to_openvino, to_tensorrt
+from export.declarations import Compiled, Requirements, Tolerance
 from export.errors import ExportError
 from export.options import ExportOptions
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
-    import onnx
-
-TARGETS = MappingProxyType(
-    {
-        "onnx": "export.to_onnx",
-        "openvino": "export.to_openvino",
-        "ncnn": "export.to_ncnn",
-        "trt": "export.to_tensorrt",
-    }
-)
-"""Target name -> module."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tolerance:
-    """How far an artifact may be from PyTorch on the parity frames, on the scale [0, 1] and in dB, and why.
-
-    ``block_error`` is of the mean of a block of 32 x 32 px, which the proof in the artifact keeps of the whole frame.
-    The limits are some ten times what was measured (7e-7, 1e-4, 1e-3 and 1e-2 at 640x360).
-    """
-
-    max_error: float
-    psnr: float
-    block_error: float
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """What a target tells of what it built.
-
-    Attributes:
-        details: read back from the result, for the manifest.
-        tools: distributions whose versions decide the files.
-    """
-
-    details: dict[str, Any] = field(default_factory=dict)
-    tools: tuple[str, ...] = ()
+    from export.source import Source
 
 
 class Target(Protocol):
     """What the module of a target provides. Importing it imports nothing heavy."""
+
+    REQUIRES: Requirements
+    """Packages to build with, and the extra that brings each."""
 
     BACKEND: str
     """Name in ``runtimes.registry.BACKENDS`` of what runs the artifact."""
@@ -78,8 +44,23 @@ class Target(Protocol):
     def graph_precision(self, precision: Precision) -> Precision:
         """What the traced graph is written in: float32 where the target's own tools lower it."""
 
-    def compile(self, model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
-        """Write the model files into ``folder`` and read back what was built."""
+    def compile(self, source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+        """Write the model files into ``folder`` and read back what was built.
+
+        Args:
+            source: the network with the rewrites of :meth:`rewrites`, in the precision of :meth:`graph_precision`.
+        """
+
+
+TARGETS: Mapping[str, Target] = MappingProxyType(
+    {
+        "onnx": to_onnx,
+        "openvino": to_openvino,
+        "ncnn": to_ncnn,
+        "trt": to_tensorrt,
+    }
+)
+"""Target name -> module."""
 
 
 def target(name: str) -> Target:
@@ -90,41 +71,7 @@ def target(name: str) -> Target:
     """
     if name not in TARGETS:
         raise ExportError(f"no target named {name!r}; there are {', '.join(TARGETS)} and all")
-    return cast(Target, importlib.import_module(TARGETS[name]))
-
-
-FP32_TOLERANCE = Tolerance(
-    max_error=2e-4,
-    psnr=80.0,
-    block_error=2e-5,
-    reason="float32 rounds sampling positions by about 1e-4 px, and the parity frames change by up to 0.3 a pixel",
-)
-
-
-FP16_TOLERANCE = Tolerance(
-    max_error=0.05,
-    psnr=60.0,
-    block_error=2e-3,
-    reason="half precision has 11 bits: flow deltas of 8 px are rounded by 0.004 px, features by 5e-4 of their size; "
-    "single pixels beside occlusions choose another frame",
-)
-
-BF16_TOLERANCE = Tolerance(
-    max_error=0.35,
-    psnr=45.0,
-    block_error=1e-2,
-    reason="bfloat16 has 8 bits: flow deltas of 8 px are rounded by 0.03 px, features by 4e-3 of their size; "
-    "single pixels beside occlusions choose another frame",
-)
-
-
-INT8_TOLERANCE = Tolerance(
-    max_error=1.0,
-    psnr=32.0,
-    block_error=5e-2,
-    reason="int8 has 8 bits for features; flow is float32, so nothing moves far. Pixels beside occlusions may choose "
-    "another frame, which no limit on the largest error tells from a bug: the quality gate judges the whole",
-)
+    return TARGETS[name]
 
 
 def check_precisions(name: str, options: ExportOptions) -> None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
 from export.ncnn_layers import keep_float32, read_layers, write_layers
 from export.options import ExportOptions
-from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
 from runtimes.backends.ncnn import INPUTS
 from runtimes.contract import Precision, Size
 
 if TYPE_CHECKING:
     import onnx
+
+    from export.source import Source
+
+REQUIRES: Requirements = {"pnnx": "export", "ncnn": "ncnn"}
+"""pnnx converts, ncnn verifies."""
 
 BACKEND = "ncnn"
 
@@ -35,11 +39,8 @@ LACKING = {
 
 
 def missing() -> str:
-    """pnnx converts, ncnn verifies."""
-    for name, extra in (("pnnx", "export"), ("ncnn", "ncnn")):
-        if importlib.util.find_spec(name) is None:
-            return f"{name} is not installed: pip install 'ifrnet-export[{extra}]'"
-    return ""
+    """Why it cannot be built here; empty when it can."""
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:
@@ -68,7 +69,7 @@ def graph_precision(precision: Precision) -> Precision:
     return Precision.FP32 if precision in (Precision.FP16, Precision.BF16) else precision
 
 
-def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.param`` and ``model.bin``.
 
     Raises:
@@ -79,12 +80,12 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     from export.trace import save
 
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        source = Path(scratch) / "model.onnx"
-        save(model, source)
+        path, model = Path(scratch) / "model.onnx", source.onnx
+        save(model, path)
         half = precision is Precision.FP16  # pnnx stores half weights unless told otherwise
-        command = [EXEC_PATH, source.name, f"inputshape={_shapes(model)}", f"fp16={half:d}"]
+        command = [EXEC_PATH, path.name, f"inputshape={_shapes(model)}", f"fp16={half:d}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
-        param, weights = (source.with_name(f"model.ncnn.{suffix}") for suffix in ("param", "bin"))
+        param, weights = (path.with_name(f"model.ncnn.{suffix}") for suffix in ("param", "bin"))
         if done.returncode != 0 or not param.is_file() or not weights.is_file():
             raise ExportError(f"pnnx failed with code {done.returncode}: {done.stderr.strip()[-400:]}")
         unknown = unknown_layers(param.read_text())

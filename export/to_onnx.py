@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.recipe import REWRITES
+from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements, first_missing
+from export.int8.recipe import REWRITES
 from export.options import ExportOptions
-from export.targets import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
-    import onnx
+    from export.source import Source
+
+REQUIRES: Requirements = {"onnxruntime": "onnx"}
+"""ONNX Runtime verifies the artifact."""
 
 BACKEND = "onnxruntime"
 
@@ -26,10 +28,8 @@ LACKING = {Precision.BF16: "the ONNX specification has no such convolution befor
 
 
 def missing() -> str:
-    """ONNX Runtime is needed to verify the artifact."""
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "onnxruntime is not installed: pip install 'ifrnet-export[onnx]'"
-    return ""
+    """Why it cannot be built here; empty when it can."""
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:
@@ -48,9 +48,9 @@ def graph_precision(precision: Precision) -> Precision:
     return precision
 
 
-def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.onnx``."""
     from export.trace import save
 
-    save(model, folder / "model.onnx")
+    save(source.onnx, folder / "model.onnx")
     return Compiled(tools=("onnx", "onnxruntime"))

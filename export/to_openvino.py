@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.quantize import ZERO_POINT
-from calibration.recipe import REWRITES, layer_name
+from export.declarations import (
+    BF16_TOLERANCE,
+    FP16_TOLERANCE,
+    FP32_TOLERANCE,
+    INT8_TOLERANCE,
+    Compiled,
+    Requirements,
+    first_missing,
+)
 from export.errors import ExportError, SentinelError
+from export.int8.recipe import REWRITES, layer_name
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island
 from export.options import ExportOptions
-from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.backends.openvino import REMAINDER, choose_hint, executed_layers
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
     import onnx
+
+    from export.source import Source
+
+REQUIRES: Requirements = {"openvino": "openvino"}
+"""OpenVINO reads the ONNX and writes the IR."""
 
 BACKEND = "openvino"
 
@@ -38,10 +49,8 @@ LACKING: dict[Precision, str] = {}
 
 
 def missing() -> str:
-    """OpenVINO reads the ONNX and writes the IR."""
-    if importlib.util.find_spec("openvino") is None:
-        return "openvino is not installed: pip install 'ifrnet-export[openvino]'"
-    return ""
+    """Why it cannot be built here; empty when it can."""
+    return first_missing(REQUIRES)
 
 
 def check(options: ExportOptions) -> None:
@@ -80,7 +89,7 @@ def name_by_position(ir: Any) -> None:
             operation.set_friendly_name(f"{kind}_{position}")
 
 
-def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.xml`` and ``model.bin``, compile them on every device here, and read back what would run.
 
     Raises:
@@ -89,8 +98,7 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     import openvino
 
     core = openvino.Core()
-    if precision is Precision.INT8:
-        model = unsigned_activations(model)
+    model = unsigned_activations(source.onnx) if precision is Precision.INT8 else source.onnx
     ir = core.read_model(model.SerializeToString())
     remainder = _remainder(options)
     half = precision in (Precision.FP16, Precision.BF16) or (
@@ -137,6 +145,8 @@ def unsigned_activations(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     from onnx import numpy_helper
 
+    from export.int8.quantize import ZERO_POINT
+
     result = copy.deepcopy(model)
     for item in result.graph.initializer:
         if item.name == ZERO_POINT:
@@ -158,7 +168,8 @@ def _int8_layers(core: Any, path: Path, model: onnx.ModelProto, remainder: Preci
 def executed_on(core: Any, path: Path, precision: Precision, island: frozenset[str]) -> dict[str, Any]:
     """Device -> hint, and layer type -> precision -> how many, of what computes.
 
-    What another device than the CPU makes of the model is its own affair, and parity's there: its trouble is recorded.
+    On the CPU a model that does not compile, or that runs flow in half precision, ends the export. Another device may
+    lack an operator: what it says is recorded, and the parity gate judges there.
     """
     found: dict[str, Any] = {}
     for device in core.available_devices:

@@ -9,20 +9,23 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
-from onnx import TensorProto
-
-from calibration.recipe import REWRITES, layer_name
-from export.convolutions import HALF_SHARE, share_in, type_name
+from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements
 from export.errors import ExportError, SentinelError
+from export.int8.recipe import REWRITES, layer_name
 from export.options import ExportOptions
-from export.sentinels import HALF
-from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled
 from runtimes.backends.tensorrt import FLAVOURS
 from runtimes.backends.tensorrt_cache import TimingCache, gpu_facts
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
+
+if TYPE_CHECKING:
+    import onnx
+
+    from export.source import Source
+
+REQUIRES: Requirements = dict.fromkeys(FLAVOURS.values(), "trt")
+"""One of the two."""
 
 BACKEND = "tensorrt"
 
@@ -51,7 +54,7 @@ def flavour() -> str:
 
 
 def missing() -> str:
-    """A TensorRT 11 builder."""
+    """Why it cannot be built here; empty when one of the two is there."""
     if not flavour():
         return "neither tensorrt nor tensorrt-rtx is installed: pip install 'ifrnet-export[trt]' (or [trt-rtx])"
     return ""
@@ -91,14 +94,14 @@ def graph_precision(precision: Precision) -> Precision:
     return precision
 
 
-def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
+def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
     """Write ``model.engine``.
 
     Raises:
         ExportError: the parser or the builder failed.
         SentinelError: the parsed network is not what the ONNX says.
     """
-    name = flavour()
+    name, model = flavour(), source.onnx
     trt = importlib.import_module(FLAVOURS[name])
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
@@ -108,7 +111,8 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise ExportError(f"{name} cannot parse the graph: {errors}")
     read_back(trt, network, None if not options.sizes.is_static else options.sizes.typical)
-    share = half_share(trt, network, model, precision) if precision in HALF else 0.0
+    half = precision in (Precision.FP16, Precision.BF16)
+    share = half_share(trt, network, model, precision) if half else 0.0
     config = builder.create_builder_config()
     capabilities = _target_devices(trt, config, name, options)
     if not options.sizes.is_static:
@@ -127,7 +131,7 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
     }
     if precision is Precision.INT8:
         details["int8_layers"] = int8_layers(trt, network)
-    if precision in HALF:
+    if half:
         details["half_share"] = round(share, 4)
     return Compiled(details=details, tools=("onnx", name))
 
@@ -206,6 +210,11 @@ def half_share(trt: Any, network: Any, model: onnx.ModelProto, precision: Precis
     Raises:
         SentinelError: under 95 %, naming the layers that are not.
     """
+    from onnx import TensorProto
+
+    from export.convolutions import HALF_SHARE, share_in, type_name
+    from export.sentinels import HALF
+
     kinds = {
         trt.DataType.FLOAT: TensorProto.FLOAT,
         trt.DataType.HALF: TensorProto.FLOAT16,

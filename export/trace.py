@@ -9,57 +9,74 @@ from typing import Any
 
 import onnx
 import torch
+from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.graph import DeployGraph
 from export.parity_frames import moving_pair
-from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Size, SizeRange
+from runtimes.contract import INPUT_NAMES, MAX_SIDE, OUTPUT_NAME, Size, SizeRange
 
 OPSET = 18
 """Opset 20 renamed GridSample's ``bilinear`` to ``linear``, which TensorRT's parsers read as nearest-neighbour."""
 
 DYNAMIC_TRACE = Size(214, 150)
-"""Odd multiples of nothing: a size that a dynamic graph must not have specialised on."""
+"""The size at which a graph of free sizes is traced, whatever its range. No side is a multiple of 4, so that both need
+padding, and the sides differ, so that one taken for the other shows."""
+
+DYNAMIC_SIDES = (2, MAX_SIDE)
+"""The sides that the tracer is told of. Not the artifact's own range, on which the traced graph does not depend: torch
+(2.13) refuses ranges without the traced size, and those in which a side always has the same number of blocks of 16
+pixels ("Cannot create Dim with inconsistent min=9, max=9"). A side of 1 it would take for a constant."""
+
+Inputs = tuple[Tensor, Tensor, Tensor]
+"""img0, img1 and t."""
 
 
-def trace(graph: DeployGraph, sizes: SizeRange) -> onnx.ModelProto:
-    """Trace and simplify. Needs different tensors for both frames: the same one twice would merge the inputs.
+def example_inputs(sizes: SizeRange) -> Inputs:
+    """What the network is traced with: two different frames (1, 3, H, W) that move, and t (1, 1, 1, 1).
+
+    Tracers merge inputs that are one and the same tensor, and the graph then ignores one of them.
+    """
+    img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(sizes.typical if sizes.is_static else DYNAMIC_TRACE))
+    return img0, img1, torch.full((1, 1, 1, 1), 0.5)
+
+
+def dynamic_shapes(sizes: SizeRange) -> tuple[Any, ...] | None:
+    """Which sides of the inputs are free, as ``torch.export`` takes it; None when all are fixed."""
+    if sizes.is_static:
+        return None
+    low, high = DYNAMIC_SIDES
+    frame = {2: torch.export.Dim("height", min=low, max=high), 3: torch.export.Dim("width", min=low, max=high)}
+    return frame, frame, None
+
+
+def trace(module: nn.Module, inputs: Inputs, sizes: SizeRange) -> onnx.ModelProto:
+    """Trace and simplify.
 
     Args:
-        graph: static for the size of ``sizes``, or dynamic.
+        module: static for the size of ``sizes``, or dynamic.
+        inputs: see :func:`example_inputs`.
         sizes: what the artifact will take.
 
     Raises:
         ExportError: the simplified graph does not agree with the traced one.
     """
-    size = sizes.typical if sizes.is_static else DYNAMIC_TRACE
-    img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(size))
-    t = torch.full((1, 1, 1, 1), 0.5)
     with torch.no_grad(), warnings.catch_warnings():
         # torch 2.13's exporter warns of its own deprecated calls; nothing that a user could act on.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            graph,
-            (img0, img1, t),
+            module,
+            inputs,
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
             input_names=list(INPUT_NAMES),
             output_names=[OUTPUT_NAME],
-            dynamic_shapes=None if sizes.is_static else _dynamic_shapes(sizes),
+            dynamic_shapes=dynamic_shapes(sizes),
             verbose=False,
         )
     assert program is not None
     return strip(simplify(program.model_proto))
-
-
-def _dynamic_shapes(sizes: SizeRange) -> tuple[Any, ...]:
-    low, high = sizes.minimum, sizes.maximum
-    height = torch.export.Dim("height", min=low.height, max=high.height)
-    width = torch.export.Dim("width", min=low.width, max=high.width)
-    frame = {2: height, 3: width}
-    return frame, frame, None
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:

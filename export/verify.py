@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from export.targets import Tolerance
+from export.declarations import Tolerance
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
 from ifrnet.warp import resize
@@ -154,7 +154,9 @@ def verification_sizes(sizes: SizeRange) -> tuple[Size, ...]:
         return (sizes.typical,)
     low, high = sizes.minimum, sizes.maximum
     inside = [s for s in DYNAMIC_SIZES if low.width <= s.width <= high.width and low.height <= s.height <= high.height]
-    return tuple(dict.fromkeys((*inside, low, sizes.typical)))[:2]
+    # Further in on one axis than on the other: a graph that swaps the sides of a square would not show.
+    inner = Size(low.width + (high.width - low.width) // 3, low.height + (high.height - low.height) // 5)
+    return tuple(dict.fromkeys((*inside, inner, sizes.typical, low)))[:2]
 
 
 def verify(

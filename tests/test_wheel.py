@@ -71,8 +71,8 @@ def test_the_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
 
     for name in BUILTIN:
         assert {f"ifrnet/checkpoints/{name}.safetensors", f"ifrnet/checkpoints/{name}.json"} <= set(names)
-        assert f"calibration/scales/{name}.json" in names
-    clips = {str(path.relative_to(ROOT)) for path in (ROOT / "calibration" / "clips").iterdir()}
+        assert f"export/int8/scales/{name}.json" in names
+    clips = {str(path.relative_to(ROOT)) for path in (ROOT / "export" / "int8" / "clips").iterdir()}
     assert clips
     assert clips <= set(names)
 

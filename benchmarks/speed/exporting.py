@@ -71,9 +71,7 @@ class Exporter:
         if reason := module.missing():
             raise ExportError(reason)
         module.check(self._options)
-        self._pipeline.build(
-            Job(name=folder, target_name=name, target=module, precision=precision, options=self._options)
-        )
+        self._pipeline.build(Job(name=folder, target_name=name, target=module, precision=precision))
 
 
 def export_all(wanted: dict[Wanted, str], selection: Selection, report: Report, limit: TimeLimit) -> dict[Wanted, str]:

@@ -9,19 +9,17 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from calibration.calibrate import calibrate
-from calibration.errors import CalibrationError
-from calibration.quantize import LEVELS, quantize, quantize_weight
 from calibration.ranges import BINS, Histogram, as_tensor, calibration_graph, collect, convolutions
-from calibration.recipe import REWRITES, int8_layers, layer_name, rule_for, scale_owner
 from calibration.samples import Sample, SampleSet
-from calibration.scales import Scales
 from calibration.simulate import simulated
-from calibration.work import layer_work, share
-from export.rewrites import build_graph
-from export.trace import trace
-from ifrnet import VARIANTS, IFRNet, load_model
+from export.int8.errors import CalibrationError
+from export.int8.recipe import REWRITES, layer_name, rule_for, scale_owner
+from export.int8.scales import Scales
+from export.int8.work import layer_work
+from export.source import Source
+from ifrnet import IFRNet, load_model
 from ifrnet.footage.triplets import Triplet
-from runtimes.contract import Size, SizeRange
+from runtimes.contract import Precision, Size, SizeRange
 from tests.calibration.moving import panning
 
 SIZE = Size(96, 64)
@@ -49,28 +47,8 @@ def scales(model: IFRNet, picked: SampleSet) -> Scales:
 
 @pytest.fixture(scope="module")
 def quantized(model: IFRNet, scales: Scales) -> onnx.ModelProto:
-    graph = build_graph(model, (*REWRITES, "row_mean"), size=(SIZE.height, SIZE.width))
-    return quantize(trace(graph, SizeRange.static(SIZE)), scales.scales)
-
-
-def test_weights_are_within_half_a_step_of_their_channel() -> None:
-    weight = (
-        np.random.default_rng(0).normal(size=(6, 4, 3, 3)).astype(np.float32)
-        * np.geomspace(1e-3, 10, 6)[:, None, None, None]
-    )
-    values, scale = quantize_weight(weight.astype(np.float32))
-    assert values.dtype == np.int8
-    assert (np.abs(values.astype(int)).max(axis=(1, 2, 3)) == LEVELS).all()
-    assert (np.abs(values * scale[:, None, None, None] - weight) <= 0.5001 * scale[:, None, None, None]).all()
-
-
-def test_channels_of_zeros_get_a_scale_that_backends_take() -> None:
-    weight = np.zeros((2, 1, 3, 3), np.float32)
-    weight[0, 0, 0, 0] = 1.0
-    values, scale = quantize_weight(weight)
-    assert scale[1] > 1e-12
-    assert not values[1].any()
-    assert (quantize_weight(np.zeros((2, 1, 3, 3), np.float32))[1] > 0).all()
+    rewrites, sizes = (*REWRITES, "row_mean"), SizeRange.static(SIZE)
+    return Source(model, rewrites, Precision.INT8, sizes=sizes, scales=scales.scales).onnx
 
 
 def test_the_clip_is_where_the_error_is_least() -> None:
@@ -103,13 +81,6 @@ def test_every_convolution_has_a_rule(model: IFRNet) -> None:
     assert len(floats) == 9
     with pytest.raises(CalibrationError, match="no rule"):
         rule_for("decoder1.surprise")
-
-
-@pytest.mark.parametrize(("name", "gmacs"), [("ifrnet_s", 101.2), ("ifrnet", 178.2), ("ifrnet_l", 705.9)])
-def test_work_is_that_of_the_published_network(name: str, gmacs: float) -> None:
-    work = layer_work(VARIANTS[name])
-    assert sum(work.values()) * 1280 * 720 / 1e9 == pytest.approx(gmacs, abs=0.1)
-    assert share(VARIANTS[name], int8_layers(work)) > 0.9
 
 
 def test_layers_that_read_one_tensor_share_a_scale(scales: Scales) -> None:
@@ -172,8 +143,3 @@ def test_the_graph_computes_what_the_simulation_computes(
     error = np.abs(found - expected.numpy())
     # Values that fall between two steps may round apart; that is rare and small beside what int8 itself changes.
     assert error.mean() < 0.5 * float((plain - expected).abs().mean())
-
-
-def test_scales_of_another_network_are_refused(scales: Scales) -> None:
-    with pytest.raises(CalibrationError, match="calibrate again"):
-        quantize(onnx.ModelProto(), scales.scales)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.errors import CalibrationError
-from calibration.gate import held_aside
+from calibration.footage import Footage
 from calibration.samples import MOTION_BINS, Candidate, candidates, pick, stratify
-from calibration.sources import HELD_ASIDE, Source
+from export.int8.clip import HELD_ASIDE, held_aside
+from export.int8.errors import CalibrationError
 from ifrnet.footage.triplets import Triplet
 from tests.calibration.moving import Frames, panning
 
@@ -40,7 +40,7 @@ def test_all_are_taken_where_there_are_fewer() -> None:
 
 
 def test_motion_is_measured_in_pixels_of_the_frame(folder: Write) -> None:
-    found = candidates(Source(path=folder(panning(6, size=(360, 640), step=8))))
+    found = candidates(Footage(path=folder(panning(6, size=(360, 640), step=8))))
     neighbours = [c.motion for c in found if c.triplet.last - c.triplet.first == 2]
     assert np.median(neighbours) == pytest.approx(16.0, rel=0.3)
 
@@ -48,24 +48,24 @@ def test_motion_is_measured_in_pixels_of_the_frame(folder: Write) -> None:
 def test_samples_are_the_frames_of_the_footage_and_are_hashed(folder: Write) -> None:
     frames = panning(8)
     path = folder(frames)
-    picked = pick(Source(path=path), 4)
+    picked = pick(Footage(path=path), 4)
     assert len(picked.samples) == sum(picked.bins) == 4
     for sample in picked.samples:
         assert (sample.truth == frames[sample.triplet.middle]).all()
         assert (sample.frame1 == frames[sample.triplet.last]).all()
-    assert pick(Source(path=path), 4).sha256 == picked.sha256 != pick(Source(path=path), 4, seed=5).sha256
+    assert pick(Footage(path=path), 4).sha256 == picked.sha256 != pick(Footage(path=path), 4, seed=5).sha256
 
 
 def test_cuts_and_repeated_frames_are_skipped(folder: Write) -> None:
     frames = panning(8, step=1) + [255 - frame for frame in panning(8, step=1)]
     frames[4] = frames[3]
-    used = [c.triplet for c in candidates(Source(path=folder(frames)))]
+    used = [c.triplet for c in candidates(Footage(path=folder(frames)))]
     assert used
     assert all(not t.first <= 3 < t.last and not t.first <= 7 < t.last for t in used)
 
 
 def test_held_aside_scenes_are_never_calibrated_on() -> None:
-    picked = candidates(Source.shipped())
+    picked = candidates(Footage.shipped())
     assert max(c.triplet.last for c in picked) < HELD_ASIDE
     assert len({c.scene for c in picked}) == 8
     aside = held_aside()
@@ -88,7 +88,7 @@ STILL = [panning(1)[0]] * 6
 )
 def test_unusable_footage_is_refused_in_one_line(folder: Write, frames: Frames, words: str) -> None:
     with pytest.raises(CalibrationError) as caught:
-        pick(Source(path=folder(frames)), 4)
+        pick(Footage(path=folder(frames)), 4)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 1
@@ -96,8 +96,8 @@ def test_unusable_footage_is_refused_in_one_line(folder: Write, frames: Frames, 
 
 def test_unreadable_files_are_refused(tmp_path: Path, folder: Write) -> None:
     with pytest.raises(CalibrationError, match="does not exist"):
-        pick(Source(path=tmp_path / "none.mp4"), 4)
+        pick(Footage(path=tmp_path / "none.mp4"), 4)
     path = folder(panning(3))
     (path / "001.png").write_bytes(b"no image")
     with pytest.raises(CalibrationError, match=r"001\.png cannot be read as an image"):
-        pick(Source(path=path), 4)
+        pick(Footage(path=path), 4)

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from calibration.__main__ import command, main
-from calibration.errors import CalibrationError
-from calibration.gate import Loss, summarise
-from calibration.scales import read_scales
 from calibration.sensitivity import Part, Unit, choose, units
-from calibration.work import layer_work
+from export.int8.errors import CalibrationError
+from export.int8.scales import read_scales
+from export.int8.work import layer_work
 from ifrnet import VARIANTS
 from tests.calibration.moving import Frames, panning
 
@@ -47,18 +46,6 @@ def test_what_loses_most_for_its_work_is_left_out_first() -> None:
     assert choose(parts, loss, 0.1) == ("big", "fine")
     assert choose(parts, loss, 0.02) == ("fine",)
     assert choose(parts, loss, 0.0) == ()
-
-
-def test_quality_is_a_mean_and_fails_over_the_limit() -> None:
-    losses = [Loss(fp32=40.0, int8=39.5, between=50.0), Loss(fp32=30.0, int8=30.1, between=44.0)]
-    quality = summarise(losses, 0.25)
-    assert quality.drop == pytest.approx(0.2)
-    assert quality.worst_drop == pytest.approx(0.5)
-    assert quality.drop_high == pytest.approx(0.5)
-    assert quality.samples_high == 1
-    assert quality.passed
-    assert not summarise(losses, 0.1).passed
-    assert not summarise([Loss(fp32=40.0, int8=float("nan"), between=1.0)], 0.1).passed
 
 
 def test_the_command_measures_plots_and_writes_scales(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import export.pipeline
 from export.__main__ import main, parser
 from export.options import DEFAULT_SIZE
 from runtimes.cli import run
+from tests.heavy_packages import HEAVY
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,7 +28,7 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "usage: python -m export" in done.stdout
     loaded = set(done.stdout.split("LOADED")[1].split())
-    assert not loaded & {"torch", "onnx", "onnxsim", "onnxruntime", "openvino", "ncnn", "pnnx", "rich", "scipy", "nncf"}
+    assert not loaded & (HEAVY | {"rich", "scipy"})
 
 
 def test_help_names_the_defaults_and_the_exit_codes() -> None:
@@ -99,3 +101,36 @@ def test_a_process_ends_with_the_code() -> None:
         done.stderr
         == "python -m export: scale is 9.0; expected a number from 0.125 to 4, for example 0.5 for UHD frames\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("a-file", "a-file is no folder: pass another --out"),
+        ("a-file/below", "a-file is no folder: pass another --out"),
+        ("/proc/artifacts", "--out /proc/artifacts: /proc cannot be written to ("),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    out: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if out.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("this system has no /proc, where not even root can write")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export.pipeline, "load_model", None)
+    (tmp_path / "a-file").write_text("kept")
+    assert run("python -m export", main, ["--target", "onnx", "--out", out]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+    assert (tmp_path / "a-file").read_text() == "kept"
+
+
+def test_a_folder_that_can_be_made_is_not_made_by_looking(tmp_path: Path) -> None:
+    export.pipeline.check_folder(tmp_path / "not" / "yet")
+    assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 import export.graph
-import export.pipeline
 import export.rewrites
+import export.source
 from export.__main__ import main
 from export.graph import DeployGraph, SeparatePair
 from ifrnet import warp
@@ -206,7 +206,7 @@ def traced(artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Ca
     def change(plant: Callable[[onnx.ModelProto], None] = lambda model: None) -> None:
         changed = copy.deepcopy(model)
         plant(changed)
-        monkeypatch.setattr(export.pipeline, "trace", lambda *_: changed)
+        monkeypatch.setattr(export.source, "trace", lambda *_: changed)
 
     return change
 
@@ -241,7 +241,7 @@ def test_the_gate_sees_it_without_sentinels(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(export.pipeline, "guard", lambda *_: ())
+    monkeypatch.setattr(export.source, "guard", lambda *_: ())
     traced(plant)
     assert build(tmp_path) == 2
     failed_the_gate(tmp_path)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from export.parity_frames import moving_pair
+from export.targets import target
 from ifrnet import IFRNet, interpolate, load_model, pair_mean, resize, size_multiple
 from runtimes import ParityNotRunWarning, load
 from runtimes.artifact import read_manifest
@@ -121,7 +122,7 @@ def test_parity(
     require_device: Callable[[str, str], None],
     ran: Callable[[str], None],
 ) -> None:
-    backend = {"onnx": "onnxruntime", "trt": "tensorrt"}.get(row.target, row.target)
+    backend = target(row.target).BACKEND
     require_device(backend, row.device)
     size = {} if row.dynamic else {"size": row.size}
     path = artifact(row.target, model=row.model, precision=row.precision, dynamic=row.dynamic, scale=row.scale, **size)

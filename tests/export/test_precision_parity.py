@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import main
+from export.declarations import Tolerance
 from export.options import ExportOptions
 from export.pipeline import Pipeline
-from export.targets import Tolerance, target
+from export.targets import target
 from export.verify import Reference, judge
 from ifrnet import load_model
 from runtimes import load
@@ -39,7 +40,6 @@ class Row:
 
     target: str
     precision: Precision
-    backend: str
     device: str
     arithmetic: str  # where the device has it; float32 otherwise
     psnr: float
@@ -49,12 +49,12 @@ class Row:
 
 WEIGHTS = "only the weights are rounded, by 2^-12 of their size; the arithmetic is float32"
 ROWS = (
-    Row("onnx", FP16, "onnxruntime", "cpu", "fp32", 60.0, 0.02, "features are rounded where the casts are"),
-    Row("openvino", FP16, "openvino", "cpu", "fp32", 70.0, 0.02, WEIGHTS),
-    Row("openvino", BF16, "openvino", "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
-    Row("ncnn", FP16, "ncnn", "cpu", "fp32", 70.0, 0.02, WEIGHTS),
-    Row("ncnn", FP16, "ncnn", "vulkan:0", "fp16", 60.0, 0.05, "11 bits for features and what they add to the flow"),
-    Row("ncnn", BF16, "ncnn", "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
+    Row("onnx", FP16, "cpu", "fp32", 60.0, 0.02, "features are rounded where the casts are"),
+    Row("openvino", FP16, "cpu", "fp32", 70.0, 0.02, WEIGHTS),
+    Row("openvino", BF16, "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
+    Row("ncnn", FP16, "cpu", "fp32", 70.0, 0.02, WEIGHTS),
+    Row("ncnn", FP16, "vulkan:0", "fp16", 60.0, 0.05, "11 bits for features and what they add to the flow"),
+    Row("ncnn", BF16, "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
 )
 PRECISIONS = {"onnx": (FP16,), "openvino": (FP16, BF16), "ncnn": (FP16, BF16)}
 
@@ -100,10 +100,11 @@ def reference() -> Reference:
 @pytest.mark.filterwarnings(f"ignore::{ParityNotRunWarning.__module__}.{ParityNotRunWarning.__name__}")
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.target}-{row.precision}-{row.device}" for row in ROWS])
 def test_parity(row: Row, build: Build, reference: Reference, require_device: Callable[[str, str], None]) -> None:
-    require_device(row.backend, row.device)
+    backend = target(row.target).BACKEND
+    require_device(backend, row.device)
     tolerance = Tolerance(max_error=row.max_error, psnr=row.psnr, block_error=1.0, reason=row.reason)
     with load(build(row.target, row.precision), device=row.device, threads=2) as runtime:
-        expected = openvino_arithmetic(row.precision) if row.backend == "openvino" else row.arithmetic
+        expected = openvino_arithmetic(row.precision) if backend == "openvino" else row.arithmetic
         assert runtime.spec.arithmetic == expected
         found = judge(runtime, reference, tolerance)
     assert found.verdict is Verdict.PASSED, found.reason

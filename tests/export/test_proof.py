@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Tolerance
 from export.proof import PATCHES, Proofs, choose_patches, inclusion, sensitivity
-from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Tolerance
 from export.verify import Case, Reference, verification_sizes
 from ifrnet import interpolate, load_model, random_model
 from ifrnet.model import IFRNet

@@ -14,6 +14,8 @@ from export import to_tensorrt
 from export.convolutions import HALF_SHARE
 from export.errors import ExportError, SentinelError
 from export.options import ExportOptions
+from export.source import Source
+from ifrnet import random_model
 from runtimes import BackendError, load
 from runtimes.artifact import open_artifact
 from runtimes.backends.tensorrt import FLAVOURS
@@ -40,10 +42,12 @@ def parsed(model: onnx.ModelProto) -> tuple[Any, Any, list[Any]]:
     return trt, network, [logger, builder, parser]  # the network points into them
 
 
-def test_an_engine_is_built_and_said_to_be_unproved(artifact: Callable[..., Path], ran: Callable[[str], None]) -> None:
+def test_an_engine_is_built_and_its_verdict_says_what_ran(
+    artifact: Callable[..., Path], ran: Callable[[str], None]
+) -> None:
     path = artifact("trt")
     manifest = open_artifact(path).manifest
-    assert list(manifest.files) == ["model.engine"]
+    assert list(manifest.files) == ["model.engine", "proof.dat"]
     assert manifest.files["model.engine"]["bytes"] > 5e6
     assert manifest.details["builder"] in FLAVOURS
     assert manifest.details["layers"] > 100
@@ -97,8 +101,10 @@ def test_a_graph_that_the_parser_refuses(model: onnx.ModelProto, tmp_path: Path)
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     changed.graph.node[5].op_type = "NoSuchOperator"
+    source = Source(random_model("ifrnet_s"), (), Precision.FP32, sizes=STATIC.sizes)
+    source.onnx = changed
     with pytest.raises(ExportError, match="cannot parse the graph"):
-        to_tensorrt.compile(changed, tmp_path, Precision.FP32, STATIC)
+        to_tensorrt.compile(source, tmp_path, Precision.FP32, STATIC)
     assert list(tmp_path.iterdir()) == []
 
 

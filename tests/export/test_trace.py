@@ -11,13 +11,14 @@ import pytest
 import torch
 from onnx import TensorProto
 
+from export.__main__ import main
 from export.errors import ExportError, SentinelError
 from export.parity_frames import moving_pair
-from export.rewrites import build_graph
-from export.sentinels import guard
-from export.trace import OPSET, save, simplify, trace
+from export.source import Source
+from export.trace import OPSET, save, simplify
 from ifrnet import random_model
-from runtimes.contract import Size, SizeRange
+from runtimes.artifact import read_manifest
+from runtimes.contract import Precision, Size, SizeRange, Verdict
 
 Factory = Callable[..., Path]
 
@@ -53,6 +54,35 @@ def test_only_the_sides_are_free_in_a_dynamic_graph(artifact: Factory) -> None:
     assert [dim.dim_value for dim in graph.input[2].type.tensor_type.shape.dim] == [1, 1, 1, 1]
 
 
+RANGES = {
+    "above": ("640x360", "1280x720", "1920x1080"),
+    "below": ("32x32", "64x64", "128x128"),
+    "narrow": ("640x352", "640x352", "641x353"),
+    "one width": ("160x96", "160x96", "160x320"),
+}
+"""Ranges without the size that is traced. Those of --help are among them."""
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_graph_of_free_sizes_does_not_depend_on_the_range(name: str, artifact: Factory) -> None:
+    low, typical, high = map(Size.parse, RANGES[name])
+    sizes = SizeRange(minimum=low, typical=typical, maximum=high)
+    rewrites = ("split_resblock", "batch_pair", "row_mean")
+    found = Source(random_model("ifrnet_s"), rewrites, Precision.FP32, sizes=sizes).onnx
+    known = (artifact("onnx", dynamic=True) / "model.onnx").read_bytes()
+    assert found.SerializeToString(deterministic=True) == known
+
+
+def test_a_range_without_the_traced_size_is_exported_and_compared(tmp_path: Path) -> None:
+    sizes = ["--dynamic", "--min-size", "33x21", "--opt-size", "64x64", "--max-size", "128x128"]
+    given = ["--target", "onnx", "--model", "random:ifrnet_s", *sizes, "--out", str(tmp_path)]
+    assert main(given) == 0
+    (folder,) = tmp_path.iterdir()
+    record = read_manifest(folder).parity_on("cpu")
+    assert record.verdict is Verdict.PASSED
+    assert {str(result.size) for result in record.results} == {"33x21", "64x64"}
+
+
 def test_nothing_of_this_machine_or_moment_is_in_it(written: onnx.ModelProto) -> None:
     graph = written.graph
     assert not written.metadata_props
@@ -79,8 +109,8 @@ def test_weights_are_inside_the_file(artifact: Factory) -> None:
 
 def test_the_same_twice(artifact: Factory) -> None:
     """In one process here, in two with different hash seeds in test_reproducible."""
-    graph = build_graph(random_model("ifrnet_s"), ("split_resblock", "batch_pair", "row_mean"), size=(96, 160))
-    again = trace(graph, SizeRange.static(Size(160, 96)))
+    rewrites = ("split_resblock", "batch_pair", "row_mean")
+    again = Source(random_model("ifrnet_s"), rewrites, Precision.FP32, sizes=SizeRange.static(Size(160, 96))).onnx
     assert again.SerializeToString(deterministic=True) == (artifact("onnx") / "model.onnx").read_bytes()
 
 
@@ -88,9 +118,10 @@ def test_one_tensor_for_both_frames_is_caught(monkeypatch: pytest.MonkeyPatch) -
     """The exporter merges inputs that are one object, and the graph then ignores img1 in silence."""
     frame = torch.from_numpy(moving_pair(Size(96, 64))[0])
     monkeypatch.setattr(torch, "from_numpy", lambda array: frame)
-    graph = build_graph(random_model("ifrnet_s"), ("split_resblock", "batch_pair", "row_mean"), size=(64, 96))
+    rewrites = ("split_resblock", "batch_pair", "row_mean")
+    source = Source(random_model("ifrnet_s"), rewrites, Precision.FP32, sizes=SizeRange.static(Size(96, 64)))
     with pytest.raises(SentinelError, match="sentinel inputs-used: the graph ignores img"):
-        guard(trace(graph, SizeRange.static(Size(96, 64))))
+        _ = source.onnx
 
 
 def test_a_simplifier_that_changes_the_graph_is_refused(artifact: Factory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 import export.verify
+from export.declarations import Tolerance
 from export.parity_frames import moving_pair
-from export.targets import Tolerance
 from export.verify import (
     ROUNDINGS,
     Reference,
@@ -201,9 +201,10 @@ def test_the_scale_does_not_change_the_unit_of_flow() -> None:
     [
         ("160x96", "160x96", "160x96", ["160x96"]),
         ("32x32", "1280x720", "4096x4096", ["333x251", "640x352"]),
-        ("32x32", "160x96", "400x300", ["333x251", "32x32"]),
-        ("1280x720", "1280x720", "1920x1080", ["1280x720"]),
-        ("640x360", "1280x720", "1920x1080", ["640x360", "1280x720"]),
+        ("32x32", "160x96", "400x300", ["333x251", "154x85"]),
+        ("32x32", "64x64", "128x128", ["64x51", "64x64"]),
+        ("1280x720", "1280x720", "1920x1080", ["1493x792", "1280x720"]),
+        ("640x360", "1280x720", "1920x1080", ["1066x504", "1280x720"]),
     ],
 )
 def test_where_an_artifact_is_compared(low: str, typical: str, high: str, expected: list[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.targets import TARGETS
 from runtimes import (
     ArtifactError,
     BackendError,
@@ -30,7 +31,7 @@ from runtimes.contract import Timesteps
 from runtimes.frames import to_frame, to_tensor
 from runtimes.registry import BACKENDS, backend
 
-BACKEND_OF = {"onnx": "onnxruntime", "openvino": "openvino", "ncnn": "ncnn", "trt": "tensorrt"}
+BACKEND_OF = {name: module.BACKEND for name, module in TARGETS.items()}
 
 Frames = Callable[..., tuple[np.ndarray, np.ndarray]]
 

@@ -1,20 +1,17 @@
-"""INT8 in the order of the stages: the scales of the model, Q/DQ in the traced graph, the quality gate at the end."""
+"""INT8 in the order of the stages: the scales of the model, what a target built, the quality gate at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import onnx
-
-from calibration.gate import QualityGate
-from calibration.quantize import quantize
-from calibration.scales import scales_for
-from calibration.work import share
+from export.declarations import Compiled
 from export.errors import SentinelError
+from export.int8.gate import QualityGate
+from export.int8.scales import scales_for
+from export.int8.work import share
 from export.options import ExportOptions
-from export.targets import Compiled
 from ifrnet import IFRNet
 from runtimes.artifact import Artifact, DeviceParity
 from runtimes.contract import Verdict
@@ -22,7 +19,8 @@ from runtimes.registry import backend
 from runtimes.tuning import Tuning
 
 MIN_SHARE = 0.85
-"""An INT8 artifact with less of the network's multiply-adds in int8 is not one, unless its scales name fewer layers."""
+"""The least share of the network's multiply-adds that an INT8 artifact runs in int8; less only where its scales name
+fewer layers."""
 
 
 class Int8:
@@ -42,9 +40,10 @@ class Int8:
         self._gate = QualityGate(model, options.scale, options.max_drop)
         self._variant = model.variant
 
-    def quantize(self, graph: onnx.ModelProto) -> onnx.ModelProto:
-        """The traced float32 graph with Q/DQ."""
-        return quantize(graph, self._scales.scales)
+    @property
+    def scales(self) -> Mapping[str, float]:
+        """Layer -> scale of its input, the float value of one int8 step."""
+        return self._scales.scales
 
     def judge(
         self, artifact: Artifact, parity: Sequence[DeviceParity]
@@ -72,13 +71,13 @@ class Int8:
             SentinelError: too much of the work runs in float.
         """
         details = {**compiled.details, "calibration": dict(self._scales.provenance)}
-        planned = share(self._variant, self._scales.scales)
+        planned = share(self._variant, self.scales)
         details["int8_share_of_recipe"] = round(planned, 4)
         if "int8_layers" in details:
             built = share(self._variant, details["int8_layers"])
             details["int8_share"] = round(built, 4)
             if built < min(MIN_SHARE, 0.9 * planned):
-                left = sorted(set(self._scales.scales) - set(details["int8_layers"]))
+                left = sorted(set(self.scales) - set(details["int8_layers"]))
                 raise SentinelError(
                     f"sentinel int8-share: {target} runs {built:.1%} of the network's multiply-adds in int8, the "
                     f"recipe has {planned:.1%}; it left {', '.join(left[:3])} and {max(0, len(left) - 3)} more in float"

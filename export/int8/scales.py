@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calibration.errors import CalibrationError
+from export.int8.errors import CalibrationError
 from ifrnet import CheckpointInfo
 from runtimes.atomic import write_text
 from runtimes.json_text import parse_json

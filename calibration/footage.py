@@ -1,4 +1,4 @@
-"""Where samples come from: a video, a folder of frames, or the clip that is shipped; read in order, checked as read."""
+"""Where samples come from: a video, a folder of frames, or the shipped clip. Frames are checked while they are read."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration.errors import CalibrationError
-from ifrnet.footage.video import read_frames
-
-Frame = NDArray[np.uint8]
-"""(H, W, 3), RGB."""
-
-CLIP = Path(__file__).parent / "clips" / "bbb-calibration.mp4"
-"""Ten scenes of ten frames of Big Buck Bunny, see ATTRIBUTION.md beside it."""
-
-CLIP_SCENE = 10
-HELD_ASIDE = 80
-"""Frames of the clip from here on are for the quality gate and never calibrated on: its last two scenes."""
+from export.int8.clip import CLIP, HELD_ASIDE
+from export.int8.errors import CalibrationError
+from ifrnet.footage.video import Frame, read_frames
 
 MIN_SIDE = 64
 MAX_FRAMES = 20000
@@ -31,7 +21,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Footage:
     """Footage that can be read more than once.
 
     Attributes:
@@ -43,7 +33,7 @@ class Source:
     stop: int = MAX_FRAMES
 
     @classmethod
-    def shipped(cls) -> Source:
+    def shipped(cls) -> Footage:
         """The scenes of the shipped clip that are for calibration."""
         return cls(path=CLIP, stop=HELD_ASIDE)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from calibration.errors import CalibrationError
-from calibration.recipe import int8_layers
-from calibration.scales import SHIPPED, Scales, read_scales, scales_for
-from calibration.work import layer_work, share
+from export.int8.errors import CalibrationError
+from export.int8.recipe import int8_layers
+from export.int8.scales import SHIPPED, Scales, read_scales, scales_for
+from export.int8.work import layer_work, share
 from ifrnet import BUILTIN, load_model, random_model
 
 GOOD = Scales(checkpoint={"name": "x", "sha256": "0" * 64}, scales={"decoder1.features": 0.5}, provenance={"seed": 0})

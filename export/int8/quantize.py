@@ -32,8 +32,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from calibration.errors import CalibrationError
-from calibration.recipe import layer_name
+from export.int8.errors import CalibrationError
+from export.int8.recipe import layer_name
 
 ZERO_POINT = "zero_point"
 """Name of the initializer that all activations share."""

@@ -2,6 +2,15 @@
 
 Layers are the convolutions of the deploy graph in its INT8 form (:data:`REWRITES`), named as in the reference:
 ``encoder.pyramid2.0.0``, ``decoder1.block.conv3.0``. A target with other rewrites beside these keeps the names.
+
+Nothing but convolutions is quantised:
+
+- The mean is a sum over millions of values.
+- Resizes, additions and warps of flow stay in float: quantised additions of flow cost 0.8 dB, everything else together
+  0.1 dB.
+- Warps of features read float positions, and int8 begins after them.
+- Residual additions and PReLU are fused behind an int8 convolution, where they run on its float accumulator.
+- Mask, residual and blending are the pixels of the result.
 """
 
 from __future__ import annotations
@@ -10,7 +19,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from calibration.errors import CalibrationError
+from export.int8.errors import CalibrationError
 
 REWRITES = ("split_resblock", "batch_pair", "flow_apart", "subpixel_deconv")
 """The form that is calibrated. Sub-pixel heads, since no backend here runs a transposed convolution in int8."""
@@ -48,15 +57,6 @@ RULES = (
 )
 """The first that matches decides."""
 
-FLOAT_ELSEWHERE = (
-    "mean: a sum over millions of values",
-    "resizes, additions and warps of flow: quantised additions of flow cost 0.8 dB, everything else together 0.1",
-    "warps of features: they read float positions, and int8 begins after them",
-    "residual additions and PReLU: fused behind an int8 convolution, where they run on its float accumulator",
-    "mask, residual and blending: they are the pixels of the result",
-)
-"""What is no convolution is never quantised, and why."""
-
 SHARED = {"conv2.0": "conv3.0", "conv4.0": "conv5"}
 """A ResBlock's side convolution reads a part of the tensor that the next one reads whole, so both have one scale."""
 
@@ -70,7 +70,7 @@ def rule_for(name: str) -> Rule:
     for rule in RULES:
         if re.fullmatch(rule.pattern, name):
             return rule
-    raise CalibrationError(f"no rule of the INT8 recipe covers convolution {name}: add one to calibration/recipe.py")
+    raise CalibrationError(f"no rule of the INT8 recipe covers convolution {name}: add one to export/int8/recipe.py")
 
 
 def int8_layers(names: Iterable[str]) -> tuple[str, ...]:

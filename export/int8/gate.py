@@ -10,21 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calibration.ranges import as_tensor
-from calibration.sources import CLIP, CLIP_SCENE, HELD_ASIDE, Frame, Source
+from export.int8.clip import held_aside
 from ifrnet import IFRNet, interpolate
+from ifrnet.footage.video import Frame
 from runtimes.base import Runtime
 from runtimes.compare import psnr
 from runtimes.contract import Size
-
-MAX_DROP = 0.1
-"""dB that INT8 may lose against the true middle frames, on average."""
+from runtimes.frames import to_tensor
 
 HIGH = 35.0
 """Above this many dB of fp32 there is something to lose; reported apart."""
-
-TRIPLETS = ((0, 1, 2), (3, 5, 7), (5, 7, 9))
-"""Frames of each held-aside scene: two that go in, and the truth between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +28,7 @@ class Loss:
 
     fp32: float
     int8: float
-    between: float
+    int8_vs_fp32: float
 
     @property
     def drop(self) -> float:
@@ -78,7 +73,7 @@ def summarise(losses: Sequence[Loss], max_drop: float) -> Quality:
         worst_drop=max(loss.drop for loss in losses),
         drop_high=float(np.mean(high)) if high else None,
         samples_high=len(high),
-        int8_vs_fp32=float(np.mean([loss.between for loss in losses])),
+        int8_vs_fp32=float(np.mean([loss.int8_vs_fp32 for loss in losses])),
         max_drop=max_drop,
     )
 
@@ -102,7 +97,7 @@ class QualityGate:
         losses = []
         for frame0, truth, frame1, fp32 in self._at(runtime.spec.sizes.typical):
             out = runtime.infer(frame0, frame1, t)
-            losses.append(Loss(fp32=psnr(fp32, truth), int8=psnr(out, truth), between=psnr(out, fp32)))
+            losses.append(Loss(fp32=psnr(fp32, truth), int8=psnr(out, truth), int8_vs_fp32=psnr(out, fp32)))
         return summarise(losses, self._max_drop)
 
     def _at(self, size: Size) -> list[tuple[NDArray[np.float32], ...]]:
@@ -110,21 +105,15 @@ class QualityGate:
             half = torch.full((1, 1, 1, 1), 0.5)
             self._cases[size] = []
             for triplet in held_aside():
-                frame0, truth, frame1 = (as_tensor(fit(frame, size)) for frame in triplet)
+                frame0, truth, frame1 = (to_tensor(resized_middle(frame, size)) for frame in triplet)
+                img0, img1 = torch.from_numpy(frame0), torch.from_numpy(frame1)
                 with torch.inference_mode():
-                    fp32 = interpolate(self._model, frame0, frame1, half, self._scale)
-                self._cases[size].append((frame0.numpy(), truth.numpy(), frame1.numpy(), fp32.numpy()))
+                    fp32 = interpolate(self._model, img0, img1, half, self._scale)
+                self._cases[size].append((frame0, truth, frame1, fp32.numpy()))
         return self._cases[size]
 
 
-def held_aside() -> list[tuple[Frame, Frame, Frame]]:
-    """First, true middle and last frame of the triplets that nothing is calibrated on."""
-    frames = list(Source(path=CLIP).frames())[HELD_ASIDE:]
-    scenes = range(0, len(frames), CLIP_SCENE)
-    return [(frames[s + a], frames[s + b], frames[s + c]) for s in scenes for a, b, c in TRIPLETS]
-
-
-def fit(frame: Frame, size: Size) -> Frame:
+def resized_middle(frame: Frame, size: Size) -> Frame:
     """``size`` from the middle of a frame, which is enlarged first where it is smaller."""
     from PIL import Image
 

@@ -1,0 +1,25 @@
+"""The clip that is shipped: some of its scenes are calibrated on, the others tell what INT8 loses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ifrnet.footage.video import Frame, read_frames
+
+CLIP = Path(__file__).parent / "clips" / "bbb-calibration.mp4"
+"""Ten scenes of ten frames of Big Buck Bunny, see ATTRIBUTION.md beside it."""
+
+SCENE_FRAMES = 10
+
+HELD_ASIDE = 80
+"""Frames of the clip from here on are for the quality gate and never calibrated on: its last two scenes."""
+
+TRIPLETS = ((0, 1, 2), (3, 5, 7), (5, 7, 9))
+"""Frames of each held-aside scene: two that go in, and the truth between them."""
+
+
+def held_aside() -> list[tuple[Frame, Frame, Frame]]:
+    """First, true middle and last frame, (H, W, 3) uint8 RGB, of the triplets that nothing is calibrated on."""
+    frames = list(read_frames(CLIP))[HELD_ASIDE:]
+    scenes = range(0, len(frames), SCENE_FRAMES)
+    return [(frames[s + a], frames[s + b], frames[s + c]) for s in scenes for a, b, c in TRIPLETS]
