@@ -273,7 +273,7 @@ def read_steps(t: object) -> tuple[bool, list[float]]:
         values = np.asarray(t, dtype=np.float64)  # numpy's scalars are numbers too
     except (TypeError, ValueError):
         values = np.empty((0, 0))
-    if t is None or isinstance(t, (str, bytes)) or values.ndim > 1 or values.size == 0:
+    if t is None or isinstance(t, (str, bytes)) or values.ndim > 1:
         raise TimestepError(f"t is {t!r}; expected a number, or a list of numbers, each between 0 and 1")
     return values.ndim == 0, [float(step) for step in np.atleast_1d(values)]
 

@@ -88,6 +88,12 @@ def test_no_times_give_no_frames() -> None:
     assert Blend().interpolate(DARK, LIGHT, []) == []
 
 
+@pytest.mark.parametrize("t", [None, "0.5", [[0.5]], ["a"], [None], {}, object()])
+def test_times_that_are_no_numbers(t: Any) -> None:
+    with pytest.raises(TimestepError, match="expected a number, or a list of numbers"):
+        Blend().interpolate(DARK, LIGHT, t)
+
+
 def test_sixteen_bits_stay_sixteen_bits() -> None:
     found = Blend().interpolate(DARK.astype(np.uint16) * 257, LIGHT.astype(np.uint16) * 257, 0.25)
     assert found.dtype == np.uint16

@@ -112,9 +112,10 @@ def with_value(value: float) -> np.ndarray:
 
 
 BAD_TENSORS = {
-    "float64": (X.astype(np.float64), X, T, "img0 is float64; expected a float32 array"),
-    "uint8": (X, (X * 255).astype(np.uint8), T, "img1 is uint8"),
-    "t float": (X, X, 0.5, "t is float; expected a float32 array"),
+    "float64": (X.astype(np.float64), X, T, "img0 is an array of float64; expected a float32 array"),
+    "uint8": (X, (X * 255).astype(np.uint8), T, "img1 is an array of uint8"),
+    "t float": (X, X, 0.5, "t is a float and no array; expected a float32 array"),
+    "t scalar": (X, X, np.float32(0.5), "t is a float32 and no array; expected a float32 array"),
     "t shape": (X, X, T.reshape(1), "t has shape"),
     "batch": (np.concatenate((X, X)),) * 2 + (T, r"expected \(1, 3, H, W\)"),
     "layout": (X.transpose(0, 2, 3, 1),) * 2 + (T, r"expected \(1, 3, H, W\)"),
@@ -124,6 +125,7 @@ BAD_TENSORS = {
     "nan": (with_value(np.nan), X, T, "img0 ranges from nan to nan; expected finite"),
     "infinity": (X, with_value(np.inf), T, "img1 ranges"),
     "negative": (with_value(-0.01), X, T, r"expected finite values in \[0, 1\]"),
+    "a little above": (X, with_value(1.0000001), T, "img1 ranges from .* to 1.00000012; expected finite values"),
     "0 to 255": (X * 255, X * 255, T, r"expected finite values in \[0, 1\]"),
 }
 

@@ -78,6 +78,18 @@ class Driver:
         where._obj.value = self.count
         return 0
 
+    def cuDriverGetVersion(self, where: Any) -> int:  # noqa: N802
+        where._obj.value = 13000
+        return 0
+
+    def cuDeviceGet(self, where: Any, index: int) -> int:  # noqa: N802
+        where._obj.value = index
+        return 0
+
+    def cuDeviceGetName(self, where: Any, size: int, handle: Any) -> int:  # noqa: N802
+        where.value = f"NVIDIA Test {handle.value}".encode()
+        return 0
+
 
 @pytest.mark.parametrize(
     ("driver", "usable"), [(Driver(2), ["cuda:0", "cuda:1"]), (Driver(0), []), (Driver(1, trouble=100), []), (None, [])]
@@ -94,4 +106,7 @@ def test_cuda_devices_are_those_of_the_driver(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     found = [device for device in ort.devices() if device.name != "cpu"]
     assert [device.name for device in found if not device.reason] == usable
+    assert [(d.description, d.driver) for d in found if not d.reason] == [
+        (f"NVIDIA Test {i}", "13000") for i in range(len(usable))
+    ]
     assert usable or [(device.name, device.reason) for device in found] == [("cuda:0", "no NVIDIA GPU found")]
