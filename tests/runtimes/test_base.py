@@ -88,7 +88,7 @@ def test_no_times_give_no_frames() -> None:
     assert Blend().interpolate(DARK, LIGHT, []) == []
 
 
-@pytest.mark.parametrize("t", [None, "0.5", [[0.5]], ["a"], [None], {}, object()])
+@pytest.mark.parametrize("t", [None, "0.5", [[0.5]], ["a"], {}, object()])
 def test_times_that_are_no_numbers(t: Any) -> None:
     with pytest.raises(TimestepError, match="expected a number, or a list of numbers"):
         Blend().interpolate(DARK, LIGHT, t)
