@@ -17,7 +17,7 @@ test: $(VENV)/installed vulkan
 	$(RUN) -m pytest tests/ifrnet
 	$(RUN) -m pytest tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py
 	$(if $(EXPECT),IFRNET_EXPECT_BACKENDS=$(EXPECT)) $(RUN) -m pytest tests/calibration tests/export
-	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py
+	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -8,13 +8,13 @@ import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtimes.atomic import sync, temporary_folder
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, RuntimesError, UsageError
 from runtimes.json_text import parse_json
@@ -302,21 +302,35 @@ def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
     """
     check_destination(final, force=force)
     final.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    staging.chmod(0o755)
+    staging = temporary_folder(final)
     try:
         yield staging
-        if final.exists():
+        for path in staging.iterdir():
+            sync(path)
+        sync(staging)
+        if force and final.exists():
             _replace(final, staging)
         else:
-            staging.rename(final)
+            _take_name(staging, final)
+        sync(final.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _take_name(staging: Path, final: Path) -> None:
+    try:
+        staging.rename(final)
+    except OSError as error:
+        if not final.exists():
+            raise
+        raise UsageError(
+            f"{final} was made by another process meanwhile, and stays: pass --force to replace it, or another --out"
+        ) from error
+
+
 def _replace(final: Path, staging: Path) -> None:
     """Let ``staging`` take the name of ``final``, which gets it back if that fails."""
-    retired = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
+    retired = temporary_folder(final)
     old = final.rename(retired / final.name)
     try:
         staging.rename(final)

@@ -356,7 +356,7 @@ def test_the_old_one_stays_when_the_new_one_cannot_take_its_name(
     rename = Path.rename
 
     def fail(self: Path, other: Path) -> Path:
-        if Path(other) == final and self.name.startswith(".artifact-"):
+        if Path(other) == final and self.name.endswith(".partial"):
             raise OSError(errno.EIO, "cannot rename")
         return rename(self, other)
 
@@ -385,3 +385,32 @@ def test_force_replaces_artifacts_only(tmp_path: Path, what: str) -> None:
     with pytest.raises(UsageError, match="is not an artifact, so --force does not replace it"):
         check_destination(path, force=True)
     assert path.exists()
+
+
+def test_who_comes_second_is_told(tmp_path: Path) -> None:
+    """Two exports to one folder: both began when it was not there."""
+    final = tmp_path / "artifact"
+
+    def slow() -> None:
+        with staged_folder(final, force=False) as staging:
+            write(staging, "second")
+            stage(final, "first")
+
+    with pytest.raises(UsageError, match="was made by another process meanwhile, and stays: pass --force"):
+        slow()
+    assert (final / "model.bin").read_text() == "first"
+    assert left(tmp_path) == ["artifact"]
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from runtimes.artifact import staged_folder\n"
+        "with staged_folder(pathlib.Path(sys.argv[1]), force=False) as folder:\n"
+        "    (folder / 'model.bin').write_text('half'); os.kill(os.getpid(), 15)"
+    )
+    final = tmp_path / "artifact"
+    done = subprocess.run([sys.executable, "-c", code, str(final)], cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == -15
+    assert len(left(tmp_path)) == 1
+    stage(final, "new")
+    assert left(tmp_path) == ["artifact"]
