@@ -46,18 +46,28 @@ def stepping(inner: Interpolate, timesteps: Timesteps) -> Interpolate:
 
 
 def halved(inner: Interpolate) -> Interpolate:
-    """Serve t = k / 2^n with a checkpoint for t = 0.5: each frame is the middle of two coarser ones, made once."""
+    """Serve t = k / 2^n with a checkpoint for t = 0.5: each frame is the middle of two coarser ones, made once.
+
+    Steps of one pair may come in several calls, in order: what a later one can need is kept, a frame for each halving.
+    """
+    known: dict[Fraction, Array] = {}
+
+    def at(t: Fraction) -> Array:
+        if t not in known:
+            half = Fraction(1, t.denominator)
+            known[t] = inner(at(t - half), at(t + half), [Fraction(1, 2)])[0]
+        return known[t]
 
     def interpolate(img0: Array, img1: Array, steps: Sequence[Fraction]) -> list[Array]:
-        known: dict[Fraction, Array] = {Fraction(0): img0, Fraction(1): img1}
-
-        def at(t: Fraction) -> Array:
-            if t not in known:
-                half = Fraction(1, t.denominator)
-                known[t] = inner(at(t - half), at(t + half), [Fraction(1, 2)])[0]
-            return known[t]
-
-        return [at(t) for t in steps]
+        if known.get(Fraction(0)) is not img0 or known.get(Fraction(1)) is not img1:
+            known.clear()
+            known.update({Fraction(0): img0, Fraction(1): img1})
+        made = []
+        for t in steps:
+            made.append(at(t))
+            for other in [x for x in known if x < t and x + Fraction(1, x.denominator) <= t]:
+                del known[other]  # all that it bounds is made
+        return made
 
     return interpolate
 

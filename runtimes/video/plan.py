@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from av.video.frame import VideoFrame
 
@@ -23,6 +23,11 @@ MAX_DEPTH = 7
 """Halvings of one interval, as many as the largest factor needs."""
 
 
+BATCH = 8
+"""Output frames of one segment at most, whatever lies between two source frames: a pause has thousands. Fewer would
+encode a pair more often for factors up to 9; more would only add memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A source frame, prepared once for both intervals it bounds. ``native`` is the decoded frame, if there was one."""
@@ -36,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """The output frames that depict source times from ``left`` up to, but not including, ``right``.
+    """Up to :data:`BATCH` output frames that depict source times from ``left`` up to, but not including, ``right``.
 
     ``steps`` holds t for each slot; 0 is ``left`` itself. ``right`` is None after the last frame, which is held.
     """
@@ -46,8 +51,6 @@ class Segment:
     slots: tuple[Slot, ...]
     steps: tuple[Fraction, ...]
     cut: bool = False
-    sources: int = 1
-    """Source frames that this segment accounts for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +122,6 @@ class Planner:
         yield from self._segment(self._run[0], right, times)
 
     def _segment(self, left: Picture, right: Picture, times: Sequence[Fraction]) -> Iterator[Segment]:
-        found = self._slots(times)
         threshold = self.rules.cut_threshold
         cut = False
         if threshold is not None:
@@ -127,28 +129,24 @@ class Planner:
             assert right.thumbnail is not None
             cut = cut_score(left.thumbnail, right.thumbnail) >= threshold
         self.cuts += cut
-        steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
-        if not cut:
-            for slot, t in zip(found, steps, strict=True):
-                self._check(slot, t)
-        if found:
-            yield Segment(left=left, right=right, slots=found, steps=steps, cut=cut, sources=len(times) - 1)
+        for found in _batches(self._slots(times)):
+            steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
+            if not cut:
+                for slot, t in zip(found, steps, strict=True):
+                    self._check(slot, t)
+            yield Segment(left=left, right=right, slots=found, steps=steps, cut=cut)
 
     def _hold(self, end: Fraction) -> Iterator[Segment]:
-        found = self._slots([picture.time for picture in self._run] + [end])
-        if found:
-            zeros = (Fraction(0),) * len(found)
-            yield Segment(left=self._run[0], right=None, slots=found, steps=zeros, sources=len(self._run))
+        for found in _batches(self._slots([picture.time for picture in self._run] + [end])):
+            yield Segment(left=self._run[0], right=None, slots=found, steps=(Fraction(0),) * len(found))
 
-    def _slots(self, times: Sequence[Fraction]) -> tuple[Slot, ...]:
+    def _slots(self, times: Sequence[Fraction]) -> Iterator[Slot]:
         rules = self.rules
-        return tuple(
-            slot
-            for left, right in pairwise(times)
-            for slot in slots(rules.timing, rules.origin, left, right)
-            if (rules.since is None or slot.source >= rules.since)
-            and (rules.until is None or slot.source < rules.until)
-        )
+        for left, right in pairwise(times):
+            for slot in slots(rules.timing, rules.origin, left, right, since=rules.since):
+                if rules.until is not None and slot.source >= rules.until:
+                    return
+                yield slot
 
     def _check(self, slot: Slot, t: Fraction) -> None:
         if self.rules.timesteps is Timesteps.MIDDLE and not 0 <= depth_of(t) <= MAX_DEPTH:
@@ -156,6 +154,11 @@ class Planner:
                 f"the frame at {float(slot.source):.3f} s lies at t = {t} between unevenly spaced source frames, and "
                 "this checkpoint was trained at t = 0.5 only: pass --factor 2, 4, 8, ..., or use a checkpoint for any t"
             )
+
+
+def _batches(found: Iterator[Slot]) -> Iterator[tuple[Slot, ...]]:
+    while batch := tuple(islice(found, BATCH)):
+        yield batch
 
 
 def _halvable(times: Sequence[Fraction]) -> bool:

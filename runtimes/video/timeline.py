@@ -79,21 +79,24 @@ def parse_rate(text: str) -> Fraction:
     return ntsc if "." in text and rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 1000) else rate
 
 
-def slots(timing: Timing, origin: Fraction, left: Fraction, right: Fraction) -> Iterator[Slot]:
+def slots(
+    timing: Timing, origin: Fraction, left: Fraction, right: Fraction, since: Fraction | None = None
+) -> Iterator[Slot]:
     """The output frames that depict source times in ``[left, right)``, in order; an even rate counts from ``origin``.
 
     ``left`` and ``right`` are the times of neighbouring source frames, or of the last one and its end. Neighbouring
-    intervals share no slot and leave no gap.
+    intervals share no slot and leave no gap. With ``since``, only those from that source time on.
     """
+    begin = left if since is None else max(left, since)
     if timing.factor is not None:
         step = (right - left) / timing.factor
-        for i in range(timing.factor):
+        for i in range(math.ceil((begin - left) / step), timing.factor):
             source = left + i * step
             yield Slot(time=source * timing.slowdown, duration=step * timing.slowdown, source=source)
         return
     assert timing.fps is not None
     spacing = 1 / (timing.fps * timing.slowdown)  # of source time
-    index = math.ceil((left - origin) / spacing)
+    index = math.ceil((begin - origin) / spacing)
     while (source := origin + index * spacing) < right:
         yield Slot(time=source * timing.slowdown, duration=1 / timing.fps, source=source)
         index += 1
