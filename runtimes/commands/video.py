@@ -164,7 +164,8 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.outputs import check_target, open_source
     from runtimes.video.pipeline import open_job
-    from runtimes.video.resume import parts_folder, run_in_parts
+    from runtimes.video.resume import parts_folder, remove_stale_parts, run_in_parts
+    from runtimes.video.sink import STDOUT
     from runtimes.video.source import describe
 
     check_target(options)
@@ -187,6 +188,8 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
             summary = run_in_parts(options, args.part_seconds, note=tell, progress=progress, stop=stop)
         else:
             summary = open_job(options, stack, note=tell, progress=progress, stop=stop, source=source).run()
+            if not stop.is_set() and options.target != STDOUT:
+                remove_stale_parts(Path(options.target), None, tell)
     if stop.is_set() and args.resume:
         note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
     elif stop.is_set() and summary is not None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from runtimes.video.summary import Progress
@@ -55,7 +56,6 @@ def watching() -> Iterator[Watch]:
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
     from rich.progress import Progress as Bar
 
@@ -63,28 +63,33 @@ def watching() -> Iterator[Watch]:
         SpinnerColumn(),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[frames]} frames, {task.fields[fps]:.2f} fps, left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("after"),
+        TextColumn("{task.fields[frames]} frames, {task.fields[left]} left after"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, frames=0, fps=0.0)
+        task = bar.add_task("", total=None, frames=0, left="-:--:--")
         start = time.monotonic()
 
         def show(progress: Progress) -> None:
             elapsed = time.monotonic() - start
-            done, total = _share(progress)
-            fps = progress.frames_out / elapsed if elapsed else 0.0
-            bar.update(task, completed=done, total=total, frames=progress.frames_out, fps=fps)
+            left = seconds_left(progress, elapsed)
+            bar.update(
+                task,
+                completed=float(progress.done),
+                total=None if progress.total is None else float(progress.total),
+                frames=progress.frames_out,
+                left="-:--:--" if left is None else str(timedelta(seconds=round(left))),
+            )
 
         yield tell, show
 
 
-def _share(progress: Progress) -> tuple[float, float | None]:
-    """Source seconds done, and their total where it is known."""
-    done = float(progress.position - progress.begin)
-    return done, None if progress.total is None else float(progress.total - progress.begin)
+def seconds_left(progress: Progress, elapsed: float) -> float | None:
+    """By the speed of this run; None where the source does not say how long it is, or nothing was done yet."""
+    here = float(progress.done - progress.before)
+    if progress.total is None or here <= 0:
+        return None
+    return max(0.0, float(progress.total - progress.done)) / here * elapsed
 
 
 def _lines(tell: Callable[[str], None]) -> Callable[[Progress], None]:
@@ -97,9 +102,8 @@ def _lines(tell: Callable[[str], None]) -> Callable[[Progress], None]:
         if now - last < _LINE_EVERY_S:
             return
         last = now
-        done, total = _share(progress)
-        rate = progress.frames_out / (now - start)
-        left = f", {(total - done) / done * (now - start):.0f} s left" if total and done > 0 else ""
-        tell(f"{progress.frames_out} frames, {rate:.2f} fps{left}")
+        left = seconds_left(progress, now - start)
+        share = "" if not progress.total else f" ({float(progress.done / progress.total):.0%})"
+        tell(f"{progress.frames_out} frames{share}" + ("" if left is None else f", {left:.0f} s left"))
 
     return show

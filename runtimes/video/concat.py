@@ -19,6 +19,7 @@ from runtimes.video.encode import container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
+from runtimes.video.seal import sealed_frames
 from runtimes.video.sink import StagedFile
 
 
@@ -70,8 +71,11 @@ class _Part:
 
 
 def _read(path: Path) -> _Part:
-    empty = PartTag.read_empty(path) if path.is_file() else None
+    if not path.is_file():
+        raise VideoError(f"{path} does not exist: make that chunk first")
+    empty = PartTag.read_empty(path)
     if empty is not None:
+        sealed_frames(path)
         return _Part(path=path, tag=empty)
     with _open(path) as container:
         tag = PartTag.read(container.metadata, path)
@@ -80,9 +84,10 @@ def _read(path: Path) -> _Part:
             raise VideoError(f"{path} is not a part made with --chunk: it has {count} video streams")
         context = container.streams.video[0].codec_context
         encoding = tuple(getattr(context, key) for key in ("name", "width", "height", "pix_fmt", "extradata"))
+        frames = sealed_frames(path)
         shown = [packet.pts for packet in _retimed(container, tag) if packet.pts is not None]
-    if not shown:
-        raise VideoError(f"{path} has lost its frames: make that chunk again")
+    if len(shown) != frames or not shown:
+        raise VideoError(f"{path} has {len(shown)} of its {frames} frames: make that chunk again")
     return _Part(path=path, tag=tag, encoding=encoding, shown=shown)
 
 

@@ -19,6 +19,7 @@ from runtimes.errors import UsageError
 from runtimes.video.color import check_subsampling, choose_format
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import OtherStreams
+from runtimes.video.seal import seal
 from runtimes.video.sink import OutputFormat, StagedFile
 
 ENCODERS = MappingProxyType(
@@ -119,7 +120,7 @@ class VideoSink:
         other_streams: OtherStreams | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Open the file and write its header.
+        """Open the file and write its header. ``tags`` are those of a part, which is sealed.
 
         Raises:
             UsageError: see :class:`EncodeOptions` and :class:`~runtimes.video.sink.StagedFile`.
@@ -131,13 +132,14 @@ class VideoSink:
         self._file = StagedFile(path, force=force)
         self._unit = output_format.unit
         self._companions = other_streams
+        self._tags, self._count = dict(tags or {}), 0
         self._shift = output_format.shift
         self._end = output_format.origin
         try:
             muxing = container_options(path, output_format.unit, tags=bool(tags) or other_streams is not None)
             self._container: OutputContainer = av.open(str(self._file.staging), "w", container_options=muxing)
             self._stream = self._add_stream(encoder, codec_options, output_format)
-            self._container.metadata.update(tags or {})
+            self._container.metadata.update(self._tags)
             if other_streams:
                 other_streams.attach(self._container)
             self._start(encoder, path)
@@ -208,6 +210,7 @@ class VideoSink:
         if self._companions:
             self._companions.copy_until(time)
         self._end = time + duration
+        self._count += 1
 
     def finish(self, *, whole: bool = True) -> None:
         """See :class:`~runtimes.video.sink.Sink`. Of an interrupted job, other streams end where the video does."""
@@ -217,10 +220,12 @@ class VideoSink:
                 self._companions.copy_until(None if whole else self._end)
                 self._companions.close()
             self._container.close()
+            if self._tags:  # a part
+                seal(self._file.staging, self._count)
+            self._file.finish()
         except BaseException:
             self.discard()
             raise
-        self._file.finish()
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""

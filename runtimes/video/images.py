@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from runtimes.atomic import sync, temporary_folder
 from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.frames import Array, size_of
 from runtimes.video.color import STANDARD, seconds
 from runtimes.video.errors import VideoError
+from runtimes.video.sink import free_name, refuse_second_writer
 from runtimes.video.source import SourceFrame, SourceInfo
 from runtimes.video.stills import SUFFIXES, check_suffix, read_image, write_image
 
@@ -90,8 +91,14 @@ class ImageSink:
             why = "exists: pass --force to replace it" if _replaceable(self.path) else "exists and holds other files"
             raise UsageError(f"{self.path} {why}, or name another folder")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._staging = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
-        self._staging.chmod(0o755)
+        self._force = force
+        self._staging = temporary_folder(self.path)
+        try:
+            if not force:
+                refuse_second_writer(self._staging, self.path)
+        except UsageError:
+            self.discard()
+            raise
         self._count = 0
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
@@ -100,7 +107,16 @@ class ImageSink:
         write_image(picture, self._staging / (self._pattern % self._count))
 
     def finish(self, *, whole: bool = True) -> None:
-        """Give the folder its name. The folder that had it goes last, so that a failure loses nothing."""
+        """Give the folder its name. The folder that had it goes last, so that a failure loses nothing.
+
+        Raises:
+            UsageError: without ``force``, a folder of that name appeared meanwhile. Both are kept.
+        """
+        sync(self._staging)
+        if self.path.exists() and not self._force:
+            kept = free_name(self.path)
+            self._staging.rename(kept)
+            raise UsageError(f"{self.path} appeared while this job ran, and is not replaced: the result is {kept}")
         old = self._staging.with_name(f"{self._staging.name}-old")
         try:
             if self.path.exists():

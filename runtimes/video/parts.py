@@ -16,6 +16,7 @@ from runtimes.errors import UsageError
 from runtimes.video.errors import VideoError
 from runtimes.video.images import image_paths
 from runtimes.video.options import Chunk, VideoOptions
+from runtimes.video.seal import seal
 from runtimes.video.sink import StagedFile
 from runtimes.video.source import SourceInfo
 
@@ -24,6 +25,9 @@ TAG = "ifrnet"
 
 _MARK = f'{{"{TAG}": '.encode()
 """How the files of empty parts begin."""
+
+_LONGEST_TAG = 4096
+"""Bytes of a file that can be the tag of an empty part."""
 
 SUFFIX = ".nut"
 """Of parts made to be joined: NUT takes every codec and keeps times exact."""
@@ -77,6 +81,7 @@ class PartTag:
         file = StagedFile(path, force=force)
         try:
             file.staging.write_text(json.dumps(self.to_metadata()))
+            seal(file.staging, 0)
             file.finish()
         except BaseException:
             file.discard()
@@ -90,12 +95,14 @@ class PartTag:
             VideoError: not a part.
         """
         with path.open("rb") as file:
-            if file.read(len(_MARK)) != _MARK:
-                return None
+            text = file.read(_LONGEST_TAG)
+        if not text.startswith(_MARK):
+            return None
         try:
-            return cls.read(json.loads(path.read_text()), path)
+            tags, _ = json.JSONDecoder().raw_decode(text.decode("utf-8", "replace"))
         except ValueError as error:
             raise VideoError(f"{path} is damaged: make that chunk again") from error
+        return cls.read(tags, path)
 
 
 def window(info: SourceInfo, chunk: Chunk | None) -> tuple[Fraction | None, Fraction | None]:

@@ -149,13 +149,14 @@ class Job:
         info = self.source.info
         begin = rules.since or info.start
         last = rules.until or (None if info.duration is None else info.start + info.duration)
+        length = None if last is None else last - begin
         count, end = 0, info.start
         for slot, picture in ready:
             if self.stop.is_set():
                 break
             sink.write(picture, slot.time, slot.duration)
             count, end = count + 1, slot.time + slot.duration
-            self.progress(Progress(frames_out=count, position=slot.source, begin=begin, total=last))
+            self.progress(Progress(frames_out=count, done=slot.source - begin, total=length))
         return count, end
 
     def _prepare(self, frames: Iterable[SourceFrame], regular: Regularizer) -> Iterator[Picture]:

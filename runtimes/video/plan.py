@@ -69,7 +69,7 @@ class Rules:
 
 @dataclass
 class Planner:
-    """Counts what it saw while it plans."""
+    """Counts what it saw while it plans; over the chunks of a job, each frame once."""
 
     rules: Rules
     name: str
@@ -87,8 +87,10 @@ class Planner:
             TimestepError: a time that a t = 0.5 checkpoint does not reach.
         """
         gap: Fraction | None = None
+        seen = 0
         for picture in pictures:
-            self.frames += 1
+            seen += 1
+            self.frames += self._is_ours(picture)
             if self._run:
                 gap = picture.time - self._run[-1].time
                 if self._repeats(picture):
@@ -98,11 +100,16 @@ class Planner:
                 if self.rules.until is not None and picture.time >= self.rules.until:
                     return
             self._run = [picture]
-        if self.frames < 2 and self.rules.since is None:
-            raise VideoError(f"{self.name} has {self.frames} frame{'s' * (self.frames != 1)}; at least 2 are needed")
+        if seen < 2 and self.rules.since is None:
+            raise VideoError(f"{self.name} has {seen} frame{'s' * (seen != 1)}; at least 2 are needed")
         last = self._run[-1]
         length = last.duration or (1 / self.rules.rate if self.rules.rate else gap) or Fraction(1, 25)
         yield from self._hold(last.time + length)
+
+    def _is_ours(self, picture: Picture) -> bool:
+        """Whether it counts here, and not in the chunk before or after."""
+        since, until = self.rules.since, self.rules.until
+        return (since is None or picture.time >= since) and (until is None or picture.time < until)
 
     def _repeats(self, picture: Picture) -> bool:
         if not self.rules.dedup or len(self._run) > MAX_REPEATS:
@@ -118,7 +125,7 @@ class Planner:
             for left, following in zip(self._run, [*self._run[1:], right], strict=True):
                 yield from self._segment(left, following, [left.time, following.time])
             return
-        self.duplicates += len(self._run) - 1
+        self.duplicates += sum(map(self._is_ours, self._run[1:]))
         yield from self._segment(self._run[0], right, times)
 
     def _segment(self, left: Picture, right: Picture, times: Sequence[Fraction]) -> Iterator[Segment]:
@@ -128,7 +135,7 @@ class Planner:
             assert left.thumbnail is not None
             assert right.thumbnail is not None
             cut = cut_score(left.thumbnail, right.thumbnail) >= threshold
-        self.cuts += cut
+        self.cuts += cut and self._is_ours(left)
         for found in _batches(self._slots(times)):
             steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
             if not cut:

@@ -13,7 +13,7 @@ from typing import Any
 from runtimes.video.errors import VideoError
 from runtimes.video.options import VideoOptions
 from runtimes.video.outputs import open_source
-from runtimes.video.resume import join, prepare
+from runtimes.video.resume import join, missing_parts, prepared
 
 LOCAL = "local"
 """Address that starts a cluster on this machine and stops it afterwards."""
@@ -51,11 +51,11 @@ def run_on_ray(
     with ExitStack() as stack:
         source = open_source(options.source, options.input_rate, note)
         stack.callback(source.close)
-        parts = prepare(options, source.info, seconds)
-    missing = [part for part in parts if not Path(part.target).exists()]
-    note(f"{len(parts)} parts, {len(parts) - len(missing)} of them there already")
-    ray.init(address=None if address == LOCAL else address, log_to_driver=False, include_dashboard=False)
-    try:
+        parts = stack.enter_context(prepared(options, source.info, seconds))
+        missing = missing_parts(parts, note)
+        note(f"{len(parts)} parts, {len(parts) - len(missing)} of them there already")
+        ray.init(address=None if address == LOCAL else address, log_to_driver=False, include_dashboard=False)
+        stack.callback(ray.shutdown)
         task: Any = ray.remote(num_cpus=cpus_each or options.infer.threads or 1, max_retries=RETRIES)(make_part)
         waiting = [task.remote(part) for part in missing]
         while waiting:
@@ -66,9 +66,7 @@ def run_on_ray(
                 raise VideoError(f"a part failed: {error.cause}") from error
             except ray.exceptions.WorkerCrashedError as error:
                 raise VideoError(f"a part's worker died {RETRIES + 1} times: is there enough memory?") from error
-    finally:
-        ray.shutdown()
-    join(options, parts, note)
+        join(options, parts, note)
 
 
 def make_part(part: VideoOptions) -> str:

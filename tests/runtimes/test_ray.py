@@ -48,7 +48,7 @@ def test_a_killed_worker_changes_nothing(
 
     def kill_one() -> None:
         while not ended.is_set() and not killed:
-            for part in tmp_path.glob("shared.mp4.parts-*/.*.nut-*/*.nut"):
+            for part in tmp_path.glob("shared.mp4.parts-*/.*.partial.nut"):
                 for process in writers(part):
                     process.kill()
                     killed.append(process.pid)

@@ -308,7 +308,7 @@ def test_ctrl_c_leaves_a_playable_file(tmp_path: Path) -> None:
         text=True,
     ) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".out.mp4-*")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob(".out.*.partial.mp4")) and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(1.5)
         os.kill(process.pid, signal.SIGINT)
