@@ -9,12 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
+from runtimes.video.containers import open_input, open_output
 from runtimes.video.encode import container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
@@ -93,9 +93,9 @@ def _read(path: Path) -> _Part:
 
 def _open(path: Path) -> InputContainer:
     try:
-        return av.open(str(path))
-    except av.error.FFmpegError as error:
-        raise VideoError(f"{path} cannot be read ({error.strerror}): make that chunk again") from error
+        return open_input(path)
+    except VideoError as error:
+        raise VideoError(f"{path} is no part that can be read: make that chunk again") from error
 
 
 def _check(parts: Sequence[_Part]) -> None:
@@ -128,9 +128,8 @@ def _check_encoding(parts: Sequence[_Part]) -> None:
 def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | None) -> None:
     first = parts[0].tag
     try:
-        output = av.open(
-            str(path), "w", container_options=container_options(path, first.unit, tags=other_streams is not None)
-        )
+        free_tags = other_streams is not None and not other_streams.needs_itunes_tags(path)
+        output = open_output(path, container_options(path, first.unit, tags=free_tags))
     except ValueError as error:
         raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
     with output:

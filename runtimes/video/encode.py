@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.color import check_subsampling, choose_format
+from runtimes.video.containers import ffmpeg_log, one_line, open_output, reason
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import OtherStreams
 from runtimes.video.seal import seal
@@ -136,13 +137,14 @@ class VideoSink:
         self._shift = output_format.shift
         self._end = output_format.origin
         try:
-            muxing = container_options(path, output_format.unit, tags=bool(tags) or other_streams is not None)
-            self._container: OutputContainer = av.open(str(self._file.staging), "w", container_options=muxing)
+            free_tags = bool(tags) or (other_streams is not None and not other_streams.needs_itunes_tags(path))
+            muxing = container_options(path, output_format.unit, tags=free_tags)
+            self._container: OutputContainer = open_output(self._file.staging, muxing)
             self._stream = self._add_stream(encoder, codec_options, output_format)
             self._container.metadata.update(self._tags)
             if other_streams:
                 other_streams.attach(self._container)
-            self._start(encoder, path)
+            self._start(encoder)
         except BaseException:
             self.discard()
             raise
@@ -189,15 +191,17 @@ class VideoSink:
             context.sample_aspect_ratio = output_format.aspect
         return stream
 
-    def _start(self, encoder: str, path: Path) -> None:
+    def _start(self, encoder: str) -> None:
+        """Open the encoder, then write the header: what fails tells which of the two it was."""
         try:
-            self._container.start_encoding()
-        except OSError:
-            raise
+            with ffmpeg_log() as said:
+                self._container.start_encoding()
         except av.error.FFmpegError as error:
+            if isinstance(error, OSError) and not said:  # the disk; a device that is not there logs why
+                raise
+            hint = "" if said else " (check --crf, --preset, --pix-fmt and --encoder-option)"
             raise VideoError(
-                f"{encoder} in {path.suffix} refuses these settings ({error.strerror}): check --crf, --preset, "
-                "--pix-fmt and --encoder-option"
+                f"{encoder} in {self._file.final.suffix} does not start: {reason(error, said)}{hint}"
             ) from error
 
     def write(self, picture: VideoFrame, time: Fraction, duration: Fraction) -> None:
@@ -206,20 +210,35 @@ class VideoSink:
         picture.pts = round((time - self._shift) / self._unit)
         picture.duration = round((time - self._shift + duration) / self._unit) - picture.pts
         picture.pict_type = 0  # the source's I, P and B say nothing about the output
-        self._container.mux(self._stream.encode(picture))
+        self._encode(picture)
         if self._companions:
             self._companions.copy_until(time)
         self._end = time + duration
         self._count += 1
 
+    def _encode(self, picture: VideoFrame | None) -> None:
+        with one_line(f"{self._stream.codec_context.name} cannot encode a frame"):
+            packets = self._stream.encode(picture)
+        for packet in packets:
+            try:
+                self._container.mux_one(packet)
+            except OSError:
+                raise
+            except av.error.FFmpegError as error:
+                # The muxer sorts packets of all streams, and says only now that one it held back does not fit.
+                if self._companions is None:
+                    raise VideoError(f"{self._file.final.suffix} cannot be written: {error.strerror}") from error
+                self._companions.was_refused()
+
     def finish(self, *, whole: bool = True) -> None:
         """See :class:`~runtimes.video.sink.Sink`. Of an interrupted job, other streams end where the video does."""
         try:
-            self._container.mux(self._stream.encode(None))
+            self._encode(None)
             if self._companions:
                 self._companions.copy_until(None if whole else self._end)
                 self._companions.close()
-            self._container.close()
+            with one_line(f"{self._file.final.suffix} cannot be finished"):
+                self._container.close()
             if self._tags:  # a part
                 seal(self._file.staging, self._count)
             self._file.finish()

@@ -12,6 +12,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from runtimes.frames import Array
+from runtimes.video.containers import open_output
 from runtimes.video.errors import VideoError
 from runtimes.video.sink import OutputFormat, StagedFile
 
@@ -42,7 +43,7 @@ class GifSink:
         size = output_format.size
         last = round(100 / output_format.rate) if output_format.rate else 4  # the muxer would take one hundredth
         options = {"loop": "0", "final_delay": str(last)}
-        self._container = av.open(str(self._staged.staging), "w", format="gif", options=options)
+        self._container = open_output(self._staged.staging, options, format="gif")
         stream = self._container.add_stream("gif", rate=100)
         stream.width, stream.height, stream.pix_fmt = size.width, size.height, "pal8"
         stream.time_base = stream.codec_context.time_base = _UNIT

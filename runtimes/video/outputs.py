@@ -7,13 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from runtimes.errors import UsageError
+from runtimes.video.containers import STDIN
 from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
 from runtimes.video.gif import GifSink
 from runtimes.video.images import ImageFolder, ImageSink, split_pattern
 from runtimes.video.options import VideoOptions
 from runtimes.video.other_streams import OtherStreamOptions, OtherStreams
 from runtimes.video.sink import STDOUT, OutputFormat, Sink
-from runtimes.video.source import STDIN, Source, SourceInfo, VideoSource
+from runtimes.video.source import Source, SourceInfo, VideoSource
 from runtimes.video.stills import SUFFIXES
 from runtimes.video.timeline import output_unit
 from runtimes.video.y4m import Y4mSink

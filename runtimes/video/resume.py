@@ -14,6 +14,7 @@ from pathlib import Path
 from runtimes.atomic import remove_abandoned, temporary_name
 from runtimes.errors import UsageError
 from runtimes.video.concat import concat
+from runtimes.video.containers import STDIN
 from runtimes.video.encode import ENCODERS
 from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.outputs import check_target, open_source
@@ -21,7 +22,7 @@ from runtimes.video.parts import SUFFIX, count_parts, fingerprint, window
 from runtimes.video.pipeline import open_job
 from runtimes.video.seal import is_whole, sealed_frames
 from runtimes.video.sink import StagedFile, refuse_second_writer
-from runtimes.video.source import STDIN, SourceInfo
+from runtimes.video.source import SourceInfo
 from runtimes.video.summary import Progress, Summary, total
 from runtimes.video.workers import Workers, load_workers
 

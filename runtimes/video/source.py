@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,19 +12,20 @@ from typing import Protocol
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.color import Color, has_alpha, seconds
+from runtimes.video.containers import STDIN, open_input
 from runtimes.video.errors import VideoError
 from runtimes.video.rotation import transposes, upright
+from runtimes.video.stills import MAX_PIXELS, check_pixels
 
 Note = Callable[[str], None]
 """Receives one line that the user should know."""
-
-STDIN = "-"
 
 _PEEKED = 8
 """Frames that are looked at before the first one is given out: enough for the B-frames of a first group to show."""
@@ -96,9 +96,10 @@ class VideoSource:
         """
         self._path, self._note = path, note
         self._name = "standard input" if path == STDIN else path
-        self._container = open_video(path, self._name)
+        self._container = open_video(path)
         self._stream = video_stream(self._container, self._name)
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a size may also change on the way
         self._zero = clock_zero(self._container)
         self._bad = self._dropped = 0
         self._decoded = self._decode()
@@ -273,8 +274,8 @@ def _faults(stamps: Iterable[int | None]) -> int:
     return sum(right <= left for left, right in pairwise(stamp for stamp in stamps if stamp is not None))
 
 
-def open_video(path: str, name: str) -> InputContainer:
-    """Open a file, or y4m on standard input; ``name`` is for messages.
+def open_video(path: str) -> InputContainer:
+    """Open a file, or y4m on standard input.
 
     Raises:
         VideoError: missing, or not a video.
@@ -283,13 +284,7 @@ def open_video(path: str, name: str) -> InputContainer:
         raise VideoError(
             f"{path} does not exist: pass a video, a GIF, a folder of images, or - for y4m on standard input"
         )
-    try:
-        if path == STDIN:
-            return av.open(sys.stdin.buffer, mode="r", format="yuv4mpegpipe")
-        return av.open(path, mode="r", metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        expected = "y4m" if path == STDIN else "a video"
-        raise VideoError(f"{name} cannot be read as {expected} ({error.strerror}): is it whole?") from error
+    return open_input(path)
 
 
 def clock_zero(container: InputContainer) -> Fraction:
@@ -307,13 +302,18 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     """The first video stream that is not a cover picture.
 
     Raises:
-        VideoError: there is none.
+        VideoError: there is none, or none that can be decoded, or its frames are too large.
     """
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
         raise VideoError(f"{name} has no video stream; it has {kinds}")
-    return streams[0]
+    first: VideoStream = streams[0]
+    context: VideoCodecContext | None = first.codec_context  # PyAV 18 leaves it out where there is no decoder
+    if context is None:
+        raise VideoError(f"{name} has video of a kind that this FFmpeg cannot decode: convert it first")
+    check_pixels(context.width, context.height, name)
+    return first
 
 
 def describe(info: SourceInfo) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,14 @@ from runtimes.video.errors import VideoError, require_video_packages
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
+MAX_PIXELS = 1 << 26
+"""Of one picture: 8192x8192. A file of a few kilobytes can declare gigabytes; nothing larger is decoded."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP")
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, struct.error)
+"""What Pillow raises for damaged files; it has no class of its own."""
+
 _LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".png": {"compress_level": 3}}
 """Pillow's options for suffixes that keep every pixel."""
 
@@ -25,28 +37,64 @@ def read_image(path: Path) -> Array:
     """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits. EXIF orientation is applied, transparency dropped.
 
     Raises:
-        VideoError: missing, or not an image.
+        VideoError: missing, not an image, or larger than what is decoded; the size is read before.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
     if not path.is_file():
         raise VideoError(f"{path} does not exist: pass an image ({', '.join(SUFFIXES)})")
-    if _is_deep_png(path):
-        require_video_packages()
-        import av
-
-        try:
-            with av.open(str(path)) as container:
-                return next(container.decode(video=0)).to_ndarray(format="rgb48le")
-        except (av.error.FFmpegError, StopIteration) as error:
-            reason = getattr(error, "strerror", "it holds no picture")
-            raise VideoError(f"{path} cannot be read as an image: {reason}") from error
-    try:
-        with Image.open(path) as image:
+    with opened(path) as image:
+        if not _is_deep_png(path):
             upright = ImageOps.exif_transpose(image)
             return np.asarray(upright.convert("RGBA").convert("RGB") if upright.mode == "P" else upright.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    return _read_deep_png(path)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A Pillow image of a format that :data:`SUFFIXES` names, not larger than what is decoded.
+
+    Raises:
+        VideoError: not such an image, or what is read from it in the block is damaged.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
+            image = Image.open(path, formats=_FORMATS)  # others run programs, or open more files
+        with image:
+            check_pixels(*image.size, path)
+            yield image
+    except VideoError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise VideoError(f"{path} declares a size that is not decoded: {error}") from error
+    except _DAMAGE as error:
         raise VideoError(f"{path} cannot be read as an image: {error}") from error
+
+
+def check_pixels(width: int, height: int, path: object) -> None:
+    """Raises VideoError for pictures that are larger than what is decoded."""
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{path} is {width}x{height}, {width * height / 1e6:.0f} million pixels; expected at most "
+            f"{MAX_PIXELS / 1e6:.0f} million: scale it down first"
+        )
+
+
+def _read_deep_png(path: Path) -> Array:
+    require_video_packages()
+    import av
+
+    codec = av.CodecContext.create("png", "r")
+    try:
+        frames = [*codec.decode(av.Packet(path.read_bytes())), *codec.decode(None)]
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path} cannot be read as an image: {error.strerror}") from error
+    if not frames:
+        raise VideoError(f"{path} cannot be read as an image: it holds no picture")
+    return frames[0].to_ndarray(format="rgb48le")
 
 
 def _is_deep_png(path: Path) -> bool:

@@ -180,7 +180,7 @@ def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: 
         (["--encoder", "ffv1", "--crf", "20"], "ffv1 has no option 'crf'"),
         (["--encoder", "huffyuv", "--pix-fmt", "yuv422p"], ".mp4 does not take huffyuv: write .mkv"),
         (["--pix-fmt", "yuv9"], "libx264 has no pixel format 'yuv9'; it has yuv420p"),
-        (["--preset", "warp"], "refuses these settings .*--preset"),
+        (["--preset", "warp"], "libx264 in .mp4 does not start: .*preset/tune warp"),
         (["--factor", "2", "--fps", "60"], "exclude each other"),
         (["--fps", "many"], "frame rate is 'many'"),
         (["--input-fps", "25"], "--input-fps is for folders of images"),
