@@ -19,6 +19,7 @@ import numpy as np
 
 from runtimes.artifact import read_manifest
 from runtimes.frames import Array
+from runtimes.video.cadence import Regularizer
 from runtimes.video.color import Converter
 from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.outputs import check_target, open_sink, open_source, output_format_of
@@ -29,7 +30,7 @@ from runtimes.video.sink import OutputFormat, Sink
 from runtimes.video.source import Source, SourceFrame, SourceInfo
 from runtimes.video.stages import Crew
 from runtimes.video.summary import Progress, Summary
-from runtimes.video.timeline import Regularizer, Slot, check_timing
+from runtimes.video.timeline import Slot, check_timing
 from runtimes.video.workers import SlotPicture, Workers, load_workers
 
 DEPTH = 2
@@ -94,7 +95,7 @@ class Job:
     def _work(self, crew: Crew, planner: Planner) -> tuple[int, Fraction]:
         """Build the stages and run the last one here. Returns frames written, and the output time they end at."""
         info, rules = self.source.info, planner.rules
-        regular = Regularizer(info.rate, info.tick, info.start)
+        regular = Regularizer(info.grid, info.tick, info.start)
         decoded = crew.stage(self.source.frames(rules.since), DEPTH)
         planned = crew.stage(planner.plan(self._prepare(decoded, regular)), DEPTH)
         first = next(planned, None)

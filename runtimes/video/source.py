@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from runtimes.contract import Size
 from runtimes.frames import Array
+from runtimes.video.cadence import Grid, find_grid
 from runtimes.video.color import Color, has_alpha, seconds
 from runtimes.video.containers import STDIN, open_input
 from runtimes.video.errors import VideoError
@@ -29,6 +30,15 @@ Note = Callable[[str], None]
 
 _PEEKED = 8
 """Frames that are looked at before the first one is given out: enough for the B-frames of a first group to show."""
+
+_SAMPLED = 400
+"""Packets whose times are looked at: enough to tell 23.976 from 24 frames a second behind milliseconds."""
+
+_REORDERED = 20
+"""More than what any codec moves a frame by."""
+
+_SAME = Fraction(1, 1000)
+"""Relative difference of a rate and a mean that is rounded."""
 
 _FREE_CLOCKS = ("mpegts", "mpeg", "flv")
 """Formats whose times count from when the broadcast or the camera began, and not from the start of the file."""
@@ -49,6 +59,7 @@ class SourceInfo:
         pixel_format: of the decoded frames; ``rgb24`` or ``rgb48le`` for images.
         aspect: of a pixel, or None for square.
         path: the file that other streams can be copied from, or None.
+        grid: what the times were before the container rounded them, or None where they are exact or variable.
     """
 
     name: str
@@ -61,6 +72,7 @@ class SourceInfo:
     pixel_format: str
     aspect: Fraction | None = None
     path: Path | None = None
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +134,8 @@ class VideoSource:
             self._note(f"{self._name} is interlaced, which shows as combs: deinterlace it first (ffmpeg -vf bwdif)")
         if has_alpha(frame.format) and stream.codec_context.name != "gif":
             self._note(f"{self._name} has transparency, which is dropped")
-        rate, base = stream.average_rate, stream.base_rate
-        constant = rate and base and abs(rate / base - 1) < Fraction(1, 1000)
         assert stream.time_base is not None
+        grid = None if self._path == STDIN else _grid(self._path, stream)
         ticks = stream.duration
         duration = ticks * stream.time_base if ticks else None
         start = self._time(first, None)
@@ -135,7 +146,7 @@ class VideoSource:
         return SourceInfo(
             name=self._name,
             size=Size(frame.width, frame.height),
-            rate=base if constant else None,
+            rate=_constant_rate(stream, grid),
             tick=stream.time_base,
             start=start,
             duration=duration,
@@ -143,6 +154,7 @@ class VideoSource:
             pixel_format=frame.format.name,
             aspect=aspect,
             path=None if self._path == STDIN else Path(self._path),
+            grid=grid,
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
@@ -253,6 +265,44 @@ class VideoSource:
                 f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: "
                 "it is truncated"
             )
+
+
+def _grid(path: str, stream: VideoStream) -> Grid | None:
+    """The grid that the first times of a file lie on, read apart from the decoder and without decoding."""
+    assert stream.time_base is not None
+    with open_input(path) as container:
+        other = container.streams[stream.index]
+        zero = clock_zero(container)
+        stamps: set[int] = set()
+        try:
+            for packet in islice(container.demux(other), _SAMPLED):
+                stamp = packet.dts if packet.pts is None or container.format.name == "avi" else packet.pts
+                if stamp is not None:
+                    stamps.add(stamp)
+        except av.error.FFmpegError:
+            pass  # damaged further on, which the decoder will say
+    ordered = sorted(stamps)
+    if len(ordered) > _SAMPLED - _REORDERED:
+        ordered = ordered[:-_REORDERED]  # frames that show between these come later
+    rates = (stream.base_rate, stream.guessed_rate, stream.average_rate)
+    times = [stamp * stream.time_base - zero for stamp in ordered]
+    return find_grid(times, stream.time_base, [rate for rate in rates if rate])
+
+
+def _constant_rate(stream: VideoStream, grid: Grid | None) -> Fraction | None:
+    """The frame rate where it is constant, by what the file declares and by its first times."""
+    average, base = stream.average_rate, stream.base_rate
+    if grid is None:
+        return base if average and base and abs(average / base - 1) < _SAME else None
+    if not grid.whole:
+        return None
+    assert stream.time_base is not None
+    if average is None or average * stream.time_base >= 1:  # a frame a tick: what AVI says of times it got
+        return grid.rate
+    if stream.frames and stream.duration:
+        expected = stream.duration * stream.time_base * grid.rate
+        return grid.rate if abs(expected - stream.frames) <= max(Fraction(1), stream.frames * _SAME) else None
+    return grid.rate if abs(average / grid.rate - 1) < 10 * _SAME else None
 
 
 def _lead_of_dts(frames: Sequence[VideoFrame], container: str) -> int | None:

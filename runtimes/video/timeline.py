@@ -154,7 +154,7 @@ def output_unit(timing: Timing, origin: Fraction, tick: Fraction, rate: Fraction
     Args:
         origin: time of the first source frame.
         tick: time base of the source.
-        rate: constant rate that source times are snapped to, see :class:`Regularizer`, or None.
+        rate: rate of the grid that source times are put on, see :mod:`runtimes.video.cadence`, or None.
     """
     if timing.fps is not None:
         unit = common_unit(origin * timing.slowdown, 1 / timing.fps)
@@ -163,27 +163,3 @@ def output_unit(timing: Timing, origin: Fraction, tick: Fraction, rate: Fraction
         scale = timing.slowdown / timing.factor
         unit = common_unit(tick, tick * scale, *([] if rate is None else [scale / rate]))
     return unit if unit.denominator <= _LARGEST and unit.numerator <= _LARGEST else Fraction(1, 1_000_000)
-
-
-class Regularizer:
-    """Undoes the rounding of timestamps: Matroska's milliseconds hide an exact 24000/1001.
-
-    A time within one tick of the grid ``origin + k / rate`` is taken to be on it; others stay as they are, so that
-    variable rates pass through. Does nothing when ticks are too coarse to tell, or fine enough to be exact.
-    """
-
-    def __init__(self, rate: Fraction | None, tick: Fraction, origin: Fraction) -> None:
-        exact = rate is None or (1 / rate / tick).denominator == 1
-        coarse = rate is not None and tick * rate * 4 > 1
-        self.rate = None if exact or coarse else rate
-        self._tick, self._origin = tick, origin
-        self._previous: Fraction | None = None
-
-    def __call__(self, time: Fraction) -> Fraction:
-        """The exact time of the next frame."""
-        if self.rate is not None:
-            snapped = self._origin + Fraction(round((time - self._origin) * self.rate)) / self.rate
-            if abs(snapped - time) <= self._tick and (self._previous is None or snapped > self._previous):
-                time = snapped
-        self._previous = time
-        return time
