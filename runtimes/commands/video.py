@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes.cli import INTERRUPTED, Parser
-from runtimes.commands.common import note, notes, size
+from runtimes.commands.common import notes, size
+from runtimes.commands.watch import interruptible, say, watching
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
     require_video_packages()
     if sum((args.resume, args.chunk is not None, args.ray is not None)) > 1:
         raise UsageError("--resume, --chunk and --ray are three ways to cut a job into parts: pass one of them")
-    with notes():
+    with notes(say):
         return _run(args, _options(args))
 
 
@@ -126,7 +127,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
     fps = None if args.fps is None else parse_rate(args.fps)
     audio = AudioMode(args.audio or ("copy" if args.slowmo == 1 else "drop"))
     if args.audio is None and args.slowmo != 1:
-        note("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
+        say("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
     pairs = [item.partition("=") for item in args.encoder_option]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise UsageError(f"--encoder-option is {wrong[0]!r}; expected NAME=VALUE, for example tune=animation")
@@ -160,7 +161,6 @@ def _options(args: argparse.Namespace) -> VideoOptions:
 
 
 def _run(args: argparse.Namespace, options: VideoOptions) -> int:
-    from runtimes.commands.watch import interruptible, watching
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.outputs import check_target, open_source
     from runtimes.video.pipeline import open_job
@@ -169,20 +169,21 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     from runtimes.video.source import describe
 
     check_target(options)
+    stats = _check_stats(args.stats, options.target)
     summary: Summary | None
     with ExitStack() as stack:
-        source = open_source(options.source, options.input_rate, note)
+        source = open_source(options.source, options.input_rate, say)
         stack.callback(source.close)
-        note(describe(source.info))
-        infer = choose_artifact(options.infer, source.info.size, export=args.export, note=note)
+        say(describe(source.info))
+        infer = choose_artifact(options.infer, source.info.size, export=args.export, note=say)
         options = replace(options, infer=infer)
         _say_cost(options, source.info.size)
         if args.ray is not None:
             from runtimes.video.ray_driver import run_on_ray
 
-            run_on_ray(options, args.part_seconds, address=args.ray, note=note)
-            return 0
-        stop = stack.enter_context(interruptible(note))
+            summary = run_on_ray(options, args.part_seconds, address=args.ray, note=say)
+            return _end(options, summary, stats)
+        stop = stack.enter_context(interruptible(say))
         tell, progress = stack.enter_context(watching())
         if args.resume:
             summary = run_in_parts(options, args.part_seconds, note=tell, progress=progress, stop=stop)
@@ -191,14 +192,41 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
             if not stop.is_set() and options.target != STDOUT:
                 remove_stale_parts(Path(options.target), None, tell)
     if stop.is_set() and args.resume:
-        note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
+        say(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
     elif stop.is_set() and summary is not None:
-        note(f"interrupted: {options.target} is playable and holds the first {summary.end:.2f} s")
+        say(f"interrupted: {options.target} is playable and holds the first {summary.end:.2f} s")
     if summary is not None:
-        note(f"{options.target}: {summary}")
-        if args.stats is not None:
-            args.stats.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+        _end(options, summary, stats)
     return INTERRUPTED if stop.is_set() else 0
+
+
+def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> int:
+    """Say what was done, and write it where asked to."""
+    from runtimes.video.sink import StagedFile
+
+    say(f"{options.target}: {summary}")
+    if stats is not None:
+        file = StagedFile(stats, force=False)
+        file.staging.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+        file.finish()
+    return 0
+
+
+def _check_stats(path: Path | None, target: str) -> Path | None:
+    """``--stats`` replaces nothing, and that is known before the work.
+
+    Raises:
+        UsageError: the file exists, is the output, or its folder does not exist.
+    """
+    if path is None:
+        return None
+    if path.exists():
+        raise UsageError(f"--stats {path} exists, and is not replaced: name a new file")
+    if not path.parent.is_dir():
+        raise UsageError(f"--stats: {path.parent} does not exist: make that folder first")
+    if path.resolve() == Path(target).resolve():
+        raise UsageError(f"--stats {path} is the output: name another file")
+    return path
 
 
 def _say_cost(options: VideoOptions, frame: object) -> None:
@@ -208,6 +236,6 @@ def _say_cost(options: VideoOptions, frame: object) -> None:
     assert isinstance(frame, Size)
     if options.infer.tile is not None:
         cost = tile_cost(frame, options.infer.tile, options.infer.overlap)
-        note(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
+        say(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
     if options.infer.tta:
-        note(f"--tta runs the network {TTA_COST} times for each frame")
+        say(f"--tta runs the network {TTA_COST} times for each frame")

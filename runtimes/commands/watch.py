@@ -10,16 +10,24 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from runtimes.commands.common import note
+from runtimes.video.printable import printable
 from runtimes.video.summary import Progress
 
 _LINE_EVERY_S = 30.0
+
+
+def say(line: str) -> None:
+    """Tell the user, on standard error; names and tags in the line can do nothing to the terminal."""
+    note(printable(line))
+
 
 Watch = tuple[Callable[[str], None], Callable[[Progress], None]]
 """Functions for notes and for progress."""
 
 
 @contextmanager
-def interruptible(note: Callable[[str], None]) -> Iterator[threading.Event]:
+def interruptible(tell: Callable[[str], None]) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C (or SIGTERM) sets; the second interrupts as usual."""
     stop = threading.Event()
 
@@ -27,7 +35,7 @@ def interruptible(note: Callable[[str], None]) -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        note("stopping: the frame in work is finished and the file closed; once more stops at once")
+        tell("stopping: the frame in work is finished and the file closed; once more stops at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -45,7 +53,7 @@ def watching() -> Iterator[Watch]:
     console = Console(stderr=True)
 
     def tell(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
     if not console.is_terminal:
         yield tell, _lines(tell)

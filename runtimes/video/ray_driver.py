@@ -16,6 +16,8 @@ from runtimes.video.errors import VideoError
 from runtimes.video.options import VideoOptions
 from runtimes.video.outputs import open_source
 from runtimes.video.resume import join, missing_parts, parts_folder, prepared
+from runtimes.video.seal import sealed_frames
+from runtimes.video.summary import Summary, total
 
 LOCAL = "local"
 """Address that starts a cluster on this machine and stops it afterwards."""
@@ -31,8 +33,8 @@ def run_on_ray(
     address: str,
     note: Callable[[str], None],
     cpus_each: float | None = None,
-) -> None:
-    """Make all parts on the cluster, then join them here. Parts that are there already are kept.
+) -> Summary:
+    """Make all parts on the cluster, then join them here. Whole parts that are there already are kept.
 
     The source, the artifact and the folder of the output have to be the same files on all machines.
 
@@ -55,16 +57,22 @@ def run_on_ray(
         note(f"{len(parts)} parts, {len(parts) - len(missing)} of them there already")
         ray = stack.enter_context(_cluster(address, parts_folder(options) / "ray.log"))
         task: Any = ray.remote(num_cpus=cpus_each or options.infer.threads or 1, max_retries=RETRIES)(make_part)
+        done: list[Summary] = []
+        names = {part.target for part in missing}
+        frames_kept = sum(sealed_frames(Path(part.target)) for part in parts if part.target not in names)
         waiting = [task.remote(part) for part in missing]
         while waiting:
             ready, waiting = ray.wait(waiting, num_returns=1)
             try:
-                note(f"{ray.get(ready[0])} done, {len(waiting)} to go")
+                name, summary = ray.get(ready[0])
+                done.append(summary)
+                note(f"{name} done, {len(waiting)} to go")
             except ray.exceptions.RayTaskError as error:
                 raise VideoError(f"a part failed: {error.cause}") from error
             except ray.exceptions.WorkerCrashedError as error:
                 raise VideoError(f"a part's worker died {RETRIES + 1} times: is there enough memory?") from error
         join(options, parts, note)
+    return total(done, frames_kept)
 
 
 @contextmanager
@@ -108,13 +116,13 @@ def _cluster(address: str, log: Path) -> Iterator[Any]:
         handler.close()
 
 
-def make_part(part: VideoOptions) -> str:
-    """One part, in a worker; returns its name. Written under its name only when whole, so that a death leaves none."""
+def make_part(part: VideoOptions) -> tuple[str, Summary]:
+    """One part, in a worker; returns its name and what was done. A death leaves nothing under that name."""
     from runtimes.video.pipeline import open_job
 
     with ExitStack() as stack:
-        open_job(part, stack, note=lambda _: None).run()
-    return Path(part.target).name
+        summary = open_job(part, stack, note=lambda _: None).run()
+    return Path(part.target).name, summary
 
 
 def _absolute(options: VideoOptions) -> VideoOptions:

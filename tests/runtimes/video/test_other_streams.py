@@ -86,7 +86,7 @@ def test_a_clock_of_its_own_is_left_behind(artifact: Path, tmp_path: Path, suffi
     for i, part in enumerate(parts, 1):
         assert job(artifact, source, part, "--chunk", f"{i}/2", *slowmo[:2]) == 0
     joined = tmp_path / f"joined{suffix}"
-    assert main(["concat", str(joined), *map(str, parts), "--source", str(source), *slowmo[2:]]) == 0
+    assert main(["concat", *map(str, parts), "-o", str(joined), "--source", str(source), *slowmo[2:]]) == 0
     for path in (target, joined):
         frames = read_video(path)
         assert len(frames) == 60
@@ -309,5 +309,5 @@ def test_a_source_of_sound_only_is_refused(artifact: Path, tmp_path: Path) -> No
         ("notes.txt", "cannot be read as a video|not opened"),
     ):
         with pytest.raises(VideoError, match=reason):
-            main(["concat", str(tmp_path / "out.mp4"), str(part), "--source", str(tmp_path / other)])
+            main(["concat", str(part), "-o", str(tmp_path / "out.mp4"), "--source", str(tmp_path / other)])
     assert not (tmp_path / "out.mp4").exists()

@@ -16,6 +16,7 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.contract import Size, Timesteps
+from runtimes.errors import UsageError
 from runtimes.video.color import Color
 from runtimes.video.options import InferOptions, VideoOptions
 from runtimes.video.pipeline import open_job
@@ -203,6 +204,18 @@ def test_stats_are_written(video: Video, tmp_path: Path) -> None:
     stats = json.loads((tmp_path / "s.json").read_text())
     assert (stats["frames_in"], stats["frames_out"], stats["inferred"], stats["complete"]) == (4, 8, 3, True)
     assert 0 < stats["throughput"] < stats["infer_throughput"]
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "old.json", "out.mp4", "none/s.json", "artifacts"])
+def test_stats_replace_nothing(video: Video, tmp_path: Path, blenders: list[Blender], name: str) -> None:
+    """Known before the work, with --force too."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4)))
+    (tmp_path / "old.json").write_text("precious")
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="--stats"):
+        video(source, tmp_path / "out.mp4", "--stats", str(tmp_path / name), "--force")
+    assert not blenders
+    assert (source.read_bytes(), (tmp_path / "old.json").read_text()) == (before, "precious")
 
 
 def test_odd_sizes_are_encoded_without_subsampling(

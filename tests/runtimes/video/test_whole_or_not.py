@@ -59,11 +59,11 @@ def test_concat_names_a_damaged_part(artifact: Path, tmp_path: Path, suffix: str
     parts = [tmp_path / f"{i}{suffix}" for i in (1, 2)]
     for i, part in enumerate(parts, 1):
         assert main(["video", str(source), str(part), "--artifact", str(artifact), *LOSSLESS, "--chunk", f"{i}/2"]) == 0
-    assert main(["concat", str(tmp_path / "whole.mp4"), *map(str, parts)]) == 0
+    assert main(["concat", *map(str, parts), "-o", str(tmp_path / "whole.mp4")]) == 0
     assert len(read_video(tmp_path / "whole.mp4")) == 40
     damage(parts[1])
     with pytest.raises(VideoError, match=f"2{suffix} (is not whole|is damaged|is no part).*make that chunk again"):
-        main(["concat", str(tmp_path / "out.mp4"), *map(str, parts)])
+        main(["concat", *map(str, parts), "-o", str(tmp_path / "out.mp4")])
     assert not (tmp_path / "out.mp4").exists()
 
 
