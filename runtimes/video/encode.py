@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,10 +17,10 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
-from runtimes.video.color import check_subsampling, choose_format
 from runtimes.video.containers import ffmpeg_log, one_line, open_output, reason
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import OtherStreams
+from runtimes.video.pixel_formats import choose_format, default_profile
 from runtimes.video.seal import seal
 from runtimes.video.sink import OutputFormat, StagedFile
 
@@ -107,6 +108,18 @@ def encoders() -> list[str]:
     return found
 
 
+def suffixes_for(encoder: str) -> list[str]:
+    """Suffixes of the files that hold what an encoder makes, by an attempt in memory."""
+    found = []
+    for suffix, format in (("mkv", "matroska"), ("mov", "mov"), ("mp4", "mp4"), ("nut", "nut"), ("webm", "webm")):
+        try:
+            av.open(io.BytesIO(), "w", format=format).add_stream(encoder, rate=25)
+        except (ValueError, av.error.FFmpegError):
+            continue
+        found.append(f".{suffix}")
+    return found
+
+
 class VideoSink:
     """An encoded video file. Times are exact in .mp4, .mov and .nut; Matroska rounds them to milliseconds."""
 
@@ -130,6 +143,8 @@ class VideoSink:
         encoder = options.encoder_for(path)
         codec_options = options.codec_options(encoder)
         self.pixel_format = self._choose(output_format, options, encoder, note)
+        if profile := default_profile(encoder, self.pixel_format):
+            codec_options.setdefault("profile", profile)
         self._file = StagedFile(path, force=force)
         self._unit = output_format.unit
         self._companions = other_streams
@@ -156,21 +171,19 @@ class VideoSink:
             if offered and options.pixel_format not in offered:
                 raise UsageError(f"{encoder} has no pixel format {options.pixel_format!r}; it has {', '.join(offered)}")
             return options.pixel_format
-        name, why = choose_format(output_format.native_format, encoder, output_format.color)
-        fitting = check_subsampling(name, output_format.size.width, output_format.size.height, encoder)
-        if fitting != name:
-            why = f"{output_format.size} is odd, so {encoder} encodes {fitting} and not {name}"
+        name, why = choose_format(output_format.native_format, encoder, options.options.get("profile"))
         if why:
             note(why)
-        return fitting
+        return name
 
     def _add_stream(self, encoder: str, options: dict[str, str], output_format: OutputFormat) -> VideoStream:
         rate = output_format.rate or Fraction(25)
         try:
             stream = self._container.add_stream(encoder, rate=rate.limit_denominator(1_000_000), options=options)
         except ValueError as error:
+            others = " or ".join(suffixes_for(encoder)) or "nothing that is written here"
             raise VideoError(
-                f"{self._file.final.suffix} does not take {encoder}: write .mkv, or pass another --encoder"
+                f"{self._file.final.suffix} does not take {encoder}: write {others}, or pass another --encoder"
             ) from error
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
