@@ -143,6 +143,9 @@ class VideoSink:
         encoder = options.encoder_for(path)
         codec_options = options.codec_options(encoder)
         self.pixel_format = self._choose(output_format, options, encoder, note)
+        codec_options = output_format.extras.options(encoder, codec_options)
+        if lost := output_format.extras.losses(encoder):
+            note(f"{encoder} does not write {', '.join(lost)}: left out")
         if profile := default_profile(encoder, self.pixel_format):
             codec_options.setdefault("profile", profile)
         self._file = StagedFile(path, force=force)

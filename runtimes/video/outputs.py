@@ -78,6 +78,7 @@ def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction 
         unit=output_unit(options.timing, info.start, info.tick, snapped),
         origin=info.start * options.timing.slowdown,
         aspect=info.aspect,
+        extras=info.extras,
     )
 
 
@@ -93,6 +94,8 @@ def open_sink(
     if suffix not in ENCODERS:
         if info.path is not None and not info.pixel_format.startswith(("bgra", "pal8")):
             note("this output holds pictures only: sound and other streams are not carried over")
+        if lost := info.extras.losses(None):
+            note(f"this output cannot say {', '.join(lost)}: left out")
         if suffix == ".gif":
             return GifSink(Path(options.target), output_format, force=options.force)
         if suffix == ".y4m" or options.target == STDOUT:

@@ -15,6 +15,7 @@ from runtimes.atomic import remove_abandoned, sync, temporary_name
 from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.video.color import Color
+from runtimes.video.hdr import Extras
 
 STDOUT = "-"
 
@@ -32,6 +33,7 @@ class OutputFormat:
         origin: time of the first frame.
         shift: what video files subtract from all times: parts begin at 0.
         aspect: of a pixel, or None for square.
+        extras: what the source says beside pixels and colours.
     """
 
     size: Size
@@ -42,6 +44,7 @@ class OutputFormat:
     origin: Fraction
     aspect: Fraction | None = None
     shift: Fraction = Fraction(0)
+    extras: Extras = Extras()
 
     @property
     def native_format(self) -> VideoFormat:

@@ -22,6 +22,7 @@ from runtimes.video.cadence import Grid, find_grid
 from runtimes.video.color import Color, has_alpha, seconds
 from runtimes.video.containers import STDIN, open_input
 from runtimes.video.errors import VideoError
+from runtimes.video.hdr import Extras
 from runtimes.video.rotation import transposes, upright
 from runtimes.video.stills import MAX_PIXELS, check_pixels
 
@@ -59,6 +60,7 @@ class SourceInfo:
         pixel_format: of the decoded frames; ``rgb24`` or ``rgb48le`` for images.
         aspect: of a pixel, or None for square.
         path: the file that other streams can be copied from, or None.
+        extras: what the video says beside pixels and colours.
         grid: what the times were before the container rounded them, or None where they are exact or variable.
     """
 
@@ -73,6 +75,7 @@ class SourceInfo:
     aspect: Fraction | None = None
     path: Path | None = None
     grid: Grid | None = None
+    extras: Extras = Extras()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +158,7 @@ class VideoSource:
             aspect=aspect,
             path=None if self._path == STDIN else Path(self._path),
             grid=grid,
+            extras=Extras.of(self._container, stream.index, self._waiting),
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
