@@ -103,15 +103,16 @@ class Converter:
         self._color = color
         self._reformatter = VideoReformatter()
 
-    def to_rgb(self, frame: VideoFrame) -> Array:
-        """(H, W, 3) uint8, or uint16 where the frame has more than 8 bits."""
-        name = "rgb48le" if bit_depth(frame.format) > 8 else "rgb24"
+    def to_rgb(self, frame: VideoFrame, *, alpha: bool = False) -> Array:
+        """(H, W, 3) uint8, or uint16 where the frame has more than 8 bits; with ``alpha`` (H, W, 4)."""
+        names = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
+        name = names[0] if bit_depth(frame.format) > 8 else names[1]
         return np.ascontiguousarray(self._convert(frame, name, rgb_in=frame.format.is_rgb, rgb_out=True).to_ndarray())
 
     def from_rgb(self, rgb: Array, name: str) -> VideoFrame:
-        """A frame of pixel format ``name`` in this video's matrix and range."""
-        source = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
-        frame = VideoFrame.from_ndarray(rgb, format=source)
+        """A frame of pixel format ``name`` in this video's matrix and range, from (H, W, 3) or, with alpha, 4."""
+        names = ("rgba64le", "rgba") if rgb.shape[2] == 4 else ("rgb48le", "rgb24")
+        frame = VideoFrame.from_ndarray(rgb, format=names[0] if rgb.dtype == np.uint16 else names[1])
         if self._color.full and without_jpeg_name(name) in _ROUNDED:
             deep = self._convert(frame, without_jpeg_name(name) + "16le", rgb_in=True, rgb_out=False)
             return self._tag(_rounded(deep, name))

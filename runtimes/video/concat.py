@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
-from runtimes.video.containers import open_input, open_output
+from runtimes.video.containers import one_line, open_input, open_output
 from runtimes.video.encode import container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
@@ -53,7 +53,8 @@ def concat(
             stack.callback(other_streams.close)
         staged = StagedFile(target, force=force)
         stack.callback(staged.discard)
-        _write(filled, staged.staging, other_streams)
+        with one_line(f"{target} cannot be written"):
+            _write(filled, staged.staging, other_streams)
         staged.finish()
 
 

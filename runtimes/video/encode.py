@@ -92,7 +92,7 @@ class EncodeOptions:
         for name in asked:
             if name not in known:
                 raise UsageError(f"{encoder} has no option {name!r}; it has {', '.join(sorted(known))}")
-        return {**DEFAULTS.get(encoder, {}), **asked} if "qp" not in asked else asked
+        return asked if asked.keys() & {"qp", "lossless"} else {**DEFAULTS.get(encoder, {}), **asked}
 
 
 def encoders() -> list[str]:
@@ -174,7 +174,9 @@ class VideoSink:
             if offered and options.pixel_format not in offered:
                 raise UsageError(f"{encoder} has no pixel format {options.pixel_format!r}; it has {', '.join(offered)}")
             return options.pixel_format
-        name, why = choose_format(output_format.native_format, encoder, options.options.get("profile"))
+        name, why = choose_format(
+            output_format.native_format, encoder, options.options.get("profile"), alpha=output_format.alpha
+        )
         if why:
             note(why)
         return name

@@ -48,7 +48,8 @@ class GifSink:
         stream.width, stream.height, stream.pix_fmt = size.width, size.height, "pal8"
         stream.time_base = stream.codec_context.time_base = _UNIT
         self._stream = stream
-        self._graph = _palettes(size.width, size.height)
+        self._format = "rgba" if output_format.alpha else "rgb24"
+        self._graph = _palettes(size.width, size.height, self._format)
         self._origin, self._last = output_format.origin, -1
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
@@ -58,7 +59,7 @@ class GifSink:
             VideoError: the frame is due in the same hundredth of a second as the one before.
         """
         rgb = picture if picture.dtype == "uint8" else (picture >> 8).astype("uint8")
-        frame = VideoFrame.from_ndarray(rgb, format="rgb24")
+        frame = VideoFrame.from_ndarray(rgb, format=self._format)
         begin = round((time - self._origin) / _UNIT)
         if begin <= self._last:
             raise VideoError(
@@ -87,12 +88,15 @@ class GifSink:
         self._staged.discard()
 
 
-def _palettes(width: int, height: int) -> Graph:
-    """RGB -> the best 256 colours of each frame, dithered in an ordered pattern, which does not flicker."""
+def _palettes(width: int, height: int, format: str) -> Graph:
+    """RGB -> the best 256 colours of each frame, dithered in an ordered pattern, which does not flicker.
+
+    With alpha one of them is transparency, for what is more than half transparent: GIF has no more.
+    """
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=_UNIT)
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat(format), time_base=_UNIT)
     split = graph.add("split")
-    generate = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    generate = graph.add("palettegen", f"stats_mode=single:reserve_transparent={int(format == 'rgba')}")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
     sink = graph.add("buffersink")
     source.link_to(split)

@@ -18,7 +18,7 @@ from runtimes.video.color import STANDARD, seconds
 from runtimes.video.errors import VideoError
 from runtimes.video.sink import free_name, refuse_second_writer
 from runtimes.video.source import SourceFrame, SourceInfo
-from runtimes.video.stills import SUFFIXES, check_suffix, read_image, write_image
+from runtimes.video.stills import SUFFIXES, check_suffix, may_be_transparent, read_image, write_image
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -44,7 +44,8 @@ class ImageFolder:
         if not self._paths:
             raise VideoError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
         self._rate = rate
-        first = read_image(self._paths[0])
+        self._alpha = any(map(may_be_transparent, self._paths))
+        first = read_image(self._paths[0], alpha=self._alpha)
         self.info = SourceInfo(
             name=str(folder),
             size=size_of(first),
@@ -53,7 +54,8 @@ class ImageFolder:
             start=Fraction(0),
             duration=len(self._paths) / rate,
             color=STANDARD,
-            pixel_format="rgb48le" if first.dtype == np.uint16 else "rgb24",
+            pixel_format=self._format_of(first),
+            alpha=self._alpha,
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
@@ -64,8 +66,8 @@ class ImageFolder:
         """
         start = 0 if since is None else max(0, int(since * self._rate))
         for index, path in enumerate(self._paths[start:], start):
-            rgb = read_image(path)
-            depth = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
+            rgb = read_image(path, alpha=self._alpha)
+            depth = self._format_of(rgb)
             if (size_of(rgb), depth) != (self.info.size, self.info.pixel_format):
                 raise VideoError(
                     f"{path} is {size_of(rgb)} {depth}, the images before it are {self.info.size} "
@@ -73,6 +75,10 @@ class ImageFolder:
                     "bring them to one size and depth first"
                 )
             yield SourceFrame(time=index / self._rate, duration=1 / self._rate, rgb=rgb)
+
+    def _format_of(self, picture: Array) -> str:
+        deep, plain = ("rgba64le", "rgba") if self._alpha else ("rgb48le", "rgb24")
+        return deep if picture.dtype == np.uint16 else plain
 
     def close(self) -> None:
         """Nothing is held open."""

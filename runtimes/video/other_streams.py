@@ -29,7 +29,7 @@ class AudioMode(StrEnum):
 
 
 _OF_THE_CONTAINER = frozenset(
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "ifrnet"}
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "ifrnet", "alpha_mode"}
 )
 """Metadata that describes the old file and not its content."""
 

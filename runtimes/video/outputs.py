@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+from av.video.format import VideoFormat
+
 from runtimes.errors import UsageError
-from runtimes.video.containers import STDIN
+from runtimes.video.color import has_alpha
+from runtimes.video.containers import STDIN, one_line
 from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
 from runtimes.video.gif import GifSink
 from runtimes.video.images import ImageFolder, ImageSink, split_pattern
 from runtimes.video.options import VideoOptions
 from runtimes.video.other_streams import OtherStreamOptions, OtherStreams
+from runtimes.video.pixel_formats import WITH_ALPHA
 from runtimes.video.sink import STDOUT, OutputFormat, Sink
 from runtimes.video.source import Source, SourceInfo, VideoSource
 from runtimes.video.stills import SUFFIXES
@@ -37,7 +41,8 @@ def open_source(path: str, input_rate: Fraction | None, note: Note) -> Source:
         return ImageFolder(Path(path), input_rate)
     if input_rate is not None:
         raise UsageError(f"--input-fps is for folders of images; {path} has times of its own")
-    return VideoSource(path, note)
+    with one_line(f"{path} cannot be read as a video"):
+        return VideoSource(path, note)
 
 
 def check_target(options: VideoOptions) -> None:
@@ -79,7 +84,19 @@ def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction 
         origin=info.start * options.timing.slowdown,
         aspect=info.aspect,
         extras=info.extras,
+        alpha=info.alpha and holds_alpha(options),
     )
+
+
+def holds_alpha(options: VideoOptions) -> bool:
+    """Whether the output can hold transparency."""
+    target = Path(options.target)
+    suffix = "" if options.target == STDOUT else target.suffix.lower()
+    if suffix not in ENCODERS:
+        return options.target != STDOUT and suffix not in (".y4m", ".jpg", ".jpeg")
+    encoder = options.encode.encoder_for(target)
+    chosen = options.encode.pixel_format
+    return encoder in WITH_ALPHA and (chosen is None or has_alpha(VideoFormat(chosen)))
 
 
 def open_sink(

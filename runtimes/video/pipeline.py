@@ -20,14 +20,15 @@ import numpy as np
 from runtimes.artifact import read_manifest
 from runtimes.frames import Array
 from runtimes.video.cadence import Regularizer
-from runtimes.video.color import Converter
+from runtimes.video.color import Converter, seconds
+from runtimes.video.containers import one_line
 from runtimes.video.options import Chunk, VideoOptions
-from runtimes.video.outputs import check_target, open_sink, open_source, output_format_of
+from runtimes.video.outputs import check_target, holds_alpha, open_sink, open_source, output_format_of
 from runtimes.video.parts import PartTag, fingerprint, window
 from runtimes.video.plan import Picture, Planner, Rules
 from runtimes.video.scenes import Thumbnail, thumbnail_size
 from runtimes.video.sink import OutputFormat, Sink
-from runtimes.video.source import Source, SourceFrame, SourceInfo
+from runtimes.video.source import Source, SourceFrame, SourceInfo, is_transparent
 from runtimes.video.stages import Crew
 from runtimes.video.summary import Progress, Summary
 from runtimes.video.timeline import Slot, check_timing
@@ -61,10 +62,14 @@ class Job:
         """
         info = self.source.info
         check_timing(self.options.timing, self.workers.timesteps, info.rate)
+        if info.alpha:
+            kept = "is kept: the network runs twice for frames with transparent pixels, over colours and over alpha"
+            lost = "is left out: .webm, --encoder prores_ks (.mov), ffv1 (.mkv), .gif and folders of .png keep it"
+            self.note(f"{info.name} has transparency, which {kept if self.alpha else lost}")
         planner = Planner(self._rules(info), info.name)
         inferred, spent = self.workers.spent
         start = time.perf_counter()
-        with Crew() as crew:
+        with Crew() as crew, one_line(f"{info.name} to {self.options.target} failed in FFmpeg"):
             frames_out, end = self._work(crew, planner)
         return Summary(
             frames_in=planner.frames,
@@ -78,6 +83,11 @@ class Job:
             end=float(end),
             complete=not self.stop.is_set(),
         )
+
+    @property
+    def alpha(self) -> bool:
+        """Whether frames keep their transparency."""
+        return self.source.info.alpha and holds_alpha(self.options)
 
     def _rules(self, info: SourceInfo) -> Rules:
         since, until = window(info, self.options.chunk)
@@ -165,14 +175,22 @@ class Job:
         converter, small = Converter(self.source.info.color), Converter(self.source.info.color)
         judge = self.options.cut_threshold is not None or self.options.dedup
         width, height = thumbnail_size(self.source.info.size)
+        opaque = self.source.info.pixel_format == "bgra" and not self.source.info.alpha
         for frame in frames:
             if frame.native is not None:
-                rgb = converter.to_rgb(frame.native)
-                thumbnail = Thumbnail.of(small.thumbnail(frame.native, width, height)) if judge else None
+                if opaque and is_transparent(frame.native):
+                    self.note(f"{self.source.info.name} turns transparent at {seconds(frame.time)}, which is left out")
+                    opaque = False
+                rgb = converter.to_rgb(frame.native, alpha=self.alpha)
             else:
                 assert frame.rgb is not None
-                rgb = frame.rgb
-                thumbnail = Thumbnail.of(_shrink(rgb, width, height)) if judge else None
+                rgb = frame.rgb if self.alpha else np.ascontiguousarray(frame.rgb[..., :3])
+            thumbnail = None
+            if judge:
+                if frame.native is None or self.alpha:
+                    thumbnail = Thumbnail.of(_shrink(rgb, width, height))
+                else:
+                    thumbnail = Thumbnail.of(small.thumbnail(frame.native, width, height))
             yield Picture(
                 time=regular(frame.time), duration=frame.duration, rgb=rgb, native=frame.native, thumbnail=thumbnail
             )
@@ -196,6 +214,8 @@ def _shrink(rgb: Array, width: int, height: int) -> Array:
     from PIL import Image
 
     eight = rgb if rgb.dtype == "uint8" else (rgb >> 8).astype("uint8")
+    if rgb.shape[2] == 4:  # what shows: under a transparent pixel lies anything
+        eight = (eight[..., :3] * (eight[..., 3:] / np.float32(255))).astype("uint8")
     return np.asarray(Image.fromarray(eight).resize((width, height), Image.Resampling.BOX))
 
 

@@ -24,6 +24,14 @@ LOSSLESS = frozenset(
 )
 """Encoders that keep RGB as RGB; for the others RGB becomes YUV, which everything plays."""
 
+WITH_ALPHA = frozenset(
+    {
+        *("apng", "ffv1", "ffvhuff", "huffyuv", "libvpx", "libvpx-vp9", "magicyuv", "png", "prores_ks", "qtrle"),
+        *("rawvideo", "utvideo"),
+    }
+)
+"""Encoders whose transparency players and FFmpeg itself show again."""
+
 ODD_SIZES = frozenset({"ffv1", "rawvideo", "libvpx-vp9", "mjpeg", "png", "apng"})
 """Encoders that take odd sizes with subsampled chroma."""
 

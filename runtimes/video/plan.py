@@ -30,7 +30,10 @@ encode a pair more often for factors up to 9; more would only add memory."""
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A source frame, prepared once for both intervals it bounds. ``native`` is the decoded frame, if there was one."""
+    """A source frame, prepared once for both intervals it bounds. ``native`` is the decoded frame, if there was one.
+
+    ``rgb`` is (H, W, 3), or (H, W, 4) where transparency is kept.
+    """
 
     time: Fraction
     duration: Fraction | None

@@ -34,6 +34,7 @@ class OutputFormat:
         shift: what video files subtract from all times: parts begin at 0.
         aspect: of a pixel, or None for square.
         extras: what the source says beside pixels and colours.
+        alpha: frames have transparency, which the output keeps.
     """
 
     size: Size
@@ -45,6 +46,7 @@ class OutputFormat:
     aspect: Fraction | None = None
     shift: Fraction = Fraction(0)
     extras: Extras = Extras()
+    alpha: bool = False
 
     @property
     def native_format(self) -> VideoFormat:
@@ -53,7 +55,8 @@ class OutputFormat:
 
 
 class Sink(Protocol):
-    """Where output frames go. ``pixel_format`` None takes (H, W, 3) RGB arrays, else frames of that format."""
+    """Where output frames go. ``pixel_format`` None takes (H, W, 3) arrays, RGB, or 4 with transparency; else frames of
+    that format."""
 
     @property
     def pixel_format(self) -> str | None:

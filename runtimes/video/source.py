@@ -59,6 +59,7 @@ class SourceInfo:
         color: how YUV numbers are meant.
         pixel_format: of the decoded frames; ``rgb24`` or ``rgb48le`` for images.
         aspect: of a pixel, or None for square.
+        alpha: frames have transparency.
         path: the file that other streams can be copied from, or None.
         extras: what the video says beside pixels and colours.
         grid: what the times were before the container rounded them, or None where they are exact or variable.
@@ -73,6 +74,7 @@ class SourceInfo:
     color: Color
     pixel_format: str
     aspect: Fraction | None = None
+    alpha: bool = False
     path: Path | None = None
     grid: Grid | None = None
     extras: Extras = Extras()
@@ -116,6 +118,7 @@ class VideoSource:
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a size may also change on the way
         self._zero = clock_zero(self._container)
+        self._decoder = _decoder_with_alpha(self._stream)
         self._bad = self._dropped = 0
         self._decoded = self._decode()
         peeked = 1 + (_PEEKED - 1) * bool(self._stream.codec_context.has_b_frames)
@@ -135,8 +138,6 @@ class VideoSource:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
         if frame.interlaced_frame:
             self._note(f"{self._name} is interlaced, which shows as combs: deinterlace it first (ffmpeg -vf bwdif)")
-        if has_alpha(frame.format) and stream.codec_context.name != "gif":
-            self._note(f"{self._name} has transparency, which is dropped")
         assert stream.time_base is not None
         grid = None if self._path == STDIN else _grid(self._path, stream)
         ticks = stream.duration
@@ -156,6 +157,7 @@ class VideoSource:
             color=color,
             pixel_format=frame.format.name,
             aspect=aspect,
+            alpha=is_transparent(frame) if stream.codec_context.name == "gif" else has_alpha(frame.format),
             path=None if self._path == STDIN else Path(self._path),
             grid=grid,
             extras=Extras.of(self._container, stream.index, self._waiting),
@@ -205,6 +207,8 @@ class VideoSource:
             target = max(self.info.start, since - margin)
             ticks = int((target + self._zero) / self._stream.time_base)
             self._container.seek(ticks, stream=self._stream, backward=True)
+            if self._decoder is not None:
+                self._decoder.flush_buffers()
             self._decoded = self._decode()
             self._waiting = deque(islice(self._decoded, 1))
             at_start = target == self.info.start
@@ -244,7 +248,7 @@ class VideoSource:
             if packet is None:
                 return
             try:
-                yield from packet.decode()
+                yield from packet.decode() if self._decoder is None else self._decoder.decode(packet)
             except OSError:
                 raise
             except av.error.FFmpegError:  # InvalidDataError as a rule; some decoders give other ones
@@ -269,6 +273,25 @@ class VideoSource:
                 f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: "
                 "it is truncated"
             )
+
+
+def _decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
+    """FFmpeg's own VP8 and VP9 decoders leave transparency out; libvpx gives it, where it is built in."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return None
+    try:
+        decoder = av.CodecContext.create(name, "r")
+    except (ValueError, av.error.FFmpegError):
+        return None
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.thread_type, decoder.options = "AUTO", {"max_pixels": str(MAX_PIXELS)}
+    return decoder
+
+
+def is_transparent(frame: VideoFrame) -> bool:
+    """Whether any pixel of a frame is; GIF always has an alpha channel, mostly for nothing."""
+    return bool(has_alpha(frame.format) and frame.to_ndarray(format="rgba")[..., 3].min() < 255)
 
 
 def _grid(path: str, stream: VideoStream) -> Grid | None:

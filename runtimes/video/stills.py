@@ -26,15 +26,17 @@ _FORMATS = ("PNG", "JPEG", "WEBP")
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, struct.error)
 """What Pillow raises for damaged files; it has no class of its own."""
 
-_LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".png": {"compress_level": 3}}
+_LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True, "exact": True}, ".png": {"compress_level": 3}}
 """Pillow's options for suffixes that keep every pixel."""
 
 _DEEP_PNG = b"\x10"
 _DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk header, 8 of width and height
 
 
-def read_image(path: Path) -> Array:
+def read_image(path: Path, *, alpha: bool = False) -> Array:
     """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits. EXIF orientation is applied, transparency dropped.
+
+    With ``alpha`` (H, W, 4), opaque where the file has no transparency.
 
     Raises:
         VideoError: missing, not an image, or larger than what is decoded; the size is read before.
@@ -46,8 +48,20 @@ def read_image(path: Path) -> Array:
     with opened(path) as image:
         if not _is_deep_png(path):
             upright = ImageOps.exif_transpose(image)
+            if alpha:
+                return np.asarray(upright.convert("RGBA"))
             return np.asarray(upright.convert("RGBA").convert("RGB") if upright.mode == "P" else upright.convert("RGB"))
-    return _read_deep_png(path)
+    return _read_deep_png(path, "rgba64le" if alpha else "rgb48le")
+
+
+def may_be_transparent(path: Path) -> bool:
+    """Whether a file has a channel or a colour for transparency, by its header.
+
+    Raises:
+        VideoError: not an image.
+    """
+    with opened(path) as image:
+        return bool(image.has_transparency_data)
 
 
 @contextmanager
@@ -83,7 +97,7 @@ def check_pixels(width: int, height: int, path: object) -> None:
         )
 
 
-def _read_deep_png(path: Path) -> Array:
+def _read_deep_png(path: Path, format: str) -> Array:
     require_video_packages()
     import av
 
@@ -94,7 +108,7 @@ def _read_deep_png(path: Path) -> Array:
         raise VideoError(f"{path} cannot be read as an image: {error.strerror}") from error
     if not frames:
         raise VideoError(f"{path} cannot be read as an image: it holds no picture")
-    return frames[0].to_ndarray(format="rgb48le")
+    return frames[0].to_ndarray(format=format)
 
 
 def _is_deep_png(path: Path) -> bool:
@@ -104,7 +118,8 @@ def _is_deep_png(path: Path) -> bool:
 
 
 def write_image(rgb: Array, path: Path) -> None:
-    """Write (H, W, 3) RGB by the suffix: lossless for .png and .webp, quality 95 for .jpg. uint16 goes to .png only.
+    """Write (H, W, 3) RGB, or 4 with alpha (not in .jpg), by the suffix: lossless for .png and .webp, quality 95 for
+    .jpg. uint16 goes to .png only.
 
     Raises:
         UsageError: a suffix that is not an image's, or one that cannot hold 16 bits.
@@ -121,15 +136,16 @@ def write_image(rgb: Array, path: Path) -> None:
             require_video_packages()
             import av
 
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb48le")
+            deep = ("rgba64le", "rgba64be") if rgb.shape[2] == 4 else ("rgb48le", "rgb48be")
+            frame = av.VideoFrame.from_ndarray(rgb, format=deep[0])
             codec = av.CodecContext.create("png", "w")
             codec.width, codec.height, codec.pix_fmt, codec.time_base = (
                 frame.width,
                 frame.height,
-                "rgb48be",
+                deep[1],
                 Fraction(1, 25),
             )
-            packets = [*codec.encode(frame.reformat(format="rgb48be")), *codec.encode(None)]
+            packets = [*codec.encode(frame.reformat(format=deep[1])), *codec.encode(None)]
             staging.write_bytes(b"".join(bytes(packet) for packet in packets))
         else:
             options: dict[str, Any] = {"quality": 95}

@@ -226,7 +226,7 @@ def test_odd_sizes_are_encoded_without_subsampling(
     clip = Clip(times=even(25, 3), size=size, codec="ffv1", options=(), pictures=lambda i: draw(i, size))
     source = write_clip(tmp_path / "in.mkv", clip)
     assert main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(folder)]) == 0
-    assert "97x63 is odd, so libx264 encodes yuv444p" in capsys.readouterr().err
+    assert "yuv420p is encoded as yuv444p: 97x63 is odd" in capsys.readouterr().err
     assert read_video(tmp_path / "out.mp4")[1].rgb.shape == (63, 97, 3)
 
 
