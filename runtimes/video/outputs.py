@@ -9,6 +9,7 @@ from pathlib import Path
 from av.video.format import VideoFormat
 
 from runtimes.errors import UsageError
+from runtimes.video.animation import AnimatedWebp, is_webp
 from runtimes.video.color import has_alpha
 from runtimes.video.containers import STDIN, one_line
 from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
@@ -41,6 +42,8 @@ def open_source(path: str, input_rate: Fraction | None, note: Note) -> Source:
         return ImageFolder(Path(path), input_rate)
     if input_rate is not None:
         raise UsageError(f"--input-fps is for folders of images; {path} has times of its own")
+    if path != STDIN and Path(path).is_file() and is_webp(Path(path)):
+        return AnimatedWebp(Path(path))
     with one_line(f"{path} cannot be read as a video"):
         return VideoSource(path, note)
 

@@ -71,7 +71,7 @@ def run_on_ray(
                 raise VideoError(f"a part failed: {error.cause}") from error
             except ray.exceptions.WorkerCrashedError as error:
                 raise VideoError(f"a part's worker died {RETRIES + 1} times: is there enough memory?") from error
-        join(options, parts, note)
+        join(options, parts, source.info, note)
     return total(done, frames_kept)
 
 

@@ -66,13 +66,13 @@ def part_options(options: VideoOptions, chunk: Chunk, folder: Path) -> VideoOpti
     return replace(options, target=str(path), chunk=chunk, encode=encode, force=True)
 
 
-def join(options: VideoOptions, parts: Sequence[VideoOptions], note: Note) -> None:
+def join(options: VideoOptions, parts: Sequence[VideoOptions], info: SourceInfo, note: Note) -> None:
     """Join finished parts into the target, with the source's other streams, and remove them."""
-    source, target = Path(options.source), Path(options.target)
+    target = Path(options.target)
     concat(
         [Path(part.target) for part in parts],
         target,
-        source=None if source.is_dir() else source,
+        source=info.path,
         audio=options.audio,
         subtitles=options.subtitles,
         force=options.force,
@@ -155,7 +155,7 @@ def run_in_parts(
                 return None
             done.append(summary)
             scale.add(part, summary)
-        join(options, parts, note)
+        join(options, parts, first.info, note)
     return total(done, frames_kept)
 
 

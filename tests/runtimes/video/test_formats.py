@@ -6,6 +6,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -248,3 +249,26 @@ def test_y4m_pipe(tmp_path: Path) -> None:
     before, after = read_video(source), read_video(tmp_path / "out.y4m")
     assert len(after) == 10
     assert all(np.array_equal(a.planes, b.planes) for a, b in zip(before, after[::2], strict=True))
+
+
+@pytest.mark.parametrize("name", ["in.webp", "in.gif"])
+def test_animated_webp_by_any_name(artifact: Path, tmp_path: Path, name: str) -> None:
+    """FFmpeg does not decode it, and called it damaged."""
+    images = [Image.fromarray(draw(i)) for i in range(4)]
+    told: dict[str, Any] = {"save_all": True, "append_images": images[1:], "duration": [80, 80, 120, 80]}
+    images[0].save(tmp_path / name, format="WEBP", lossless=True, **told)
+    assert job(artifact, tmp_path / name, tmp_path / "out" / "%d.png") == 0
+    assert all(np.array_equal(read_image(tmp_path / "out" / f"{2 * i + 1}.png"), draw(i)) for i in range(4))
+    assert job(artifact, tmp_path / name, tmp_path / "out.mp4", "--resume", "--part-seconds", "0.1") == 0
+    times = [frame.time for frame in read_video(tmp_path / "out.mp4")]
+    assert times == [Fraction(x, 1000) for x in (0, 40, 80, 120, 160, 220, 280, 320)]
+
+
+def test_a_webp_of_one_picture(artifact: Path, tmp_path: Path) -> None:
+    write_image(draw(0), tmp_path / "one.webp")
+    with pytest.raises(VideoError, match="is one picture"):
+        job(artifact, tmp_path / "one.webp", tmp_path / "out.mp4")
+    data = (tmp_path / "one.webp").read_bytes()
+    (tmp_path / "half.webp").write_bytes(data[: len(data) // 2])
+    with pytest.raises(VideoError, match="cannot be read as an image"):
+        job(artifact, tmp_path / "half.webp", tmp_path / "out.mp4")
