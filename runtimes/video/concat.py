@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.containers import one_line, open_input, open_output
-from runtimes.video.encode import container_options
+from runtimes.video.encode import MOV, container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
@@ -130,13 +130,15 @@ def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | Non
     first = parts[0].tag
     try:
         free_tags = other_streams is not None and not other_streams.needs_itunes_tags(path)
-        output = open_output(path, container_options(path, first.unit, tags=free_tags))
+        output = open_output(path, container_options(path, first.unit, tags=free_tags, fast_start=True))
     except ValueError as error:
         raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
     with output:
         with _open(parts[0].path) as template:
             stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
         assert isinstance(stream, VideoStream)
+        if stream.codec_context.name == "hevc" and path.suffix.lower() in MOV:
+            stream.codec_context.codec_tag = "hvc1"
         stream.time_base = first.unit
         if other_streams is not None:
             other_streams.attach(output)

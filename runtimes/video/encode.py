@@ -36,10 +36,32 @@ ENCODERS = MappingProxyType(
 )
 """File suffix -> encoder unless another is asked for."""
 
-DEFAULTS = MappingProxyType({"libx264": {"crf": "18"}, "libx265": {"crf": "20"}, "libvpx-vp9": {"crf": "24", "b": "0"}})
-"""Quality unless another is asked for: hard to tell from the source."""
+_NVENC = {"rc": "vbr", "cq": "19", "b": "0"}
+_QSV = {"global_quality": "20"}
+_AMF = {"rc": "cqp", "qp_i": "19", "qp_p": "21"}
 
-_MOV = (".mp4", ".m4v", ".mov")
+DEFAULTS = MappingProxyType(
+    {
+        "libx264": {"crf": "18"},
+        "libx264rgb": {"crf": "18"},
+        "libx265": {"crf": "20"},
+        "libvpx": {"crf": "8", "b": "20000000"},
+        "libvpx-vp9": {"crf": "24", "b": "0"},
+        "libsvtav1": {"crf": "24"},
+        "libaom-av1": {"crf": "22", "b": "0"},
+        "mpeg4": {"b": "20000000"},
+        "mpeg2video": {"b": "30000000"},
+        **dict.fromkeys(("h264_nvenc", "hevc_nvenc", "av1_nvenc"), _NVENC),
+        **dict.fromkeys(("h264_qsv", "hevc_qsv", "av1_qsv", "vp9_qsv"), _QSV),
+        **dict.fromkeys(("h264_amf", "hevc_amf"), _AMF),
+    }
+)
+"""Quality unless another is asked for: hard to tell from the source. FFmpeg's own is for 200 kbit/s or 2 Mbit/s."""
+
+_RATE_CONTROL = frozenset({"qp", "lossless", "crf", "b", "cq", "rc", "global_quality", "qp_i", "qp_p", "qscale"})
+"""Options that say how good, each of which replaces all of the defaults."""
+
+MOV = (".mp4", ".m4v", ".mov")
 _MICROSECONDS = 1_000_000
 
 
@@ -92,7 +114,9 @@ class EncodeOptions:
         for name in asked:
             if name not in known:
                 raise UsageError(f"{encoder} has no option {name!r}; it has {', '.join(sorted(known))}")
-        return asked if asked.keys() & {"qp", "lossless"} else {**DEFAULTS.get(encoder, {}), **asked}
+        defaults = DEFAULTS.get(encoder, {})
+        kept = {name: value for name, value in defaults.items() if name == "b" and value == "0" and "crf" in asked}
+        return {**(kept if asked.keys() & _RATE_CONTROL else defaults), **asked}
 
 
 def encoders() -> list[str]:
@@ -108,16 +132,29 @@ def encoders() -> list[str]:
     return found
 
 
-def suffixes_for(encoder: str) -> list[str]:
-    """Suffixes of the files that hold what an encoder makes, by an attempt in memory."""
-    found = []
-    for suffix, format in (("mkv", "matroska"), ("mov", "mov"), ("mp4", "mp4"), ("nut", "nut"), ("webm", "webm")):
-        try:
-            av.open(io.BytesIO(), "w", format=format).add_stream(encoder, rate=25)
-        except (ValueError, av.error.FFmpegError):
-            continue
-        found.append(f".{suffix}")
-    return found
+_FORMATS = MappingProxyType(
+    {".mp4": "mp4", ".m4v": "ipod", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".nut": "nut"}
+)
+"""File suffix -> FFmpeg's muxer."""
+
+
+def check_container(path: Path, encoder: str) -> None:
+    """Find out, before any work and by an attempt in memory, whether a container takes an encoder.
+
+    Raises:
+        VideoError: it does not; names those that do.
+    """
+    if not _takes(path.suffix.lower(), encoder):
+        others = " or ".join(suffix for suffix in _FORMATS if _takes(suffix, encoder)) or "nothing that is written here"
+        raise VideoError(f"{path.suffix} does not take {encoder}: write {others}, or pass another --encoder")
+
+
+def _takes(suffix: str, encoder: str) -> bool:
+    try:
+        av.open(io.BytesIO(), "w", format=_FORMATS[suffix]).add_stream(encoder, rate=25)
+    except (ValueError, av.error.FFmpegError):
+        return False
+    return True
 
 
 class VideoSink:
@@ -142,6 +179,7 @@ class VideoSink:
         """
         encoder = options.encoder_for(path)
         codec_options = options.codec_options(encoder)
+        check_container(path, encoder)
         self.pixel_format = self._choose(output_format, options, encoder, note)
         codec_options = output_format.extras.options(encoder, codec_options)
         if lost := output_format.extras.losses(encoder):
@@ -156,7 +194,7 @@ class VideoSink:
         self._end = output_format.origin
         try:
             free_tags = bool(tags) or (other_streams is not None and not other_streams.needs_itunes_tags(path))
-            muxing = container_options(path, output_format.unit, tags=free_tags)
+            muxing = container_options(path, output_format.unit, tags=free_tags, fast_start=not tags)
             self._container: OutputContainer = open_output(self._file.staging, muxing)
             self._stream = self._add_stream(encoder, codec_options, output_format)
             self._container.metadata.update(self._tags)
@@ -183,13 +221,7 @@ class VideoSink:
 
     def _add_stream(self, encoder: str, options: dict[str, str], output_format: OutputFormat) -> VideoStream:
         rate = output_format.rate or Fraction(25)
-        try:
-            stream = self._container.add_stream(encoder, rate=rate.limit_denominator(1_000_000), options=options)
-        except ValueError as error:
-            others = " or ".join(suffixes_for(encoder)) or "nothing that is written here"
-            raise VideoError(
-                f"{self._file.final.suffix} does not take {encoder}: write {others}, or pass another --encoder"
-            ) from error
+        stream = self._container.add_stream(encoder, rate=rate.limit_denominator(1_000_000), options=options)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = (
@@ -197,6 +229,8 @@ class VideoSink:
             output_format.size.height,
             self.pixel_format,
         )
+        if context.codec.canonical_name == "hevc" and self._file.final.suffix.lower() in MOV:
+            context.codec_tag = "hvc1"  # what Apple's players look for; FFmpeg's own is hev1
         stream.time_base = context.time_base = output_format.unit
         context.thread_type = "FRAME"  # PyAV's own choice, slices, costs quality
         context.flags |= int(Flags.frame_duration)  # the last frame's duration is the one that ends the video
@@ -277,11 +311,15 @@ class VideoSink:
         self._file.discard()
 
 
-def container_options(path: Path, unit: Fraction, *, tags: bool) -> dict[str, str]:
-    """Options of the muxer for video times in multiples of ``unit``; ``tags`` keeps metadata of any name."""
-    if path.suffix.lower() not in _MOV:
+def container_options(path: Path, unit: Fraction, *, tags: bool, fast_start: bool) -> dict[str, str]:
+    """Options of the muxer for video times in multiples of ``unit``.
+
+    ``tags`` keeps metadata of any name, ``fast_start`` moves the index to the front, for players that stream.
+    """
+    if path.suffix.lower() not in MOV:
         return {}
     # When each stream starts is stored in this unit, a millisecond unless told otherwise.
     scale = unit.denominator * -(-_MICROSECONDS // unit.denominator)
     options = {"movie_timescale": str(scale)} if scale < 2**31 else {}
-    return options | ({"movflags": "+use_metadata_tags"} if tags else {})
+    flags = "+use_metadata_tags" * tags + "+faststart" * fast_start
+    return options | ({"movflags": flags} if flags else {})

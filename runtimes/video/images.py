@@ -18,7 +18,7 @@ from runtimes.video.color import STANDARD, seconds
 from runtimes.video.errors import VideoError
 from runtimes.video.sink import free_name, refuse_second_writer
 from runtimes.video.source import SourceFrame, SourceInfo
-from runtimes.video.stills import SUFFIXES, check_suffix, may_be_transparent, read_image, write_image
+from runtimes.video.stills import SUFFIXES, check_suffix, may_be_transparent, read_image, save_image
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -110,7 +110,7 @@ class ImageSink:
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
         """Add one image; the times are those of the numbers."""
         self._count += 1
-        write_image(picture, self._staging / (self._pattern % self._count))
+        save_image(picture, self._staging / (self._pattern % self._count))
 
     def finish(self, *, whole: bool = True) -> None:
         """Give the folder its name. The folder that had it goes last, so that a failure loses nothing.
@@ -118,7 +118,8 @@ class ImageSink:
         Raises:
             UsageError: without ``force``, a folder of that name appeared meanwhile. Both are kept.
         """
-        sync(self._staging)
+        for path in [*self._staging.iterdir(), self._staging]:
+            sync(path)
         if self.path.exists() and not self._force:
             kept = free_name(self.path)
             self._staging.rename(kept)

@@ -12,7 +12,7 @@ from runtimes.errors import UsageError
 from runtimes.video.animation import AnimatedWebp, is_webp
 from runtimes.video.color import has_alpha
 from runtimes.video.containers import STDIN, one_line
-from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
+from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink, check_container
 from runtimes.video.gif import GifSink
 from runtimes.video.images import ImageFolder, ImageSink, split_pattern
 from runtimes.video.options import VideoOptions
@@ -53,6 +53,7 @@ def check_target(options: VideoOptions) -> None:
 
     Raises:
         UsageError: either of these.
+        VideoError: the container does not take the encoder.
     """
     target, source = Path(options.target), Path(options.source)
     if (options.target == STDOUT or target.suffix.lower() not in ENCODERS) and options.encode != EncodeOptions():
@@ -73,7 +74,9 @@ def check_target(options: VideoOptions) -> None:
     if suffix in SUFFIXES and "%" not in target.name:
         raise UsageError(f"{target} is one image: name a folder, or number them with {target.stem}_%06d{suffix}")
     if suffix in ENCODERS:
-        options.encode.codec_options(options.encode.encoder_for(target))
+        encoder = options.encode.encoder_for(target)
+        options.encode.codec_options(encoder)
+        check_container(target, encoder)
 
 
 def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | None) -> OutputFormat:

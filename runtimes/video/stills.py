@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from runtimes.atomic import replacing
 from runtimes.errors import UsageError
 from runtimes.frames import Array
 from runtimes.video.errors import VideoError, require_video_packages
@@ -119,42 +120,40 @@ def _is_deep_png(path: Path) -> bool:
 
 def write_image(rgb: Array, path: Path) -> None:
     """Write (H, W, 3) RGB, or 4 with alpha (not in .jpg), by the suffix: lossless for .png and .webp, quality 95 for
-    .jpg. uint16 goes to .png only.
+    .jpg. uint16 goes to .png only. The file is there whole or not at all.
 
     Raises:
         UsageError: a suffix that is not an image's, or one that cannot hold 16 bits.
     """
+    check_suffix(path)
+    with replacing(path) as partial:
+        save_image(rgb, partial)
+
+
+def save_image(rgb: Array, path: Path) -> None:
+    """As :func:`write_image`, straight to the file."""
     from PIL import Image
 
     suffix = path.suffix.lower()
-    check_suffix(path)
-    staging = path.with_name(f".{path.name}.part{suffix}")
-    try:
-        if rgb.dtype == np.uint16:
-            if suffix != ".png":
-                raise UsageError(f"{path} cannot hold 16 bits: write .png")
-            require_video_packages()
-            import av
+    if rgb.dtype == np.uint16:
+        if suffix != ".png":
+            raise UsageError(f"{path} cannot hold 16 bits: write .png")
+        require_video_packages()
+        path.write_bytes(_deep_png(rgb))
+    else:
+        Image.fromarray(rgb).save(path, **_LOSSLESS.get(suffix, {"quality": 95}))
 
-            deep = ("rgba64le", "rgba64be") if rgb.shape[2] == 4 else ("rgb48le", "rgb48be")
-            frame = av.VideoFrame.from_ndarray(rgb, format=deep[0])
-            codec = av.CodecContext.create("png", "w")
-            codec.width, codec.height, codec.pix_fmt, codec.time_base = (
-                frame.width,
-                frame.height,
-                deep[1],
-                Fraction(1, 25),
-            )
-            packets = [*codec.encode(frame.reformat(format=deep[1])), *codec.encode(None)]
-            staging.write_bytes(b"".join(bytes(packet) for packet in packets))
-        else:
-            options: dict[str, Any] = {"quality": 95}
-            if suffix in _LOSSLESS:
-                options = _LOSSLESS[suffix]
-            Image.fromarray(rgb).save(staging, **options)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
+
+def _deep_png(rgb: Array) -> bytes:
+    """16 bits, which Pillow does not write in colour."""
+    import av
+
+    source, stored = ("rgba64le", "rgba64be") if rgb.shape[2] == 4 else ("rgb48le", "rgb48be")
+    frame = av.VideoFrame.from_ndarray(rgb, format=source)
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = frame.width, frame.height, stored, Fraction(1, 25)
+    packets = [*codec.encode(frame.reformat(format=stored)), *codec.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)
 
 
 def check_suffix(path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageSequence
 from runtimes.__main__ import main
 from runtimes.contract import Size
 from runtimes.errors import UsageError
+from runtimes.video.encode import DEFAULTS, EncodeOptions
 from runtimes.video.errors import VideoError
 from runtimes.video.source import VideoSource
 from runtimes.video.stills import read_image, write_image
@@ -272,3 +273,35 @@ def test_a_webp_of_one_picture(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "half.webp").write_bytes(data[: len(data) // 2])
     with pytest.raises(VideoError, match="cannot be read as an image"):
         job(artifact, tmp_path / "half.webp", tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("parts", [[], ["--resume", "--part-seconds", "0.1"]])
+def test_players_find_what_they_look_for(artifact: Path, tmp_path: Path, suffix: str, parts: list[str]) -> None:
+    """The index before the frames, and HEVC under the name that Apple's players know."""
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 6))), tmp_path / f"out{suffix}"
+    assert job(artifact, source, target, "--encoder", "libx265", "--preset", "ultrafast", *parts) == 0
+    data = target.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+    assert b"hvc1" in data
+    assert b"hev1" not in data
+    assert len(read_video(target)) == 12
+
+
+def test_every_default_is_an_option_of_its_encoder() -> None:
+    checked = 0
+    for encoder, options in DEFAULTS.items():
+        if encoder in av.codecs_available:
+            checked += 1
+            context = av.CodecContext.create(encoder, "w")
+            groups = (context.supported_options.private, context.supported_options.generic)
+            assert set(options) <= {option.name for group in groups for option in group}, encoder
+    assert checked >= 5
+
+
+def test_a_quality_that_is_asked_for_replaces_the_default() -> None:
+    assert EncodeOptions().codec_options("libx264") == {"crf": "18"}
+    assert EncodeOptions(crf=30).codec_options("libvpx-vp9") == {"crf": "30", "b": "0"}
+    assert EncodeOptions(options={"b": "5M"}).codec_options("libx264") == {"b": "5M"}
+    assert EncodeOptions(options={"lossless": "1"}).codec_options("libvpx-vp9") == {"lossless": "1"}
+    assert EncodeOptions(preset="slow").codec_options("libx265") == {"crf": "20", "preset": "slow"}
