@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(args: argparse.Namespace) -> VideoOptions:
-    from runtimes.video.encode import EncodeOptions
+    from runtimes.video.encoders import EncodeOptions
     from runtimes.video.options import Chunk, InferOptions, VideoOptions
     from runtimes.video.other_streams import AudioMode
     from runtimes.video.timeline import Timing, parse_rate

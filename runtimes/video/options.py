@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtimes.contract import Size
 from runtimes.errors import UsageError
-from runtimes.video.encode import EncodeOptions
+from runtimes.video.encoders import EncodeOptions
 from runtimes.video.other_streams import AudioMode
 from runtimes.video.scenes import CUT_THRESHOLD
 from runtimes.video.timeline import Timing

@@ -15,8 +15,9 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
+from runtimes.video.clock import clock_zero
 from runtimes.video.sound import EncodedSound
-from runtimes.video.source import clock_zero, open_video, video_stream
+from runtimes.video.source import open_video, video_stream
 from runtimes.video.tracks import ConvertedText, Copied, Setting, Track, refusal
 
 

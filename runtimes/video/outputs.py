@@ -12,7 +12,8 @@ from runtimes.errors import UsageError
 from runtimes.video.animation import AnimatedWebp, is_webp
 from runtimes.video.color import has_alpha
 from runtimes.video.containers import STDIN, one_line
-from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink, check_container
+from runtimes.video.encode import VideoSink
+from runtimes.video.encoders import ENCODERS, EncodeOptions, check_container
 from runtimes.video.gif import GifSink
 from runtimes.video.images import ImageFolder, ImageSink, split_pattern
 from runtimes.video.options import VideoOptions

@@ -15,7 +15,7 @@ from runtimes.atomic import remove_abandoned, temporary_name
 from runtimes.errors import UsageError
 from runtimes.video.concat import concat
 from runtimes.video.containers import STDIN
-from runtimes.video.encode import ENCODERS
+from runtimes.video.encoders import ENCODERS
 from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.outputs import check_target, open_source
 from runtimes.video.parts import SUFFIX, count_parts, fingerprint, window

@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 from runtimes.__main__ import main
 from runtimes.contract import Size
 from runtimes.errors import UsageError
-from runtimes.video.encode import DEFAULTS, EncodeOptions
+from runtimes.video.encoders import DEFAULTS, EncodeOptions
 from runtimes.video.errors import VideoError
 from runtimes.video.source import VideoSource
 from runtimes.video.stills import read_image, write_image
