@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -46,6 +47,9 @@ _ITUNES = frozenset(
     }
 )
 """Tags that MP4 has a name for."""
+
+_LOOKED_AT, _TRIED = 500, 8
+"""Packets from the beginning of a file, and of one stream, by which it is tried whether a container holds it."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -90,6 +94,7 @@ class OtherStreams:
             note=self._note,
         )
         video = video_stream(self._source, str(options.path))
+        self._samples = _first_packets(options.path)
         for stream in self._source.streams:
             if stream.index != video.index:
                 self._attach(stream)
@@ -146,7 +151,7 @@ class OtherStreams:
         track: Copied | EncodedSound | ConvertedText
         if isinstance(stream, AudioStream) and self._options.audio is AudioMode.STRETCH:
             track = EncodedSound(stream, self._setting)
-        elif (why := refusal(stream, format)) is None:
+        elif (why := refusal(stream, format, self._samples.get(stream.index, ()))) is None:
             track = Copied(stream, self._setting)
         elif stream.codec_context is None:
             raise ValueError(why)
@@ -220,6 +225,20 @@ class OtherStreams:
     def close(self) -> None:
         """Release the source."""
         self._source.close()
+
+
+def _first_packets(path: Path) -> dict[int, list[Packet[Stream]]]:
+    """A few packets of each stream of sound, from the beginning of a file."""
+    found: dict[int, list[Packet[Stream]]] = {}
+    with open_video(str(path)) as container:
+        try:
+            for packet in islice(container.demux(), _LOOKED_AT):
+                mine = found.setdefault(packet.stream_index, [])
+                if packet.dts is not None and packet.stream.type == "audio" and len(mine) < _TRIED:
+                    mine.append(packet)
+        except av.error.FFmpegError:
+            pass  # damaged: what is there is tried
+    return found
 
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
 
-from runtimes.video.tracks import Setting
+from runtimes.video.tracks import LAYOUTS, Setting
 
 ENCODERS = MappingProxyType({"webm": "libopus"})
 """Container -> encoder of sound; AAC elsewhere."""
@@ -32,12 +32,14 @@ class EncodedSound:
         self._setting, self._stream = setting, stream
         self.codec = ENCODERS.get(setting.output.format.name, "aac")
         context = stream.codec_context
-        rate, layout = encodable(self.codec, context.sample_rate, context.layout.name)
+        named = context.layout.name
+        own = LAYOUTS.get(context.channels, "stereo") if named.endswith("channels") else named
+        rate, layout = encodable(self.codec, context.sample_rate, own)
         target = setting.output.add_stream(self.codec, rate=rate)
         assert isinstance(target, AudioStream)
         target.codec_context.layout = layout
-        if layout != context.layout.name:
-            setting.note(f"audio stream {stream.index} is mixed from {context.layout.name} to {layout}")
+        if layout != own:
+            setting.note(f"audio stream {stream.index} is mixed from {named} to {layout}")
         self.target = target
         self._resampler = av.AudioResampler(target.codec_context.format, layout, rate)
         self._graph: Graph | None = None
@@ -147,7 +149,7 @@ def encodable(codec: str, rate: int, layout: str) -> tuple[int, str]:
     Raises:
         ValueError: the encoder does not even take stereo.
     """
-    for wanted in (layout, "5.1", "stereo"):
+    for wanted in (layout, *(("5.1",) if av.AudioLayout(layout).nb_channels > 6 else ()), "stereo"):
         for each in (rate, 48000):
             context = av.CodecContext.create(codec, "w")
             assert isinstance(context, AudioCodecContext)

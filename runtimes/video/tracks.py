@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
@@ -29,6 +29,9 @@ MATROSKA = ("matroska", "webm")
 
 TEXT_CODECS = MappingProxyType({"mp4": "mov_text", "mov": "mov_text", "ipod": "mov_text", "webm": "webvtt"})
 """Container -> what text subtitles become where it cannot hold them as they are; ASS elsewhere."""
+
+LAYOUTS = MappingProxyType({1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"})
+"""Channels -> what they are where nothing says so."""
 
 _MILLISECOND = Fraction(1, 1000)
 
@@ -55,22 +58,56 @@ class Setting:
     note: Note
 
 
-def refusal(stream: Stream, format: str) -> str | None:
-    """Why a container does not take a stream as it is, by an attempt in memory; None when it does."""
+def refusal(stream: Stream, format: str, packets: Sequence[Packet[Stream]] = ()) -> str | None:
+    """Why a container does not take a stream as it is, by an attempt in memory; None when it does.
+
+    Some refuse as late as at the end of the file, and then lose what they held back: ``packets``, the stream's first
+    ones, make the attempt whole. They are used up.
+    """
     if stream.codec_context is None:  # PyAV leaves it out where FFmpeg has no decoder
         return "this FFmpeg does not know its codec"
+    failure: Exception | None = None
     with ffmpeg_log() as said:
         try:
             trial = av.open(io.BytesIO(), "w", format=format)
-            trial.add_stream_from_template(stream, opaque=True)
+            target = add_copy(trial, stream)
             trial.start_encoding()
-        except (av.error.FFmpegError, ValueError) as error:
-            failure: Exception | None = error
-        else:
-            failure = None
-            with suppress(av.error.FFmpegError):  # a trailer without packets
+            failure = _all_refused(trial, target, packets)
+            with nullcontext() if packets else suppress(av.error.FFmpegError):  # a trailer without packets
                 trial.close()
+        except (av.error.FFmpegError, ValueError) as error:
+            failure = error
     return None if failure is None else reason(failure, said)
+
+
+def _all_refused(
+    trial: OutputContainer, target: Stream, packets: Sequence[Packet[Stream]]
+) -> av.error.FFmpegError | None:
+    """The error when every packet is refused; a single one may be damaged."""
+    error = None
+    for packet in packets:
+        packet.stream = target
+        try:
+            trial.mux_one(packet)
+        except av.error.FFmpegError as refused:
+            error = refused
+        else:
+            return None
+    return error
+
+
+def add_copy(output: OutputContainer, stream: Stream) -> Stream:
+    """A stream for packets as they are. Sound whose layout the source leaves open gets the usual one.
+
+    Raises:
+        ValueError: the container does not take the codec.
+    """
+    target = output.add_stream_from_template(stream, opaque=True)
+    if isinstance(stream, AudioStream) and stream.codec_context.layout.name.endswith("channels"):
+        usual = LAYOUTS.get(stream.codec_context.channels)
+        if usual is not None:
+            target.codec_context.layout = usual  # type: ignore[attr-defined]
+    return target
 
 
 class Copied:
@@ -78,7 +115,7 @@ class Copied:
 
     def __init__(self, stream: Stream, setting: Setting) -> None:
         self._stream, self._setting = stream, setting
-        self.target = setting.output.add_stream_from_template(stream, opaque=True)
+        self.target = add_copy(setting.output, stream)
         self._last: int | None = None
         self._left_out = 0
         self._why = ""
@@ -102,6 +139,8 @@ class Copied:
         if self._last is not None and (order < self._last or (order == self._last and self._stream.type == "audio")):
             self._leave_out("their times repeat or go back")
             return
+        if self._stream.type == "audio" and not packet.duration and self._last is not None:
+            packet.duration = order - self._last  # or MP4 ends before the last packet
         self._last = order
         packet.stream = self.target
         try:
