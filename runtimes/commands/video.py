@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from runtimes.video.summary import Summary
 
 EPILOG = """\
-inputs: whatever FFmpeg decodes, a GIF, a folder of .png/.jpg/.webp, or - for y4m on standard input.
+inputs: a video file, a GIF, an animated WebP, a folder of .png/.jpg/.webp or folder/f_%03d.png, or - for y4m on
+standard input.
 outputs: .mp4 .mkv .mov .webm .nut, .gif, .y4m, a folder or folder/name_%06d.png, or - for y4m on standard output.
 exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C
 (what was done plays; a chunk cut short is not kept).
@@ -49,6 +50,9 @@ def parser() -> Parser:
     _network(result.add_argument_group("network"))
     _encoding(result.add_argument_group("encoding and other streams"))
     _work(result.add_argument_group("long jobs"))
+    result.add_argument(
+        "--dry-run", action="store_true", help="do the first 2 s only, write nothing, and say what all would take"
+    )
     result.add_argument("--force", action="store_true", help="replace the output")
     result.add_argument("--stats", type=Path, metavar="FILE", help="write what was done and how fast, as JSON")
     return result
@@ -62,6 +66,7 @@ def _timing(group: argparse._ArgumentGroup) -> None:
     add("--input-fps", help="frame rate of a folder of images (default: 24)")
     add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
     add("--no-scene-cuts", action="store_true", help="blend across cuts too")
+    add("--deinterlace", action="store_true", help="make whole pictures of interlaced ones (FFmpeg's bwdif)")
     add(
         "--dedup",
         action="store_true",
@@ -155,6 +160,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
         subtitles=not args.no_subtitles,
         cut_threshold=None if args.no_scene_cuts else args.scene_threshold,
         dedup=args.dedup,
+        deinterlace=args.deinterlace,
         chunk=None if args.chunk is None else Chunk.parse(args.chunk),
         force=args.force,
     )
@@ -172,12 +178,17 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     stats = _check_stats(args.stats, options.target)
     summary: Summary | None
     with ExitStack() as stack:
-        source = open_source(options.source, options.input_rate, say)
+        source = open_source(options, say)
         stack.callback(source.close)
         say(describe(source.info))
         infer = choose_artifact(options.infer, source.info.size, export=args.export, note=say)
         options = replace(options, infer=infer)
         _say_cost(options, source.info.size)
+        if args.dry_run:
+            from runtimes.video.estimate import estimate
+
+            say(f"{options.target}: {estimate(options, source, say)}; nothing is written (--dry-run)")
+            return 0
         if args.ray is not None:
             from runtimes.video.ray_driver import run_on_ray
 

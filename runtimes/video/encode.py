@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
-from runtimes.video.containers import ffmpeg_log, one_line, open_output, reason
+from runtimes.video.containers import ffmpeg_log, one_line, open_input, open_output, reason
 from runtimes.video.encoders import EncodeOptions, check_container
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import OtherStreams
@@ -57,7 +57,7 @@ class VideoSink:
             codec_options.setdefault("profile", profile)
         self._file = StagedFile(path, force=force)
         self._unit = output_format.unit
-        self._companions = other_streams
+        self._companions, self._note = other_streams, note
         self._tags, self._count = dict(tags or {}), 0
         self._shift = output_format.shift
         self._end = output_format.origin
@@ -158,14 +158,29 @@ class VideoSink:
             if self._companions:
                 self._companions.copy_until(None if whole else self._end)
                 self._companions.close()
-            with one_line(f"{self._file.final.suffix} cannot be finished"):
-                self._container.close()
+            self._close()
             if self._tags:  # a part
                 seal(self._file.staging, self._count)
             self._file.finish()
         except BaseException:
             self.discard()
             raise
+
+    def _close(self) -> None:
+        """Write the end of the file. What the muxer then refuses of other streams does not cost the video."""
+        try:
+            self._container.close()
+        except OSError:
+            raise
+        except av.error.FFmpegError as error:
+            if self._companions is None or self._written() != self._count:
+                raise VideoError(f"{self._file.final.suffix} cannot be finished: {error.strerror}") from error
+            self._note(f"{self._file.final.suffix} refused the end of another stream ({error.strerror}): left out")
+
+    def _written(self) -> int:
+        """Frames that the finished file has."""
+        with open_input(self._file.staging) as container:
+            return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,23 +31,35 @@ def image_paths(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."), key=_natural)
 
 
-class ImageFolder:
-    """The images of a folder in the order of their numbers, at a constant rate."""
+def images_of(source: Path) -> list[Path] | None:
+    """The images that a folder or a pattern such as ``in/f_%03d.png`` stands for, in order; None for anything else."""
+    if source.is_dir():
+        return image_paths(source)
+    parts = re.fullmatch(r"([^%]*)%(?:0(\d+))?d([^%]*)", source.name)
+    if parts is None or source.exists() or source.suffix.lower() not in SUFFIXES or not source.parent.is_dir():
+        return None
+    before, digits, after = parts.groups()
+    numbered = re.compile(re.escape(before) + rf"\d{{{int(digits or 1)},}}" + re.escape(after))
+    return [path for path in image_paths(source.parent) if numbered.fullmatch(path.name)]
 
-    def __init__(self, folder: Path, rate: Fraction) -> None:
-        """Look at the folder and its first image.
+
+class ImageFolder:
+    """Images in the order of their numbers, at a constant rate."""
+
+    def __init__(self, name: Path, paths: Sequence[Path], rate: Fraction) -> None:
+        """Look at all headers and at the first image. ``name`` is for messages.
 
         Raises:
             VideoError: no images.
         """
-        self._paths = image_paths(folder)
+        self._paths = paths
         if not self._paths:
-            raise VideoError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+            raise VideoError(f"{name} holds no images ({', '.join(SUFFIXES)})")
         self._rate = rate
         self._alpha = any(map(may_be_transparent, self._paths))
         first = read_image(self._paths[0], alpha=self._alpha)
         self.info = SourceInfo(
-            name=str(folder),
+            name=str(name),
             size=size_of(first),
             rate=rate,
             tick=1 / rate,

@@ -65,6 +65,7 @@ class VideoOptions:
         target: .mp4, .mkv, ..., .gif, .y4m, a folder or ``folder/name_%d.png``, or ``-`` for y4m on standard output.
         input_rate: of a folder of images; None is 24.
         cut_threshold: None blends across cuts.
+        deinterlace: make whole pictures of interlaced ones first.
         dedup: replace repeated frames by interpolated ones.
         chunk: make one part only, without other streams.
     """
@@ -79,6 +80,7 @@ class VideoOptions:
     subtitles: bool = True
     cut_threshold: float | None = CUT_THRESHOLD
     dedup: bool = False
+    deinterlace: bool = False
     chunk: Chunk | None = None
     force: bool = False
 

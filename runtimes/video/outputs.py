@@ -15,7 +15,7 @@ from runtimes.video.containers import STDIN, one_line
 from runtimes.video.encode import VideoSink
 from runtimes.video.encoders import ENCODERS, EncodeOptions, check_container
 from runtimes.video.gif import GifSink
-from runtimes.video.images import ImageFolder, ImageSink, split_pattern
+from runtimes.video.images import ImageFolder, ImageSink, images_of, split_pattern
 from runtimes.video.options import VideoOptions
 from runtimes.video.other_streams import OtherStreamOptions, OtherStreams
 from runtimes.video.pixel_formats import WITH_ALPHA
@@ -31,22 +31,27 @@ DEFAULT_INPUT_RATE = Fraction(24)
 """Frames a second of a folder of images unless told otherwise."""
 
 
-def open_source(path: str, input_rate: Fraction | None, note: Note) -> Source:
-    """Open a file, a folder of images, or standard input.
+def open_source(options: VideoOptions, note: Note) -> Source:
+    """Open a file, a folder or a numbered pattern of images, or standard input.
 
     Raises:
+        UsageError: options that do not fit the kind of source.
         VideoError: see the sources.
     """
-    if path != STDIN and Path(path).is_dir():
+    path, input_rate = options.source, options.input_rate
+    images = None if path == STDIN else images_of(Path(path))
+    if options.deinterlace and images is not None:
+        raise UsageError("--deinterlace is for videos; images are whole pictures: leave it out")
+    if images is not None:
         input_rate = input_rate or DEFAULT_INPUT_RATE
         note(f"{path} is read at {float(input_rate):g} frames a second (--input-fps)")
-        return ImageFolder(Path(path), input_rate)
+        return ImageFolder(Path(path), images, input_rate)
     if input_rate is not None:
         raise UsageError(f"--input-fps is for folders of images; {path} has times of its own")
     if path != STDIN and Path(path).is_file() and is_webp(Path(path)):
         return AnimatedWebp(Path(path))
     with one_line(f"{path} cannot be read as a video"):
-        return VideoSource(path, note)
+        return VideoSource(path, note, deinterlace=options.deinterlace)
 
 
 def check_target(options: VideoOptions) -> None:
@@ -63,8 +68,8 @@ def check_target(options: VideoOptions) -> None:
         return
     suffix = target.suffix.lower()
     replaced = split_pattern(target)[0] if suffix in SUFFIXES else target
-    inputs = (source, *source.resolve().parents) if source.exists() else ()
-    if replaced.exists() and any(replaced.samefile(path) for path in inputs):
+    inputs = (source, *source.resolve().parents) if source.exists() or "%" in source.name else ()
+    if replaced.exists() and any(path.exists() and replaced.samefile(path) for path in inputs):
         raise UsageError(f"{replaced} is the input or holds it: name another output")
     if options.chunk is not None and suffix not in ENCODERS:
         raise UsageError(f"{target} cannot be joined later: chunks go to {', '.join(ENCODERS)}")

@@ -14,7 +14,7 @@ from typing import Any
 from runtimes.artifact import read_manifest
 from runtimes.errors import UsageError
 from runtimes.video.errors import VideoError
-from runtimes.video.images import image_paths
+from runtimes.video.images import images_of
 from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.seal import seal
 from runtimes.video.sink import StagedFile
@@ -141,7 +141,8 @@ def _length(info: SourceInfo) -> Fraction:
 def fingerprint(options: VideoOptions) -> str:
     """Changes with whatever changes the frames or how they are encoded."""
     path = Path(options.source)
-    files = image_paths(path) if path.is_dir() else [path]
+    images = images_of(path)
+    files = [path] if images is None else images
     manifest = read_manifest(options.infer.artifact)
     told: dict[str, Any] = {
         "source": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
@@ -149,6 +150,6 @@ def fingerprint(options: VideoOptions) -> str:
         "infer": [options.infer.tta, options.infer.tile, options.infer.overlap],
         "timing": asdict(options.timing),
         "encode": asdict(options.encode) | {"options": dict(options.encode.options)},
-        "rest": [options.input_rate, options.cut_threshold, options.dedup],
+        "rest": [options.input_rate, options.cut_threshold, options.dedup, options.deinterlace],
     }
     return hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()[:16]

@@ -237,7 +237,7 @@ def open_job(
     """
     check_target(options)
     if source is None:
-        source = open_source(options.source, options.input_rate, note)
+        source = open_source(options, note)
         stack.callback(source.close)
     if workers is None:
         if options.infer.tile is None:

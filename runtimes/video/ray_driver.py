@@ -50,7 +50,7 @@ def run_on_ray(
         raise VideoError("--ray needs ray: pip install 'ifrnet-export[ray]'")
     options = _absolute(options)
     with ExitStack() as stack:
-        source = open_source(options.source, options.input_rate, note)
+        source = open_source(options, note)
         stack.callback(source.close)
         parts = stack.enter_context(prepared(options, source.info, seconds))
         missing = missing_parts(parts, note)

@@ -139,7 +139,7 @@ def run_in_parts(
         RuntimesError: see :func:`runtimes.video.pipeline.open_job` and :func:`runtimes.video.concat.concat`.
     """
     with ExitStack() as stack:
-        first = open_source(options.source, options.input_rate, note)
+        first = open_source(options, note)
         stack.callback(first.close)
         parts = stack.enter_context(prepared(options, first.info, seconds))
         missing = missing_parts(parts, note)

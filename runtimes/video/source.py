@@ -94,13 +94,13 @@ class Source(Protocol):
 class VideoSource:
     """Anything PyAV decodes."""
 
-    def __init__(self, path: str, note: Note) -> None:
+    def __init__(self, path: str, note: Note, *, deinterlace: bool = False) -> None:
         """Open and decode the first frame.
 
         Raises:
             VideoError: not a video, no video stream, or a matrix that cannot be converted.
         """
-        self._path, self._note = path, note
+        self._path, self._note, self._deinterlace = path, note, deinterlace
         self._name = "standard input" if path == STDIN else path
         self._container = open_video(path)
         self._stream = video_stream(self._container, self._name)
@@ -125,8 +125,8 @@ class VideoSource:
         stream, color = self._stream, Color.of(frame)
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
-        if frame.interlaced_frame:
-            self._note(f"{self._name} is interlaced, which shows as combs: deinterlace it first (ffmpeg -vf bwdif)")
+        if frame.interlaced_frame and not self._deinterlace:
+            self._note(f"{self._name} is interlaced, which shows as combs: pass --deinterlace")
         assert stream.time_base is not None
         grid = None if self._path == STDIN else grid_of(self._path, stream)
         ticks = stream.duration
@@ -158,6 +158,14 @@ class VideoSource:
         Raises:
             VideoError: the size changes on the way.
         """
+        found = self._frames(since)
+        if self._deinterlace:
+            from runtimes.video.deinterlace import deinterlaced
+
+            found = deinterlaced(found)
+        return found
+
+    def _frames(self, since: Fraction | None) -> Iterator[SourceFrame]:
         if since is not None:
             self._seek(since)
         last: Fraction | None = None

@@ -1,0 +1,105 @@
+"""Deinterlacing, numbered patterns as input, and the estimate before a long job."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtimes.__main__ import main
+from runtimes.errors import UsageError
+from runtimes.frames import Array
+from runtimes.video.errors import VideoError
+from runtimes.video.stills import read_image, write_image
+from tests.runtimes.video.clips import Clip, draw, even, read_video, write_clip
+
+
+def combed(index: int) -> Array:
+    """Two moments in one picture: even lines at one, odd lines half a frame later."""
+    frame = draw(8 * index)
+    frame[1::2] = draw(8 * index + 4)[1::2]
+    return frame
+
+
+def comb(frame: Array) -> float:
+    """How much lines differ from their neighbours, more than from those two lines away."""
+    luma = frame[..., 1].astype(float)
+    near, far = np.abs(np.diff(luma, axis=0)).mean(), np.abs(luma[2:] - luma[:-2]).mean()
+    return float(near / far)
+
+
+def test_deinterlace(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (("qp", "0"), ("preset", "ultrafast"), ("x264-params", "tff=1"))
+    clip = Clip(times=even(25, 8), pixel_format="yuv422p", options=options, pictures=combed)
+    source = write_clip(tmp_path / "in.mp4", clip)
+    arguments = ["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact)]
+    assert main(arguments) == 0
+    assert "is interlaced, which shows as combs: pass --deinterlace" in capsys.readouterr().err
+    assert main([*arguments, "--deinterlace", "--force"]) == 0
+    assert "combs" not in capsys.readouterr().err
+    before, after = read_video(source), read_video(tmp_path / "out.mp4")
+    assert [frame.time for frame in after] == [Fraction(i, 50) for i in range(16)]
+    assert min(comb(frame.rgb) for frame in before[1:7]) > 1
+    assert max(comb(frame.rgb) for frame in after[2:14:2]) < 0.9
+    moments = [np.abs(after[2].rgb.astype(float) - draw(i)).mean() for i in (8, 12)]
+    assert min(moments) < 4 < 20 < max(moments), "one field's moment and nothing of the other"
+
+
+def test_images_are_not_deinterlaced(artifact: Path, tmp_path: Path) -> None:
+    write_image(draw(0), tmp_path / "0.png")
+    with pytest.raises(UsageError, match="--deinterlace is for videos"):
+        main(["video", str(tmp_path), str(tmp_path / "out.mp4"), "--artifact", str(artifact), "--deinterlace"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown"), [("f_%03d.png", [0, 1, 2]), ("f_%d.png", [0, 1, 2, 3]), ("g%d.png", [4, 5])]
+)
+def test_a_numbered_pattern_takes_its_images_only(
+    artifact: Path, tmp_path: Path, pattern: str, shown: list[int]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index, name in enumerate(["f_008.png", "f_009.png", "f_010.png", "f_11.png", "g1.png", "g2.png", "f_x.png"]):
+        write_image(draw(index), folder / name)
+    assert main(["video", str(folder / pattern), str(tmp_path / "out"), "--artifact", str(artifact)]) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(names) == 2 * len(shown)
+    # Numbers decide the order: 8, 9, 10, 11.
+    for place, index in enumerate(shown):
+        assert np.array_equal(read_image(tmp_path / "out" / names[2 * place]), draw(index))
+    arguments = ["--artifact", str(artifact), "--resume", "--part-seconds", "0.1"]
+    assert main(["video", str(folder / pattern), str(tmp_path / "out.mp4"), *arguments]) == 0
+    assert len(read_video(tmp_path / "out.mp4")) == 2 * len(shown)
+
+
+def test_a_pattern_without_images(artifact: Path, tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"no_%03d.png holds no images"):
+        main(["video", str(tmp_path / "no_%03d.png"), str(tmp_path / "out.mp4"), "--artifact", str(artifact)])
+    write_image(draw(0), tmp_path / "f_1.png")
+    with pytest.raises(UsageError, match="is the input or holds it"):
+        main(["video", str(tmp_path / "f_%d.png"), str(tmp_path / "%d.png"), "--artifact", str(artifact), "--force"])
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.gif", "out"])
+def test_dry_run_writes_nothing(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 150), audio="aac"))
+    assert main(["video", str(source), str(tmp_path / name), "--artifact", str(artifact), "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    found = re.search(r"about (\d+) frames in \d+:\d\d:\d\d( and \S+ MB of video)?", said)
+    assert found is not None, said
+    assert abs(int(found[1]) - 300) < 10
+    assert (found[2] is not None) == (name == "out.mp4")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4"]
+
+
+def test_the_size_of_a_dry_run_is_near(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 200)))
+    arguments = ["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact)]
+    assert main([*arguments, "--dry-run"]) == 0
+    said = re.search(r"and (\S+) MB of video", capsys.readouterr().err)
+    assert said is not None
+    assert main(arguments) == 0
+    assert float(said[1]) == pytest.approx((tmp_path / "out.mp4").stat().st_size / 1e6, rel=0.3)
