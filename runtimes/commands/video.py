@@ -36,6 +36,14 @@ examples:
 """
 
 
+def ratio(text: str) -> Fraction:
+    """A number or a ratio, for argparse."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; expected for example 2, 2.5 or 5/2") from None
+
+
 def parser() -> Parser:
     """The command line. Defaults are named in the help; what they are is decided in the options."""
     result = Parser(
@@ -60,9 +68,9 @@ def parser() -> Parser:
 
 def _timing(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--factor", type=int, help="output frames for each source frame (default: 2)")
+    add("--factor", type=ratio, help="output frames for each source frame (default: 2; 2.5 or 5/2 at a constant rate)")
     add("--fps", help="output frames a second: 60, 24000/1001, 59.94 (taken as 60000/1001), ...")
-    add("--slowmo", type=int, default=1, help="times slower; alone it keeps the frame rate, so 4 makes 4x frames")
+    add("--slowmo", type=ratio, default=Fraction(1), help="times slower, 1.5 too; alone it keeps the frame rate")
     add("--input-fps", help="frame rate of a folder of images (default: 24)")
     add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
     add("--no-scene-cuts", action="store_true", help="blend across cuts too")
@@ -126,12 +134,13 @@ def _options(args: argparse.Namespace) -> VideoOptions:
 
     if args.factor is not None and args.fps is not None:
         raise UsageError("--factor and --fps exclude each other: pass one of them")
-    factor = args.factor
-    if factor is None and args.fps is None:
-        factor = args.slowmo if args.slowmo > 1 else 2
+    slowdown: Fraction = args.slowmo
     fps = None if args.fps is None else parse_rate(args.fps)
-    audio = AudioMode(args.audio or ("copy" if args.slowmo == 1 else "drop"))
-    if args.audio is None and args.slowmo != 1:
+    factor: Fraction | None = args.factor
+    if factor is None and fps is None:
+        factor = slowdown if slowdown > 1 else Fraction(2)
+    audio = AudioMode(args.audio or ("copy" if slowdown == 1 else "drop"))
+    if args.audio is None and slowdown != 1:
         say("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
     pairs = [item.partition("=") for item in args.encoder_option]
     if wrong := [name for name, equals, _ in pairs if not equals]:
@@ -139,7 +148,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
     return VideoOptions(
         source=args.input,
         target=args.output,
-        timing=Timing(factor=factor, fps=fps, slowdown=Fraction(args.slowmo)),
+        timing=Timing(factor=factor, fps=fps, slowdown=slowdown),
         infer=InferOptions(
             artifact=args.artifact,
             devices=tuple(args.device or [None]),
@@ -182,7 +191,7 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
         stack.callback(source.close)
         say(describe(source.info))
         infer = choose_artifact(options.infer, source.info.size, export=args.export, note=say)
-        options = replace(options, infer=infer)
+        options = replace(options, infer=infer, timing=options.timing.settled(source.info.rate))
         _say_cost(options, source.info.size)
         if args.dry_run:
             from runtimes.video.estimate import estimate

@@ -244,7 +244,7 @@ def open_job(
             read_manifest(options.infer.artifact).sizes.check(source.info.size)
         workers = load_workers(options.infer, stack)
     return Job(
-        options=options,
+        options=replace(options, timing=options.timing.settled(source.info.rate)),
         source=source,
         workers=workers,
         note=note,

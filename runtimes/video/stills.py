@@ -22,7 +22,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_PIXELS = 1 << 26
 """Of one picture: 8192x8192. A file of a few kilobytes can declare gigabytes; nothing larger is decoded."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "TGA", "GIF", "JPEG2000", "AVIF")
+"""What Pillow may take a file for. It knows formats that run programs (EPS) or open other files."""
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, struct.error)
 """What Pillow raises for damaged files; it has no class of its own."""
@@ -67,7 +68,7 @@ def may_be_transparent(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A Pillow image of a format that :data:`SUFFIXES` names, not larger than what is decoded.
+    """A Pillow image of one of :data:`_FORMATS`, not larger than what is decoded.
 
     Raises:
         VideoError: not such an image, or what is read from it in the block is damaged.
@@ -77,7 +78,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
-            image = Image.open(path, formats=_FORMATS)  # others run programs, or open more files
+            image = Image.open(path, formats=_FORMATS)
         with image:
             check_pixels(*image.size, path)
             yield image

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from runtimes.contract import Timesteps
@@ -25,12 +25,12 @@ class Timing:
     """The output times asked for: ``factor`` per source interval, or an even ``fps``; then ``slowdown``.
 
     Attributes:
-        factor: output frames for each source frame; None with ``fps``.
+        factor: output frames for each source frame; None with ``fps``. A fraction has to be :meth:`settled` first.
         fps: output frames a second; None with ``factor``.
         slowdown: output seconds for each source second, at least 1.
     """
 
-    factor: int | None = 2
+    factor: Fraction | int | None = 2
     fps: Fraction | None = None
     slowdown: Fraction = Fraction(1)
 
@@ -43,6 +43,21 @@ class Timing:
             raise UsageError(f"the frame rate is {self.fps}; expected more than 0, up to {MAX_RATE}")
         if not 1 <= self.slowdown <= MAX_FACTOR:
             raise UsageError(f"the slow motion is {self.slowdown}; expected 1 to {MAX_FACTOR}")
+
+    def settled(self, source_rate: Fraction | None) -> Timing:
+        """Itself; a factor that is a fraction becomes the even frame rate that it means at a constant rate.
+
+        Raises:
+            UsageError: the source has no constant rate.
+        """
+        if self.factor is None or Fraction(self.factor).denominator == 1:
+            return self if self.factor is None else replace(self, factor=int(self.factor))
+        if source_rate is None:
+            raise UsageError(
+                f"a factor of {float(self.factor):g} needs a constant frame rate, which this source does not have: "
+                "pass a whole factor, or --fps"
+            )
+        return replace(self, factor=None, fps=source_rate * self.factor / self.slowdown)
 
     def rate(self, source_rate: Fraction | None) -> Fraction | None:
         """Output frames a second of a source of constant rate; None when that is unknown."""
@@ -90,7 +105,7 @@ def slots(
     begin = left if since is None else max(left, since)
     if timing.factor is not None:
         step = (right - left) / timing.factor
-        for i in range(math.ceil((begin - left) / step), timing.factor):
+        for i in range(math.ceil((begin - left) / step), int(timing.factor)):
             source = left + i * step
             yield Slot(time=source * timing.slowdown, duration=step * timing.slowdown, source=source)
         return
@@ -119,7 +134,7 @@ def check_timing(timing: Timing, timesteps: Timesteps, source_rate: Fraction | N
     reason = "this checkpoint was trained at t = 0.5 only and reaches other times by halving: "
     if timing.factor is not None:
         if depth_of(Fraction(1, timing.factor)) < 0:
-            low = 2 ** (timing.factor.bit_length() - 1)
+            low = 2 ** (int(timing.factor).bit_length() - 1)
             raise TimestepError(
                 f"the factor is {timing.factor}, but {reason}pass {low} or {2 * low}, or use a checkpoint for any t"
             )

@@ -103,3 +103,37 @@ def test_the_size_of_a_dry_run_is_near(artifact: Path, tmp_path: Path, capsys: p
     assert said is not None
     assert main(arguments) == 0
     assert float(said[1]) == pytest.approx((tmp_path / "out.mp4").stat().st_size / 1e6, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "step"),
+    [
+        (["--factor", "2.5"], 25, Fraction(2, 125)),
+        (["--factor", "5/2"], 25, Fraction(2, 125)),
+        (["--slowmo", "1.5"], 15, Fraction(1, 25)),
+        (["--slowmo", "3/2", "--factor", "3"], 30, Fraction(1, 50)),
+        (["--factor", "2.0"], 20, Fraction(1, 50)),
+    ],
+)
+def test_fractions(artifact: Path, tmp_path: Path, options: list[str], count: int, step: Fraction) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 10)))
+    assert main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact), *options]) == 0
+    assert [frame.time for frame in read_video(tmp_path / "out.mp4")] == [i * step for i in range(count)]
+
+
+def test_fractions_need_a_constant_rate(artifact: Path, tmp_path: Path) -> None:
+    times = [Fraction(x, 1000) for x in (0, 33, 120, 133, 261, 300)]
+    source = write_clip(tmp_path / "in.mp4", Clip(times=times))
+    with pytest.raises(UsageError, match=r"a factor of 2\.5 needs a constant frame rate"):
+        main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact), "--factor", "2.5"])
+
+
+def test_images_of_other_kinds(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for suffix in ("bmp", "tiff", "ppm", "tga"):
+        Image.fromarray(draw(0)).save(tmp_path / f"a.{suffix}")
+        assert np.array_equal(read_image(tmp_path / f"a.{suffix}"), draw(0))
+    Image.fromarray(draw(0)).save(tmp_path / "a.eps")
+    with pytest.raises(VideoError, match="cannot be read as an image"):
+        read_image(tmp_path / "a.eps")
