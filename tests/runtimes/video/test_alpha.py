@@ -73,6 +73,8 @@ VIDEOS = [
     (".mov", "prores_ks", []),
     (".mkv", "ffv1", []),
     (".mov", "png", []),
+    (".mov", "qtrle", []),
+    (".nut", "utvideo", []),
 ]
 
 
