@@ -52,8 +52,8 @@ def parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("input", help="video to read")
-    result.add_argument("output", help="video to write")
+    result.add_argument("input", nargs="+", help="video to read; several, or a folder of videos, go to a folder")
+    result.add_argument("output", help="video to write, or the folder for several")
     _timing(result.add_argument_group("timing"))
     _network(result.add_argument_group("network"))
     _encoding(result.add_argument_group("encoding and other streams"))
@@ -74,6 +74,7 @@ def _timing(group: argparse._ArgumentGroup) -> None:
     add("--input-fps", help="frame rate of a folder of images (default: 24)")
     add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
     add("--no-scene-cuts", action="store_true", help="blend across cuts too")
+    add("--loop", action="store_true", help="interpolate from the last frame to the first too, for GIFs that loop")
     add("--deinterlace", action="store_true", help="make whole pictures of interlaced ones (FFmpeg's bwdif)")
     add(
         "--dedup",
@@ -122,11 +123,18 @@ def main(arguments: Sequence[str]) -> int:
     require_video_packages()
     if sum((args.resume, args.chunk is not None, args.ray is not None)) > 1:
         raise UsageError("--resume, --chunk and --ray are three ways to cut a job into parts: pass one of them")
+    from runtimes.commands.batch import jobs_of, run_all
+
+    jobs = jobs_of(args.input, args.output)
+    if len(jobs) > 1 and (args.stats is not None or args.chunk is not None):
+        raise UsageError("--stats and --chunk belong to one video: leave them out for several")
     with notes(say):
-        return _run(args, _options(args))
+        if jobs == [(args.input[0], args.output)]:
+            return _run(args, _options(args, *jobs[0]))
+        return run_all(jobs, lambda source, target: _run(args, _options(args, source, target)))
 
 
-def _options(args: argparse.Namespace) -> VideoOptions:
+def _options(args: argparse.Namespace, source: str, target: str) -> VideoOptions:
     from runtimes.video.encoders import EncodeOptions
     from runtimes.video.options import Chunk, InferOptions, VideoOptions
     from runtimes.video.other_streams import AudioMode
@@ -146,8 +154,8 @@ def _options(args: argparse.Namespace) -> VideoOptions:
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise UsageError(f"--encoder-option is {wrong[0]!r}; expected NAME=VALUE, for example tune=animation")
     return VideoOptions(
-        source=args.input,
-        target=args.output,
+        source=source,
+        target=target,
         timing=Timing(factor=factor, fps=fps, slowdown=slowdown),
         infer=InferOptions(
             artifact=args.artifact,
@@ -170,6 +178,7 @@ def _options(args: argparse.Namespace) -> VideoOptions:
         cut_threshold=None if args.no_scene_cuts else args.scene_threshold,
         dedup=args.dedup,
         deinterlace=args.deinterlace,
+        loop=args.loop,
         chunk=None if args.chunk is None else Chunk.parse(args.chunk),
         force=args.force,
     )

@@ -67,6 +67,7 @@ class VideoOptions:
         cut_threshold: None blends across cuts.
         deinterlace: make whole pictures of interlaced ones first.
         dedup: replace repeated frames by interpolated ones.
+        loop: go on from the last frame to the first, for what is shown again and again.
         chunk: make one part only, without other streams.
     """
 
@@ -81,10 +82,15 @@ class VideoOptions:
     cut_threshold: float | None = CUT_THRESHOLD
     dedup: bool = False
     deinterlace: bool = False
+    loop: bool = False
     chunk: Chunk | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
+        if self.loop and self.chunk is not None:
+            raise UsageError(
+                "--loop needs the first frame at the end: leave out --resume, --chunk, --ray and --dry-run"
+            )
         if self.audio is AudioMode.STRETCH and self.timing.slowdown == 1:
             raise UsageError("--audio stretch belongs to --slowmo; sound is copied otherwise")
         if self.audio is AudioMode.COPY and self.timing.slowdown != 1:

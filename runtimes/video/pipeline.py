@@ -98,6 +98,7 @@ class Job:
             rate=info.rate,
             cut_threshold=self.options.cut_threshold,
             dedup=self.options.dedup,
+            loop=self.options.loop,
             since=since,
             until=until,
         )

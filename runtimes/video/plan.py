@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 
@@ -58,7 +58,8 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How to plan. ``since`` and ``until`` bound the source times of one chunk."""
+    """How to plan. ``since`` and ``until`` bound the source times of one chunk; ``loop`` goes on from the last frame to
+    the first."""
 
     timing: Timing
     timesteps: Timesteps
@@ -66,6 +67,7 @@ class Rules:
     rate: Fraction | None
     cut_threshold: float | None
     dedup: bool = False
+    loop: bool = False
     since: Fraction | None = None
     until: Fraction | None = None
 
@@ -90,8 +92,10 @@ class Planner:
             TimestepError: a time that a t = 0.5 checkpoint does not reach.
         """
         gap: Fraction | None = None
+        first: Picture | None = None
         seen = 0
         for picture in pictures:
+            first = first or (picture if self.rules.loop else None)
             seen += 1
             self.frames += self._is_ours(picture)
             if self._run:
@@ -107,7 +111,10 @@ class Planner:
             raise VideoError(f"{self.name} has {seen} frame{'s' * (seen != 1)}; at least 2 are needed")
         last = self._run[-1]
         length = last.duration or (1 / self.rules.rate if self.rules.rate else gap) or Fraction(1, 25)
-        yield from self._hold(last.time + length)
+        if first is not None:
+            yield from self._between(replace(first, time=last.time + length))
+        else:
+            yield from self._hold(last.time + length)
 
     def _is_ours(self, picture: Picture) -> bool:
         """Whether it counts here, and not in the chunk before or after."""

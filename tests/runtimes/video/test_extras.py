@@ -137,3 +137,49 @@ def test_images_of_other_kinds(tmp_path: Path) -> None:
     Image.fromarray(draw(0)).save(tmp_path / "a.eps")
     with pytest.raises(VideoError, match="cannot be read as an image"):
         read_image(tmp_path / "a.eps")
+
+
+def test_loop_goes_on_to_the_first_frame(artifact: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4), pixel_format="yuv444p"))
+    arguments = ["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact), "--factor", "4"]
+    lossless = ["--encoder-option", "qp=0", "--preset", "ultrafast", "--no-scene-cuts"]
+    assert main([*arguments, *lossless, "--loop"]) == 0
+    found = read_video(tmp_path / "out.mp4")
+    assert [frame.time for frame in found] == [Fraction(i, 100) for i in range(16)]
+    last, first = found[12].rgb.astype(float), found[0].rgb.astype(float)
+    for step in (1, 2, 3):
+        blend = last + (first - last) * step / 4
+        assert np.abs(found[12 + step].rgb - blend).mean() < 1.5
+    assert np.abs(last - first).mean() > 10
+    for extra in (["--resume"], ["--chunk", "1/2"]):
+        with pytest.raises(UsageError, match="--loop needs the first frame at the end"):
+            main([*arguments, "--loop", "--force", *extra])
+
+
+def test_several_videos(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One is damaged: the others are done, one line sums up, and the exit code says it."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    out.mkdir()
+    for name in ("a.mp4", "c.ts"):
+        write_clip(folder / name, Clip(times=even(25, 4)))
+    (folder / "b.mp4").write_bytes(b"nothing" * 100)
+    (folder / "notes.txt").write_text("x")
+    arguments = ["--artifact", str(artifact), "--preset", "ultrafast"]
+    assert main(["video", str(folder), str(out), *arguments]) == 1
+    said = capsys.readouterr().err
+    assert f"3 videos: 2 done, 1 failed; {folder / 'b.mp4'}" in said
+    assert "[3/3]" in said
+    assert sorted(path.name for path in out.iterdir()) == ["a.mp4", "c.mkv"]
+    assert all(len(read_video(path)) == 8 for path in out.iterdir())
+    named = [str(folder / name) for name in ("a.mp4", "c.ts")]
+    assert main(["video", *named, str(out), *arguments, "--force"]) == 0
+    assert "2 videos: 2 done, 0 failed" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="2 videos go to a folder, and"):
+        main(["video", *named, str(tmp_path / "out.mp4"), *arguments])
+    (tmp_path / "more").mkdir()
+    twin = write_clip(tmp_path / "more" / "a.mp4", Clip(times=even(25, 4)))
+    with pytest.raises(UsageError, match="would both become"):
+        main(["video", named[0], str(twin), str(out), *arguments])
+    with pytest.raises(UsageError, match="--stats and --chunk belong to one video"):
+        main(["video", *named, str(out), *arguments, "--stats", str(tmp_path / "s.json")])
