@@ -44,6 +44,20 @@ def ratio(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(f"{text!r} is no number; expected for example 2, 2.5 or 5/2") from None
 
 
+def moment(text: str) -> Fraction:
+    """``90``, ``1:30`` or ``0:01:30.5`` in seconds, for argparse."""
+    try:
+        parts = [Fraction(part) for part in text.split(":")]
+    except (ValueError, ZeroDivisionError):
+        parts = []
+    if not 1 <= len(parts) <= 3 or min(parts) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected for example 90, 1:30 or 0:01:30.5")
+    seconds = Fraction(0)
+    for part in parts:
+        seconds = 60 * seconds + part
+    return seconds
+
+
 def parser() -> Parser:
     """The command line. Defaults are named in the help; what they are is decided in the options."""
     result = Parser(
@@ -74,6 +88,8 @@ def _timing(group: argparse._ArgumentGroup) -> None:
     add("--input-fps", help="frame rate of a folder of images (default: 24)")
     add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
     add("--no-scene-cuts", action="store_true", help="blend across cuts too")
+    add("--start", type=moment, help="begin here: seconds or h:mm:ss of the source")
+    add("--end", type=moment, help="end before this: seconds or h:mm:ss of the source")
     add("--loop", action="store_true", help="interpolate from the last frame to the first too, for GIFs that loop")
     add("--deinterlace", action="store_true", help="make whole pictures of interlaced ones (FFmpeg's bwdif)")
     add(
@@ -179,6 +195,8 @@ def _options(args: argparse.Namespace, source: str, target: str) -> VideoOptions
         dedup=args.dedup,
         deinterlace=args.deinterlace,
         loop=args.loop,
+        start=args.start,
+        end=args.end,
         chunk=None if args.chunk is None else Chunk.parse(args.chunk),
         force=args.force,
     )

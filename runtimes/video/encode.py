@@ -133,7 +133,7 @@ class VideoSink:
         picture.pict_type = 0  # the source's I, P and B say nothing about the output
         self._encode(picture)
         if self._companions:
-            self._companions.copy_until(time)
+            self._companions.copy_until(time - self._shift)
         self._end = time + duration
         self._count += 1
 
@@ -156,7 +156,8 @@ class VideoSink:
         try:
             self._encode(None)
             if self._companions:
-                self._companions.copy_until(None if whole else self._end)
+                self._companions.copy_until(None if whole else self._end - self._shift)
+                self._companions.finish()
                 self._companions.close()
             self._close()
             if self._tags:  # a part

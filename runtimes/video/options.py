@@ -68,6 +68,7 @@ class VideoOptions:
         deinterlace: make whole pictures of interlaced ones first.
         dedup: replace repeated frames by interpolated ones.
         loop: go on from the last frame to the first, for what is shown again and again.
+        start, end: source seconds from the first frame on, half open; the output begins at 0 then.
         chunk: make one part only, without other streams.
     """
 
@@ -83,6 +84,8 @@ class VideoOptions:
     dedup: bool = False
     deinterlace: bool = False
     loop: bool = False
+    start: Fraction | None = None
+    end: Fraction | None = None
     chunk: Chunk | None = None
     force: bool = False
 
@@ -91,6 +94,10 @@ class VideoOptions:
             raise UsageError(
                 "--loop needs the first frame at the end: leave out --resume, --chunk, --ray and --dry-run"
             )
+        if self.chunk is not None and (self.start is not None or self.end is not None):
+            raise UsageError("--start and --end are for one run: leave out --resume, --chunk, --ray and --dry-run")
+        if (self.start or 0) < 0 or (self.end is not None and self.end <= (self.start or 0)):
+            raise UsageError("--start and --end enclose nothing; expected 0 <= start < end, in seconds of the source")
         if self.audio is AudioMode.STRETCH and self.timing.slowdown == 1:
             raise UsageError("--audio stretch belongs to --slowmo; sound is copied otherwise")
         if self.audio is AudioMode.COPY and self.timing.slowdown != 1:

@@ -4,6 +4,7 @@ them, and retimed for slow motion."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -56,12 +57,13 @@ _MICROSECOND = Fraction(1, 1_000_000)
 
 @dataclass(frozen=True, kw_only=True)
 class OtherStreamOptions:
-    """What to carry over. Source times become output times by ``slowdown``, as in the timeline."""
+    """What to carry over. Source times become output times by ``slowdown``, as in the timeline, less ``shift``."""
 
     path: Path
     audio: AudioMode
     subtitles: bool
     slowdown: Fraction
+    shift: Fraction = Fraction(0)
 
 
 class OtherStreams:
@@ -90,7 +92,7 @@ class OtherStreams:
             output=output,
             slowdown=options.slowdown,
             place=self._map,
-            moved=bool(options.slowdown != 1 or self._zero),
+            moved=bool(options.slowdown != 1 or self._zero or options.shift),
             note=self._note,
         )
         video = video_stream(self._source, str(options.path))
@@ -109,8 +111,9 @@ class OtherStreams:
             for chapter in chapters:
                 unit = chapter["time_base"] or Fraction(1, av.time_base)
                 for edge in ("start", "end"):
-                    chapter[edge] = round(self._map(chapter[edge] * unit) / unit)
-            output.set_chapters(chapters)
+                    chapter[edge] = max(0, round(self._map(chapter[edge] * unit) / unit))
+                chapter["time_base"] = unit
+            output.set_chapters([chapter for chapter in chapters if chapter["end"] > chapter["start"]])
         inputs = [self._source.streams[index] for index in self._tracks]
         self._packets = self._source.demux(*inputs) if inputs else iter(())
 
@@ -131,7 +134,8 @@ class OtherStreams:
         name = f"{stream.type} stream {stream.index} of {self._options.path}"
         if stream.disposition & Disposition.attached_pic:
             self._attach_cover(stream)
-        elif not wanted.get(stream.type, False):
+            return
+        if not wanted.get(stream.type, False):
             self._note(f"{name} is not carried over")
         elif stream.type == "attachment":
             self._output.add_stream_from_template(stream).metadata.update(stream.metadata)
@@ -171,8 +175,10 @@ class OtherStreams:
         if mime is None or format not in ("mp4", "matroska"):
             self._note(f"{name} is not carried over: {format} cannot hold it")
             return
-        with open_video(str(self._options.path)) as again:
-            picture = bytes(next(again.demux(again.streams[stream.index])))
+        picture = self._picture(stream)
+        if not picture:
+            self._note(f"{name} is not carried over: it is damaged")
+            return
         if format == "matroska":
             self._output.add_attachment(f"cover.{mime[6:].replace('jpeg', 'jpg')}", mime, picture)
             return
@@ -182,11 +188,22 @@ class OtherStreams:
         self._cover.pts = self._cover.dts = 0
         self._cover.time_base, self._cover.stream = _MICROSECOND, target
 
+    def _picture(self, stream: Stream) -> bytes:
+        """The bytes of a cover picture; empty when it is damaged."""
+        with open_video(str(self._options.path)) as again:
+            try:
+                return bytes(next(again.demux(again.streams[stream.index]), b""))
+            except OSError:
+                raise
+            except av.error.FFmpegError:
+                return b""
+
     def copy_until(self, time: Fraction | None) -> None:
         """Write what begins up to ``time`` of the output; None writes all that is left."""
         assert self._packets is not None
         if self._cover is not None:
-            self._output.mux_one(self._cover)
+            with suppress(av.error.ArgumentError, av.error.InvalidDataError):  # then the file has no cover
+                self._output.mux_one(self._cover)
             self._cover = None
         while True:
             packet = self._waiting or self._next()
@@ -194,10 +211,17 @@ class OtherStreams:
             if packet is None:
                 break
             assert packet.pts is not None
-            if time is not None and self._map(packet.pts * packet.time_base) > time:
+            begin = self._map(packet.pts * packet.time_base)
+            if time is not None and begin > time:
                 self._waiting = packet
                 return
+            if self._options.shift and begin < 0:
+                continue  # before what is cut out
             self._tracks[packet.stream_index].take(packet)
+        self.finish()
+
+    def finish(self) -> None:
+        """Write what the tracks hold back, and say what was left out."""
         for track in self._tracks.values():
             track.finish()
         if self._refused:
@@ -220,7 +244,7 @@ class OtherStreams:
             return None
 
     def _map(self, time: Fraction) -> Fraction:
-        return (time - self._zero) * self._options.slowdown
+        return (time - self._zero) * self._options.slowdown - self._options.shift
 
     def close(self) -> None:
         """Release the source."""

@@ -138,6 +138,7 @@ def open_sink(
                 audio=options.audio,
                 subtitles=options.subtitles,
                 slowdown=options.timing.slowdown,
+                shift=output_format.shift,
             ),
             note,
         )

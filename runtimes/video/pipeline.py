@@ -22,6 +22,7 @@ from runtimes.frames import Array
 from runtimes.video.cadence import Regularizer
 from runtimes.video.color import Converter, seconds
 from runtimes.video.containers import one_line
+from runtimes.video.errors import VideoError
 from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.outputs import check_target, holds_alpha, open_sink, open_source, output_format_of
 from runtimes.video.parts import PartTag, fingerprint, window
@@ -91,6 +92,10 @@ class Job:
 
     def _rules(self, info: SourceInfo) -> Rules:
         since, until = window(info, self.options.chunk)
+        if self.options.start is not None:
+            since = info.start + self.options.start
+        if self.options.end is not None:
+            until = info.start + self.options.end
         return Rules(
             timing=self.options.timing,
             timesteps=self.workers.timesteps,
@@ -110,6 +115,8 @@ class Job:
         decoded = crew.stage(self.source.frames(rules.since), DEPTH)
         planned = crew.stage(planner.plan(self._prepare(decoded, regular)), DEPTH)
         first = next(planned, None)
+        if first is None and self.options.chunk is None:
+            raise VideoError(f"{info.name} has no frames between --start and --end")
         if first is None:
             self._mark_empty(rules, regular)
             return 0, info.start
@@ -120,7 +127,7 @@ class Job:
             count, end = self._encode(ready, sink, rules)
             if self.stop.is_set() and (count == 0 or self.options.chunk is not None):
                 raise KeyboardInterrupt
-            sink.finish(whole=not self.stop.is_set())
+            sink.finish(whole=not self.stop.is_set() and self.options.end is None)
         except BaseException:
             sink.discard()
             raise
@@ -134,6 +141,8 @@ class Job:
         if self.options.chunk is not None:
             output_format = replace(output_format, origin=first, shift=first)
             tags = self._tag(self.options.chunk, output_format).to_metadata()
+        elif self.options.start is not None:
+            output_format = replace(output_format, origin=first, shift=first)
         return open_sink(self.options, output_format, info, self.note, tags)
 
     def _tag(self, chunk: Chunk, output_format: OutputFormat) -> PartTag:

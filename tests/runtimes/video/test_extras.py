@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -183,3 +184,46 @@ def test_several_videos(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFi
         main(["video", named[0], str(twin), str(out), *arguments])
     with pytest.raises(UsageError, match="--stats and --chunk belong to one video"):
         main(["video", *named, str(out), *arguments, "--stats", str(tmp_path / "s.json")])
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("slowmo", [[], ["--slowmo", "2", "--audio", "stretch"]])
+def test_start_and_end(artifact: Path, tmp_path: Path, suffix: str, slowmo: list[str]) -> None:
+    """From 0.4 s up to 1.2 s: frames 10 to 29, from time 0 on, with the sound of that time."""
+    source = write_clip(tmp_path / f"in{suffix}", Clip(times=even(25, 50), audio="aac"))
+    target = tmp_path / "out.mp4"
+    arguments = ["video", str(source), str(target), "--artifact", str(artifact)]
+    lossless = ["--encoder-option", "qp=0", "--preset", "ultrafast"]
+    assert main([*arguments, *lossless, "--start", "0.4", "--end", "0:1.2", *slowmo]) == 0
+    factor = 2 if slowmo else 1
+    before, after = read_video(source), read_video(target)
+    assert [frame.time for frame in after] == [Fraction(i * factor, 50) for i in range(40)]
+    assert all(np.array_equal(a.planes, b.planes) for a, b in zip(before[10:30], after[::2], strict=True))
+    with av.open(str(target)) as container:
+        frames = list(container.decode(audio=0))
+    length = sum(frame.samples for frame in frames) / 48000
+    assert frames[0].time == pytest.approx(0, abs=0.025 * factor)
+    assert length == pytest.approx(0.8 * factor, abs=0.15)
+
+
+def test_start_alone_and_end_alone(artifact: Path, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 20)))
+    for options, count in ((["--start", "0.4"], 20), (["--end", "0.4"], 20), (["--start", "0", "--end", "9"], 40)):
+        target = tmp_path / "out.y4m"
+        assert main(["video", str(source), str(target), "--artifact", str(artifact), "--force", *options]) == 0
+        assert len(read_video(target)) == count
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--start", "2"], "has no frames between --start and --end"),
+        (["--start", "1", "--end", "0.5"], "enclose nothing"),
+        (["--start", "0.1", "--resume"], "are for one run"),
+    ],
+)
+def test_times_that_enclose_nothing(artifact: Path, tmp_path: Path, options: list[str], expected: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 20)))
+    with pytest.raises((VideoError, UsageError), match=expected):
+        main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact), *options])
+    assert not list(tmp_path.glob("*out*"))
