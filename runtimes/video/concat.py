@@ -11,6 +11,8 @@ from typing import Any
 
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.format import VideoFormat
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
@@ -139,6 +141,7 @@ def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | Non
         assert isinstance(stream, VideoStream)
         if stream.codec_context.name == "hevc" and path.suffix.lower() in MOV:
             stream.codec_context.codec_tag = "hvc1"
+        _tag_color(stream, first)
         stream.time_base = first.unit
         if other_streams is not None:
             other_streams.attach(output)
@@ -154,6 +157,14 @@ def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | Non
                         other_streams.copy_until(time)
         if other_streams is not None:
             other_streams.copy_until(None)
+
+
+def _tag_color(stream: VideoStream, tag: PartTag) -> None:
+    """Give the output the colour tags that the container of the parts did not keep."""
+    context = stream.codec_context
+    if tag.color and context.pix_fmt is not None and not VideoFormat(context.pix_fmt).is_rgb:
+        context.colorspace, context.color_primaries, context.color_trc = tag.color[:3]
+        context.color_range = ColorRange.JPEG if tag.color[3] else ColorRange.MPEG
 
 
 def _packets(container: InputContainer) -> Iterator[Packet[VideoStream]]:

@@ -130,12 +130,13 @@ def check_container(path: Path, encoder: str) -> None:
     Raises:
         VideoError: it does not; names those that do.
     """
-    if not _takes(path.suffix.lower(), encoder):
-        others = " or ".join(suffix for suffix in _FORMATS if _takes(suffix, encoder)) or "nothing that is written here"
+    if not takes(path.suffix.lower(), encoder):
+        others = " or ".join(suffix for suffix in _FORMATS if takes(suffix, encoder)) or "nothing that is written here"
         raise VideoError(f"{path.suffix} does not take {encoder}: write {others}, or pass another --encoder")
 
 
-def _takes(suffix: str, encoder: str) -> bool:
+def takes(suffix: str, encoder: str) -> bool:
+    """Whether files of this suffix hold what an encoder makes."""
     try:
         av.open(io.BytesIO(), "w", format=_FORMATS[suffix]).add_stream(encoder, rate=25)
     except (ValueError, av.error.FFmpegError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtimes.video.encoders import ENCODERS, EncodeOptions
 from runtimes.video.options import Chunk, VideoOptions
-from runtimes.video.parts import SUFFIX, count_parts
+from runtimes.video.parts import count_parts, part_suffix
 from runtimes.video.pipeline import open_job
 from runtimes.video.source import Source
 
@@ -48,7 +48,7 @@ def estimate(options: VideoOptions, source: Source, note: Callable[[str], None])
     if is_video:
         encode = replace(options.encode, encoder=options.encode.encoder_for(Path(options.target)))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        path = Path(folder, f"sample{SUFFIX}")
+        path = Path(folder, f"sample{part_suffix(encode.encoder or '')}")
         sample = replace(options, target=str(path), encode=encode, chunk=Chunk(index=1, count=count))
         summary = open_job(sample, stack, note=note, source=source).run()
         size = path.stat().st_size

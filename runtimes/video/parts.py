@@ -13,6 +13,7 @@ from typing import Any
 
 from runtimes.artifact import read_manifest
 from runtimes.errors import UsageError
+from runtimes.video.encoders import takes
 from runtimes.video.errors import VideoError
 from runtimes.video.images import images_of
 from runtimes.video.options import Chunk, VideoOptions
@@ -29,8 +30,17 @@ _MARK = f'{{"{TAG}": '.encode()
 _LONGEST_TAG = 4096
 """Bytes of a file that can be the tag of an empty part."""
 
-SUFFIX = ".nut"
-"""Of parts made to be joined: NUT takes every codec and keeps times exact."""
+
+def part_suffix(encoder: str) -> str:
+    """Of parts made to be joined: NUT keeps times exact and is written as it goes; MOV has what it does not take.
+
+    Raises:
+        VideoError: nothing takes the encoder.
+    """
+    for suffix in (".nut", ".mov", ".mkv"):
+        if takes(suffix, encoder):
+            return suffix
+    raise VideoError(f"nothing that parts are made in takes {encoder}: pass another --encoder, or no --resume")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,7 @@ class PartTag:
         start: time of its first frame.
         unit: time base of the whole output.
         slowdown: maps source times to output times.
+        color: matrix, primaries, transfer and 1 for full range; NUT does not store them.
     """
 
     job: str
@@ -50,10 +61,12 @@ class PartTag:
     start: Fraction
     unit: Fraction
     slowdown: Fraction
+    color: tuple[int, ...] = ()
 
     def to_metadata(self) -> dict[str, str]:
         """For the container."""
-        return {TAG: json.dumps({**{key: str(value) for key, value in vars(self).items()}})}
+        told = {key: str(value) for key, value in vars(self).items()}
+        return {TAG: json.dumps(told | {"color": " ".join(map(str, self.color))})}
 
     @classmethod
     def read(cls, metadata: Mapping[str, str], path: Path) -> PartTag:
@@ -68,7 +81,10 @@ class PartTag:
             times = {key: Fraction(data[key]) for key in ("start", "unit", "slowdown")}
             if times["unit"] <= 0 or times["slowdown"] <= 0:
                 raise ValueError
-            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), **times)
+            color = tuple(map(int, str(data.get("color", "")).split()))
+            if len(color) not in (0, 4):
+                raise ValueError
+            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), color=color, **times)
         except (KeyError, TypeError, ValueError, ArithmeticError, UsageError) as error:
             raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error
 

@@ -146,12 +146,14 @@ class Job:
         return open_sink(self.options, output_format, info, self.note, tags)
 
     def _tag(self, chunk: Chunk, output_format: OutputFormat) -> PartTag:
+        color = output_format.color
         return PartTag(
             job=fingerprint(self.options),
             chunk=chunk,
             start=output_format.origin,
             unit=output_format.unit,
             slowdown=self.options.timing.slowdown,
+            color=(*(int(x) for x in (color.matrix, color.primaries, color.transfer)), int(color.full)),
         )
 
     def _mark_empty(self, rules: Rules, regular: Regularizer) -> None:

@@ -18,7 +18,7 @@ from runtimes.video.containers import STDIN
 from runtimes.video.encoders import ENCODERS
 from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.outputs import check_target, open_source
-from runtimes.video.parts import SUFFIX, count_parts, fingerprint, window
+from runtimes.video.parts import count_parts, fingerprint, part_suffix, window
 from runtimes.video.pipeline import open_job
 from runtimes.video.seal import is_whole, sealed_frames
 from runtimes.video.sink import StagedFile, refuse_second_writer
@@ -61,8 +61,9 @@ def remove_stale_parts(target: Path, keep: Path | None, note: Note) -> None:
 
 def part_options(options: VideoOptions, chunk: Chunk, folder: Path) -> VideoOptions:
     """The job of one part."""
-    path = folder / f"{chunk.index:05d}-of-{chunk.count:05d}{SUFFIX}"
-    encode = replace(options.encode, encoder=options.encode.encoder_for(Path(options.target)))
+    encoder = options.encode.encoder_for(Path(options.target))
+    path = folder / f"{chunk.index:05d}-of-{chunk.count:05d}{part_suffix(encoder)}"
+    encode = replace(options.encode, encoder=encoder)
     return replace(options, target=str(path), chunk=chunk, encode=encode, force=True)
 
 

@@ -121,3 +121,15 @@ def test_streams_keep_their_tags_and_dispositions(artifact: Path, tmp_path: Path
         assert video.disposition & av.stream.Disposition.original
         assert audio.disposition & forced == forced
         assert "x264" in video.metadata.get("ENCODER", "x264")
+
+
+@pytest.mark.parametrize(("encoder", "suffix"), [("ffv1", ".mkv"), ("prores_ks", ".mov"), ("libvpx-vp9", ".mkv")])
+def test_parts_keep_colour_tags(artifact: Path, tmp_path: Path, encoder: str, suffix: str) -> None:
+    """NUT, which parts are made in where it takes the encoder, does not store them."""
+    source, target = hdr10(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
+    arguments = ["--artifact", str(artifact), "--encoder", encoder, "--resume", "--part-seconds", "0.1"]
+    assert main(["video", str(source), str(target), *arguments]) == 0
+    with av.open(str(target)) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == 12
+    assert {Color.of(frame) for frame in frames} == {Color(matrix=9, full=False, primaries=9, transfer=16)}

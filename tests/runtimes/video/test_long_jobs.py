@@ -237,8 +237,10 @@ def test_damaged_tags(damage: dict[str, Any]) -> None:
 def test_chunks_without_any_frame_make_no_video(tmp_path: Path) -> None:
     parts = [tmp_path / f"{i}.nut" for i in (1, 2)]
     for i, part in enumerate(parts, 1):
-        times = {"start": Fraction(0), "unit": Fraction(1, 50), "slowdown": Fraction(1)}
-        PartTag(job="x", chunk=Chunk(index=i, count=2), **times).mark_empty(part, force=False)
+        tag = PartTag(
+            job="x", chunk=Chunk(index=i, count=2), start=Fraction(0), unit=Fraction(1, 50), slowdown=Fraction(1)
+        )
+        tag.mark_empty(part, force=False)
     with pytest.raises(VideoError, match="none of the chunks has a frame"):
         concat(parts, tmp_path / "out.mp4", source=None, audio=AudioMode.COPY, subtitles=True, force=False, note=print)
     assert not (tmp_path / "out.mp4").exists()
