@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
+from runtimes.video.timeline import common_unit
+
 _NTSC = Fraction(1000, 1001)
 
-ROUNDINGS = (Fraction(1, 100), Fraction(1, 600), Fraction(1, 1000))
-"""Units that containers round to (GIF, old QuickTime, Matroska and Flash), in seconds, and that survive a remux."""
+ROUNDINGS = (Fraction(1, 1000), Fraction(1, 600), Fraction(1, 100))
+"""Units that containers round to (Matroska and Flash, old QuickTime, GIF), in seconds, and that survive a remux."""
 
 
 _MOST = Fraction(9, 10)
@@ -37,7 +39,7 @@ class Grid:
 
 
 def find_grid(stamps: Sequence[Fraction], tick: Fraction, candidates: Iterable[Fraction]) -> Grid | None:
-    """The grid that all of these times lie on, or None.
+    """The grid that all of these times lie on, with the finest rounding that explains them, or None.
 
     Args:
         stamps: times of frames in order, in seconds; the more, the nearer two rates can be that are told apart.
@@ -46,24 +48,38 @@ def find_grid(stamps: Sequence[Fraction], tick: Fraction, candidates: Iterable[F
     """
     if len(stamps) < 3:
         return None
-    rounding = next((unit for unit in ROUNDINGS if unit >= 4 * tick and _are_multiples(stamps, unit, tick)), tick)
-    tolerance = rounding + (tick if rounding != tick else 0)
     mean = (len(stamps) - 1) / (stamps[-1] - stamps[0])
-    for rate in (*candidates, Fraction(max(1, round(mean))), round(mean / _NTSC) * _NTSC):
-        if rate <= 0 or 2 * rounding * rate > 1:  # two points of the grid could round to one time
-            continue
-        places = [round((stamp - stamps[0]) * rate) for stamp in stamps]
-        steps = [right - left for left, right in pairwise(places)]
-        near = all(
-            abs(stamp - stamps[0] - place / rate) <= tolerance for stamp, place in zip(stamps, places, strict=True)
-        )
-        if near and min(steps) >= 1 and steps.count(1) >= _MOST * len(steps):
-            return Grid(rate=rate, rounding=tolerance, whole=max(steps) == 1)
+    near = {Fraction(max(1, round(mean))), max(1, round(mean / _NTSC)) * _NTSC}
+    standard = sorted(near, key=lambda rate: _spread(stamps, rate))
+    common = common_unit(*(right - left for left, right in pairwise(stamps)))
+    coarser = [unit for unit in (*ROUNDINGS, common) if unit >= 4 * tick and _are_multiples(stamps, unit, tick)]
+    for rate in (*candidates, *standard):
+        for rounding in (tick, *coarser):
+            tolerance = rounding if rounding == tick else rounding + tick
+            if 0 < 2 * rounding * rate <= 1 and (grid := _grid(stamps, rate, tolerance)) is not None:
+                return grid  # above, two points of the grid could round to one time
     return None
 
 
-def _are_multiples(stamps: Iterable[Fraction], unit: Fraction, tick: Fraction) -> bool:
-    return all(abs(round(stamp / unit) * unit - stamp) <= tick / 2 for stamp in stamps)
+def _grid(stamps: Sequence[Fraction], rate: Fraction, tolerance: Fraction) -> Grid | None:
+    places = [round((stamp - stamps[0]) * rate) for stamp in stamps]
+    steps = [right - left for left, right in pairwise(places)]
+    if min(steps) < 1 or steps.count(1) < _MOST * len(steps):
+        return None
+    if any(abs(stamp - stamps[0] - place / rate) > tolerance for stamp, place in zip(stamps, places, strict=True)):
+        return None
+    return Grid(rate=rate, rounding=tolerance, whole=max(steps) == 1)
+
+
+def _spread(stamps: Sequence[Fraction], rate: Fraction) -> Fraction:
+    """How far apart the distances from the grid of a rate are: of a wrong rate they drift."""
+    distances = [stamp - round((stamp - stamps[0]) * rate) / rate for stamp in stamps]
+    return max(distances) - min(distances)
+
+
+def _are_multiples(stamps: Sequence[Fraction], unit: Fraction, tick: Fraction) -> bool:
+    """Counted from the first."""
+    return all(abs(round((stamp - stamps[0]) / unit) * unit - (stamp - stamps[0])) <= tick for stamp in stamps)
 
 
 class Regularizer:

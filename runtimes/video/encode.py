@@ -53,6 +53,9 @@ class VideoSink:
         codec_options = output_format.extras.options(encoder, codec_options)
         if lost := output_format.extras.losses(encoder):
             note(f"{encoder} does not write {', '.join(lost)}: left out")
+        if encoder == "libx265" and "log-level" not in codec_options.get("x265-params", ""):
+            told = codec_options.get("x265-params")  # or it prints 25 lines a file
+            codec_options["x265-params"] = "log-level=error" + (f":{told}" if told else "")
         if profile := default_profile(encoder, self.pixel_format):
             codec_options.setdefault("profile", profile)
         self._file = StagedFile(path, force=force)

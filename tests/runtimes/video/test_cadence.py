@@ -65,6 +65,20 @@ def test_hundredths_hide_a_rate_too() -> None:
     assert grid.rate == 30
 
 
+def test_any_coarse_unit_is_found() -> None:
+    stamps = rounded([i / Fraction(24000, 1001) for i in range(300)], Fraction(1, 120), Fraction(1, 90000))
+    grid = find_grid(stamps, Fraction(1, 90000), [])
+    assert grid is not None
+    assert (grid.rate, grid.whole) == (Fraction(24000, 1001), True)
+
+
+def test_exact_times_are_not_taken_for_rounded_ones() -> None:
+    """40 ms are 4 hundredths: a frame that comes 8 ms late later on stays late."""
+    stamps = [Fraction(i, 25) for i in range(100)]
+    grid = find_grid(stamps, Fraction(1, 12800), [Fraction(25)])
+    assert grid == Grid(rate=Fraction(25), rounding=Fraction(1, 12800), whole=True)
+
+
 def test_a_pause_leaves_the_grid_and_the_rate_is_not_constant() -> None:
     times = [Fraction(i, 24) for i in (*range(30), *range(90, 130))]
     grid = find_grid(rounded(times, MILLISECOND, MILLISECOND), MILLISECOND, [Fraction(24)])
