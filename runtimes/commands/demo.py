@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
-from runtimes.commands.watch import say
+from runtimes.commands.watch import printable_errors, say
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -19,6 +19,7 @@ SECONDS = Fraction(1, 2)
 """How long the motion from one image to the other takes; the last image is held as long."""
 
 
+@printable_errors()
 def main(arguments: Sequence[str]) -> int:
     """Write ``out_2x.gif`` and ``out_8x.gif``."""
     parser = Parser(

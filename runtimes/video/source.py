@@ -113,7 +113,10 @@ class VideoSource:
         peeked = 1 + (_PEEKED - 1) * bool(self._stream.codec_context.has_b_frames)
         self._waiting = deque(islice(self._decoded, peeked))
         if not self._waiting:
-            raise VideoError(f"{self._name} has no frame that can be decoded: is it a whole video?")
+            raise VideoError(
+                f"{self._name} has no frame that can be decoded: it is damaged, or its frames have more than "
+                f"{MAX_PIXELS / 1e6:.0f} million pixels"
+            )
         first = self._waiting[0]
         self._lead = lead_of_dts(self._waiting, self._container.format.name)
         self._orient = upright(first, self._stream, note)

@@ -215,7 +215,15 @@ def test_names_and_tags_never_reach_the_terminal_raw(
     name = "in\x1b]0;owned\x07\u202e.mp4"
     write_clip(tmp_path / "x.mp4", Clip(times=even(25, 4))).rename(tmp_path / name)
     assert main(["video", str(tmp_path / name), str(tmp_path / "o\x1b[31m.mp4"), "--artifact", str(artifact)]) == 0
-    line = refuse(capsys, [tmp_path / "no\x1b[2Jne.mp4", tmp_path / "out.mp4", "--artifact", artifact])
-    said = line + capsys.readouterr().err
-    assert "\\x1b" in line
-    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+    said = capsys.readouterr().err
+    for source, target in (
+        ("no\x1b[2Jne.mp4", "out.mp4"),
+        (name, "o\x1b[31m.mp4"),
+        (name, "no\x1b/out.mp4"),
+        (name, "out.\x1bmp3"),
+    ):
+        line = refuse(capsys, [tmp_path / source, tmp_path / target, "--artifact", artifact])
+        assert "\\x1b" in line
+        said += line
+    line = refuse(capsys, [tmp_path / name, tmp_path / "out.mp4", "--artifact", f"{artifact}\x1b"])
+    assert not {"\x1b", "\x07", "\u202e"} & set(said + line)
