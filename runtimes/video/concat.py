@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from av.container import InputContainer
+import av
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.format import VideoFormat
 from av.video.reformatter import ColorRange
@@ -152,11 +153,23 @@ def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | Non
                     packet.dts = next(schedule)
                     time = packet.dts * part.tag.unit
                     packet.stream = stream
-                    output.mux(packet)
+                    _mux(output, packet, other_streams)
                     if other_streams is not None:
                         other_streams.copy_until(time)
         if other_streams is not None:
             other_streams.copy_until(None)
+
+
+def _mux(output: OutputContainer, packet: Packet[VideoStream], other_streams: OtherStreams | None) -> None:
+    """Write a packet. What the muxer refuses of other streams, which it held back, does not cost the video."""
+    try:
+        output.mux_one(packet)
+    except OSError:
+        raise
+    except av.error.FFmpegError:
+        if other_streams is None:
+            raise
+        other_streams.was_refused()
 
 
 def _tag_color(stream: VideoStream, tag: PartTag) -> None:

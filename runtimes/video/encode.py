@@ -182,9 +182,12 @@ class VideoSink:
             self._note(f"{self._file.final.suffix} refused the end of another stream ({error.strerror}): left out")
 
     def _written(self) -> int:
-        """Frames that the finished file has."""
-        with open_input(self._file.staging) as container:
-            return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+        """Frames that the finished file has; 0 when it cannot be read."""
+        try:
+            with open_input(self._file.staging) as container:
+                return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+        except (VideoError, av.error.FFmpegError):
+            return 0
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from av.subtitles.subtitle import AssSubtitle
 from PIL import Image
 
 from runtimes.__main__ import main
+from runtimes.video import other_streams, tracks
 from runtimes.video.errors import VideoError
 from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, seconds_of, write_clip, write_sound
 
@@ -258,13 +260,13 @@ def test_sound_is_converted_where_the_container_has_others(
 CODECS = ["aac", "libopus", "flac", "ac3", "mp2", "pcm_s16le", "pcm_s24le", "wavpack", "alac"]
 
 
-def many_tracks(path: Path) -> Path:
+def many_tracks(path: Path, codecs: Sequence[str] = tuple(CODECS)) -> Path:
     """A clip with a sine in every codec; Matroska does not keep the layout of all of them."""
     plain = write_clip(path.with_name("plain.mkv"), Clip(times=even(25, 25)))
     wave = (0.3 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)).astype(np.float32)
     with av.open(str(plain)) as source, av.open(str(path), "w") as target:
         video = target.add_stream_from_template(source.streams.video[0], opaque=True)
-        tracks: list[Any] = [target.add_stream(codec, rate=48000, layout="stereo") for codec in CODECS]
+        tracks: list[Any] = [target.add_stream(codec, rate=48000, layout="stereo") for codec in codecs]
         for track in tracks:
             track.codec_context.format = track.codec_context.codec.audio_formats[0]
         for packet in source.demux():
@@ -302,6 +304,18 @@ def test_every_track_arrives_as_it_was_or_converted(
             assert stream.codec_context.channels == 2
             assert length == pytest.approx(1, abs=0.06), stream
     assert len(read_video(target)) == 50
+
+
+def test_a_file_that_cannot_be_finished_is_one_line(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PCM without a layout breaks MP4 at its very end. The attempt in memory finds that; here it is not made."""
+    monkeypatch.setattr(tracks, "LAYOUTS", {})
+    monkeypatch.setattr(other_streams, "refusal", lambda *_: None)
+    source = many_tracks(tmp_path / "in.mkv", ["pcm_s16le"])
+    with pytest.raises(VideoError, match=r"\.mp4 cannot be finished"):
+        job(artifact, source, tmp_path / "out.mp4")
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_a_damaged_packet_of_sound_costs_itself_only(
