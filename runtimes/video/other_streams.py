@@ -19,7 +19,7 @@ from av.stream import Disposition, Stream
 
 from runtimes.video.clock import clock_zero
 from runtimes.video.sound import EncodedSound
-from runtimes.video.source import open_video, video_stream
+from runtimes.video.streams import open_video, video_stream
 from runtimes.video.tracks import ConvertedText, Copied, Setting, Track, refusal
 
 

@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Protocol
 
 import av
-from av.container import InputContainer
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.cadence import Grid
 from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts
 from runtimes.video.color import Color, has_alpha, seconds
-from runtimes.video.containers import STDIN, open_input
+from runtimes.video.containers import STDIN
 from runtimes.video.errors import VideoError
 from runtimes.video.hdr import Extras
 from runtimes.video.rotation import transposes, upright
-from runtimes.video.stills import MAX_PIXELS, check_pixels
+from runtimes.video.stills import MAX_PIXELS
+from runtimes.video.streams import decoder_with_alpha, open_video, video_stream
 
 Note = Callable[[str], None]
 """Receives one line that the user should know."""
@@ -107,7 +105,7 @@ class VideoSource:
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a size may also change on the way
         self._zero = clock_zero(self._container)
-        self._decoder = _decoder_with_alpha(self._stream)
+        self._decoder = decoder_with_alpha(self._stream)
         self._bad = self._dropped = 0
         self._decoded = self._decode()
         peeked = 1 + (_PEEKED - 1) * bool(self._stream.codec_context.has_b_frames)
@@ -275,54 +273,9 @@ class VideoSource:
             )
 
 
-def _decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
-    """FFmpeg's own VP8 and VP9 decoders leave transparency out; libvpx gives it, where it is built in."""
-    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
-        return None
-    try:
-        decoder = av.CodecContext.create(name, "r")
-    except (ValueError, av.error.FFmpegError):
-        return None
-    assert isinstance(decoder, VideoCodecContext)
-    decoder.thread_type, decoder.options = "AUTO", {"max_pixels": str(MAX_PIXELS)}
-    return decoder
-
-
 def is_transparent(frame: VideoFrame) -> bool:
     """Whether any pixel of a frame is; GIF always has an alpha channel, mostly for nothing."""
     return bool(has_alpha(frame.format) and frame.to_ndarray(format="rgba")[..., 3].min() < 255)
-
-
-def open_video(path: str) -> InputContainer:
-    """Open a file, or y4m on standard input.
-
-    Raises:
-        VideoError: missing, or not a video.
-    """
-    if path != STDIN and not Path(path).exists():
-        raise VideoError(
-            f"{path} does not exist: pass a video, a GIF, a folder of images, or - for y4m on standard input"
-        )
-    return open_input(path)
-
-
-def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first video stream that is not a cover picture.
-
-    Raises:
-        VideoError: there is none, or none that can be decoded, or its frames are too large.
-    """
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not streams:
-        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
-        raise VideoError(f"{name} has no video stream; it has {kinds}")
-    first: VideoStream = streams[0]
-    context: VideoCodecContext | None = first.codec_context  # PyAV 18 leaves it out where there is no decoder
-    if context is None:
-        raise VideoError(f"{name} has video of a kind that this FFmpeg cannot decode: convert it first")
-    check_pixels(context.width, context.height, name)
-    return first
 
 
 def describe(info: SourceInfo) -> str:
