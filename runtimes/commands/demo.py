@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from runtimes.cli import Parser
-from runtimes.commands.common import note, notes
+from runtimes.commands.common import notes
+from runtimes.commands.watch import printable_errors, say
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -18,6 +19,7 @@ SECONDS = Fraction(1, 2)
 """How long the motion from one image to the other takes; the last image is held as long."""
 
 
+@printable_errors()
 def main(arguments: Sequence[str]) -> int:
     """Write ``out_2x.gif`` and ``out_8x.gif``."""
     parser = Parser(
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     from runtimes.video.color import STANDARD
     from runtimes.video.gif import GifSink
     from runtimes.video.options import InferOptions
+    from runtimes.video.printable import printable
     from runtimes.video.sink import OutputFormat
     from runtimes.video.stills import read_image
     from runtimes.video.workers import load_workers
@@ -50,9 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     for path in targets.values():
         if path.exists() and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
-    with notes(), ExitStack() as stack:
+    with notes(say), ExitStack() as stack:
         options = choose_artifact(
-            InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=note
+            InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=say
         )
         worker = load_workers(options, stack).all[0]
         largest = max(FACTORS)
@@ -74,5 +77,5 @@ def main(arguments: Sequence[str]) -> int:
             except BaseException:
                 sink.discard()
                 raise
-            print(f"{path}: {factor + 1} frames")
+            print(printable(f"{path}: {factor + 1} frames"))
     return 0
