@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtimes.cli import Parser
-from runtimes.commands.watch import printable_errors, say
+from runtimes.commands.watch import say
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
 
-@printable_errors()
 def main(arguments: Sequence[str]) -> int:
     """Join the parts of one job."""
     parser = Parser(

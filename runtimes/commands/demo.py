@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
-from runtimes.commands.watch import printable_errors, say
+from runtimes.commands.watch import say
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -19,7 +19,6 @@ SECONDS = Fraction(1, 2)
 """How long the motion from one image to the other takes; the last image is held as long."""
 
 
-@printable_errors()
 def main(arguments: Sequence[str]) -> int:
     """Write ``out_2x.gif`` and ``out_8x.gif``."""
     parser = Parser(
@@ -38,11 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     require_video_packages()
     from runtimes.frames import check_frames
+    from runtimes.printable import printable
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.color import STANDARD
     from runtimes.video.gif import GifSink
     from runtimes.video.options import InferOptions
-    from runtimes.video.printable import printable
     from runtimes.video.sink import OutputFormat
     from runtimes.video.stills import read_image
     from runtimes.video.workers import load_workers

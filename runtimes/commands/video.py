@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtimes.cli import INTERRUPTED, Parser
 from runtimes.commands.common import notes, size
-from runtimes.commands.watch import interruptible, printable_errors, say, watching
+from runtimes.commands.watch import interruptible, say, watching
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -133,7 +133,6 @@ def _work(group: argparse._ArgumentGroup) -> None:
     add("--ray", metavar="ADDRESS", help="share the parts out over a Ray cluster ('local' starts one here)")
 
 
-@printable_errors()
 def main(arguments: Sequence[str]) -> int:
     """Parse and work; returns the exit code."""
     args = parser().parse_args(arguments)

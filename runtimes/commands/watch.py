@@ -11,8 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from runtimes.commands.common import note
-from runtimes.errors import RuntimesError
-from runtimes.video.printable import printable
+from runtimes.printable import printable
 from runtimes.video.summary import Progress
 
 _LINE_EVERY_S = 30.0
@@ -25,16 +24,6 @@ def say(line: str) -> None:
 
 Watch = tuple[Callable[[str], None], Callable[[Progress], None]]
 """Functions for notes and for progress."""
-
-
-@contextmanager
-def printable_errors() -> Iterator[None]:
-    """Errors for the user are safe to print, names included. Also a decorator."""
-    try:
-        yield
-    except RuntimesError as error:
-        error.args = (printable(str(error)),)
-        raise
 
 
 @contextmanager

@@ -113,8 +113,8 @@ def _check(parts: Sequence[_Part]) -> None:
     have = [part.tag.chunk.index for part in parts]
     lacking = sorted(set(range(1, first.chunk.count + 1)) - set(have))
     if lacking or len(set(have)) != len(have):
-        what = f"lacking are {', '.join(map(str, lacking))}" if lacking else "some are given twice"
-        raise VideoError(f"the job has {first.chunk.count} chunks, {len(have)} are given and {what}")
+        what = f"missing chunks: {', '.join(map(str, lacking))}" if lacking else "some are given twice"
+        raise VideoError(f"the job has {first.chunk.count} chunks, {len(have)} are given; {what}")
     if not any(part.shown for part in parts):
         raise VideoError("none of the chunks has a frame: is the source a whole video?")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from runtimes.errors import RuntimesError
-from runtimes.video.printable import printable
+from runtimes.printable import printable
 
 
 class VideoError(RuntimesError):

@@ -26,9 +26,6 @@ from runtimes.video.source import SourceInfo
 from runtimes.video.summary import Progress, Summary, total
 from runtimes.video.workers import Workers, load_workers
 
-PART_SECONDS = 30.0
-"""Source seconds of a part unless told otherwise."""
-
 Note = Callable[[str], None]
 
 _OWNER = "job"

@@ -100,7 +100,7 @@ def test_what_cannot_be_joined(artifact: Path, tmp_path: Path) -> None:
         assert main(["video", str(source), str(tmp_path / f"{name}.nut"), "--artifact", str(artifact), *chunk]) == 0
     out, a, b, c, d = (str(tmp_path / name) for name in ("out.mp4", "a.nut", "b.nut", "c.nut", "d.nut"))
     for parts, reason in (
-        ([a], "has 2 chunks, 1 are given and lacking are 2"),
+        ([a], "has 2 chunks, 1 are given; missing chunks: 2"),
         ([a, b, b], "some are given twice"),
         ([a, c], "of different jobs"),
         ([a, d], "or number of chunks"),
