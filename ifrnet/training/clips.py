@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,14 +48,21 @@ class Clips:
         expected, found = int(np.prod(self.shape)), (folder / ARRAY).stat().st_size
         if expected != found:
             raise TrainingError(f"{folder / ARRAY} has {found} bytes, its index says {expected}: prepare it again")
-        self.bands = _bands(self.clips)
-        shares = np.array([share for (_, share), pairs in zip(BANDS, self.bands, strict=True) if len(pairs)])
-        self._edges = np.cumsum(shares / shares.sum())
-        self.bands = [pairs for pairs in self.bands if len(pairs)]
+        self._bands = [
+            (share, pairs) for (_, share), pairs in zip(BANDS, _bands(self.clips), strict=True) if len(pairs)
+        ]
+        self._band_edges = _edges(np.array([share for share, _ in self._bands]))
+        self._pair_edges = [_edges(self._weights(pairs)) for _, pairs in self._bands]
         self._folder = folder
         self._array = self._open()
         self._estimator = estimator
         self._trust = trust
+
+    def _weights(self, pairs: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Of each pair: sources are drawn by the square root of their pairs, so that a long film drowns nobody."""
+        sources = [self.clips[clip]["source"] for clip, _ in pairs]
+        counts = Counter(sources)
+        return np.array([counts[source] ** -0.5 for source in sources])
 
     def _open(self) -> NDArray[np.uint8]:
         return np.memmap(self._folder / ARRAY, dtype=np.uint8, mode="r", shape=self.shape)
@@ -68,9 +76,9 @@ class Clips:
         self._array = self._open()
 
     def draw(self, index: int, rng: np.random.Generator) -> Sample:
-        """See :class:`ifrnet.training.samples.TrainingSet`: a band of motion by share, then any pair in it."""
-        band = self.bands[int(np.searchsorted(self._edges, rng.random(), side="right").clip(max=len(self.bands) - 1))]
-        clip, spacing = map(int, band[int(rng.integers(len(band)))])
+        """See :class:`ifrnet.training.samples.TrainingSet`: a band of motion by share, then a pair in it."""
+        band = _pick(self._band_edges, rng)
+        clip, spacing = map(int, self._bands[band][1][_pick(self._pair_edges[band], rng)])
         triplets: Sequence[Sequence[int]] = [t for t in self.clips[clip]["triplets"] if t[2] - t[0] == spacing]
         first, middle, last = triplets[int(rng.integers(len(triplets)))]
         img0, truth, img1 = (np.asarray(self._array[clip, i]) for i in (first, middle, last))
@@ -89,6 +97,16 @@ def _bands(clips: Sequence[dict[str, Any]]) -> list[NDArray[np.int32]]:
     if not any(found[:-1]):  # faster than all bands: better than nothing
         found[-2] = found[-1]
     return [np.array(pairs, dtype=np.int32).reshape(-1, 2) for pairs in found[:-1]]
+
+
+def _edges(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where each element ends on the way from 0 to 1."""
+    return np.cumsum(weights / weights.sum())
+
+
+def _pick(edges: NDArray[np.float64], rng: np.random.Generator) -> int:
+    """An element by its weight, see :func:`_edges`."""
+    return min(int(np.searchsorted(edges, rng.random(), side="right")), len(edges) - 1)
 
 
 def with_flows(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ifrnet.footage.triplets import Triplet, differences, find_cuts, is_fair, small_gray
 from ifrnet.footage.video import Frame, read_frames
 from ifrnet.training.errors import TrainingError
-from ifrnet.training.flow import Dis, FlowEstimator
+from ifrnet.training.flow import Dis, FlowEstimator, motion
 from runtimes import atomic
 
 LENGTH = 7
@@ -34,9 +34,6 @@ ARRAY = "clips.npy"
 
 SPACINGS = (2, 3, 4, 6)
 """Distances k between the outer frames of a triplet."""
-
-PERCENTILE = 95
-"""Of the flow's length over a frame: what counts as the motion of a pair. A mean would be that of the background."""
 
 FAST = 10.0
 """Pixels a frame from which a window gives :data:`FAST_PLACES` clips: fast shots are few, and what is learnt last."""
@@ -116,12 +113,6 @@ def _cut(source: ClipSource, rng: np.random.Generator, estimator: FlowEstimator)
             yield Clip(frames=frames, triplets=triplets, speed=speed)
             cut += 1
             wanted = max(wanted, FAST_PLACES) if speed >= FAST else wanted
-
-
-def motion(first: NDArray[np.uint8], second: NDArray[np.uint8], estimator: FlowEstimator) -> float:
-    """The :data:`PERCENTILE` of the flow's length from one frame (H, W, 3) to another, in pixels."""
-    flow = estimator.estimate(first, second)  # (H, W, 2)
-    return float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE))
 
 
 def _windows(source: ClipSource) -> dict[int, list[Triplet]]:
