@@ -46,6 +46,10 @@ COMMANDS = MappingProxyType(
             module="benchmarks.speed.throughput", purpose="sustained frames a second with parallel requests"
         ),
         "accuracy": Entry(module="benchmarks.accuracy.command", purpose="PSNR, SSIM and IE by the published protocols"),
+        "weights": Entry(
+            module="benchmarks.accuracy.candidate",
+            purpose="a training state as new built-in weights",
+        ),
         "tune": Entry(
             module="benchmarks.speed.tune", purpose="the fastest settings for an artifact here, kept beside it"
         ),
