@@ -20,7 +20,8 @@ from runtimes import atomic
 BANDS = ((10.0, 0.25), (20.0, 0.25), (45.0, 0.3), (120.0, 0.2))
 """Motion between the outer frames in pixels up to which a band reaches, and the share of draws that it gets.
 
-Drawn evenly, four of five pairs move by less than 20 px. Beyond the last band half of a crop has no match in it.
+Of the pairs of the openly licensed footage more than half move by less than 20 px. Beyond the last band, half of a
+crop has no match in it.
 """
 
 
