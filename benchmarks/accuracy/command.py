@@ -35,6 +35,7 @@ examples:
 def configure(parser: Parser) -> None:
     """The options of ``accuracy``."""
     from benchmarks.accuracy.datasets import NAMES
+    from benchmarks.accuracy.peers import PEERS
 
     add = parser.add_argument
     add("--dataset", default="footage", choices=NAMES, help="what to measure on (default: %(default)s)")
@@ -61,6 +62,12 @@ def configure(parser: Parser) -> None:
         action=argparse.BooleanOptionalAction,
         help="averaging, OpenCV DIS flow and FFmpeg's minterpolate as well (default: on footage)",
     )
+    add(
+        "--peer",
+        action="append",
+        choices=PEERS,
+        help="a network of others that a package ships; its own code runs, at the t that it serves; repeatable",
+    )
     add("--per-clip", type=int, metavar="N", help="pairs of each clip of the footage, of either kind (default: 15)")
     add(
         "--json", type=Path, metavar="PATH", help="write the results with every sample's figures; makes a run resumable"
@@ -86,6 +93,7 @@ def execute(args: argparse.Namespace) -> int:
         threads=args.threads,
         crop=args.crop,
         baselines=args.dataset == "footage" if args.baselines is None else args.baselines,
+        peers=tuple(dict.fromkeys(args.peer or ())),
         per_clip=args.per_clip,
         journal=args.json.with_name(args.json.name + ".partial") if args.json else None,
     )

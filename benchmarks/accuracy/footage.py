@@ -25,7 +25,6 @@ QUARTERS = "quarters"
 class _Question:
     """The frames of one pair and those that are asked for."""
 
-    clip: str
     group: str
     pair: Triplet
     middles: tuple[int, ...]
@@ -106,10 +105,10 @@ class Footage:
 
 def _questions(name: str, path: Path, count: int) -> Iterator[_Question]:
     for pair in evaluation_triplets(name, path, count):
-        yield _Question(clip=name, group=name, pair=pair, middles=(pair.middle,))
+        yield _Question(group=name, pair=pair, middles=(pair.middle,))
     for pair in evaluation_triplets(name, path, count, spacing=2):
         middles = (pair.first + 1, pair.last - 1)
-        yield _Question(clip=name, group=f"{name} {QUARTERS}", pair=pair, middles=middles)
+        yield _Question(group=f"{name} {QUARTERS}", pair=pair, middles=middles)
 
 
 def _triplets(questions: Sequence[_Question]) -> list[Triplet]:

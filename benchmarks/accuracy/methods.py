@@ -20,7 +20,8 @@ from runtimes.frames import to_tensor
 Prediction = NDArray[np.float32]
 """(1, 3, H, W) in [0, 1]."""
 
-Method = Callable[[Sample], Prediction]
+Method = Callable[[Sample], Prediction | None]
+"""None where a method does not serve the sample's t."""
 
 
 def average(sample: Sample) -> Prediction:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from benchmarks.accuracy.datasets import open_dataset
 from benchmarks.accuracy.methods import BASELINES, Method, Network, Prediction
 from benchmarks.accuracy.metrics import flicker, interpolation_error, psnr, ssim
+from benchmarks.accuracy.peers import PEERS
 from benchmarks.accuracy.samples import Dataset, Sample
 from benchmarks.accuracy.score_log import Score, ScoreLog
 from benchmarks.accuracy.summary import summarise
@@ -37,7 +38,7 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
     dataset = open_dataset(options.dataset, options.root, options.crop, options.per_clip)
     with _networks(options, dataset, progress) as networks:
         methods: dict[str, Method] = {name: make() for name, make in BASELINES.items()} if options.baselines else {}
-        methods |= networks
+        methods |= {name: PEERS[name]() for name in options.peers} | networks
         variants = {name: network.runtime.manifest.variant for name, network in networks.items()}
         header = {
             "dataset": dataset.name,
@@ -108,6 +109,8 @@ def _score(
             reference: Prediction | None = None
             for name, method in methods.items():
                 output = method(sample)
+                if output is None:
+                    continue
                 score = _judge(name, sample, output, truth, before.get(name))
                 if reference is not None:
                     score = replace(score, model_psnr=psnr(reference, truth), to_model=psnr(output, reference))

