@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from calibration.errors import CalibrationError
 from ifrnet import CheckpointInfo
+from runtimes.atomic import write_text
 from runtimes.json_text import parse_json
 
 FORMAT = 1
@@ -38,10 +38,8 @@ class Scales:
     def save(self, path: Path) -> None:
         """Write under a temporary name, then rename."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(path, text + "\n")
 
 
 def read_scales(path: Path) -> Scales:

@@ -14,6 +14,7 @@ import onnx
 
 from export.int8 import Int8
 from export.options import ExportOptions
+from export.proof import Proofs
 from export.rewrites import build_graph
 from export.sentinels import guard
 from export.targets import Compiled, Target, check_precisions, target
@@ -22,16 +23,17 @@ from export.verify import Reference, overall, verify, worst
 from ifrnet import load_model
 from runtimes.artifact import (
     MANIFEST,
-    Artifact,
     DeviceParity,
     Manifest,
     check_destination,
     describe_files,
+    read_files,
     staged_folder,
 )
-from runtimes.contract import Precision, Timesteps, Verdict
+from runtimes.contract import Precision, Verdict
 from runtimes.environment import package_versions
 from runtimes.errors import UsageError
+from runtimes.proof import FILE as PROOF
 from runtimes.registry import backend
 
 Report = Callable[[str], None]
@@ -99,8 +101,9 @@ class Pipeline:
         self._model = load_model(options.model)
         assert self._model.info is not None
         self._info = self._model.info
-        self._timesteps = Timesteps[self._info.timesteps.name]
+        self._timesteps = self._info.timesteps
         self._reference = Reference(self._model, self._timesteps, options.scale)
+        self._proofs = Proofs(self._reference)
         self._graphs: dict[tuple[object, ...], onnx.ModelProto] = {}
 
     @cached_property
@@ -148,13 +151,15 @@ class Pipeline:
             self._report(f"{job.name}: comparing with PyTorch")
             tolerance = job.target.TOLERANCES[job.precision]
             parity = verify(
-                Artifact(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
+                read_files(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
             )
             if job.precision is Precision.INT8:
                 self._report(f"{job.name}: measuring what INT8 loses")
-                parity, quality = self._int8.judge(Artifact(folder, manifest), parity)
+                parity, quality = self._int8.judge(read_files(folder, manifest), parity)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
-            manifest = replace(manifest, parity=parity)
+            proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
+            (folder / PROOF).write_bytes(proof)
+            manifest = replace(manifest, parity=parity, files=describe_files(folder))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return Outcome(
             target=job.target_name,

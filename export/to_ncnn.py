@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.errors import ExportError
-from export.ncnn_layers import keep_float32
+from export.ncnn_layers import keep_float32, read_layers, write_layers
 from export.options import ExportOptions
 from export.targets import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled
-from runtimes.contract import Precision
+from runtimes.backends.ncnn import INPUTS
+from runtimes.contract import Precision, Size
 
 if TYPE_CHECKING:
     import onnx
@@ -34,9 +36,9 @@ LACKING = {
 
 def missing() -> str:
     """pnnx converts, ncnn verifies."""
-    for name in ("pnnx", "ncnn"):
+    for name, extra in (("pnnx", "export"), ("ncnn", "ncnn")):
         if importlib.util.find_spec(name) is None:
-            return f"{name} is not installed: pip install 'ifrnet-export[ncnn]'"
+            return f"{name} is not installed: pip install 'ifrnet-export[{extra}]'"
     return ""
 
 
@@ -88,12 +90,26 @@ def compile(model: onnx.ModelProto, folder: Path, precision: Precision, options:
         unknown = unknown_layers(param.read_text())
         if unknown:
             raise ExportError(f"pnnx left layers that ncnn does not have: {', '.join(unknown)}")
-        text = param.read_text()
+        text = state_sizes(param.read_text(), options.sizes.typical)
         if precision in (Precision.FP16, Precision.BF16):
             text = keep_float32(text)
         (folder / "model.param").write_text(text, encoding="ascii")
         weights.rename(folder / "model.bin")
     return Compiled(details={"weights": "float16" if half else "float32"}, tools=("onnx", "pnnx", "ncnn"))
+
+
+def state_sizes(param: str, size: Size) -> str:
+    """The same network whose input layers state the frames' width, height and channels, as ncnn's Input has them.
+
+    ncnn takes frames of any size and would read and write beyond the blobs of another one; the runtime holds a manifest
+    against what stands here.
+    """
+    hints = (f"0={size.width}", f"1={size.height}", "2=3")
+    layers = (
+        replace(layer, parameters=hints) if layer.kind == "Input" and layer.name in INPUTS[:2] else layer
+        for layer in read_layers(param)
+    )
+    return write_layers(layers)
 
 
 def _shapes(model: onnx.ModelProto) -> str:

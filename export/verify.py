@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from export.parity_frames import moving_pair
 from export.targets import Tolerance
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
@@ -24,8 +23,12 @@ from runtimes.artifact import Artifact, DeviceParity, ParityResult
 from runtimes.base import Runtime
 from runtimes.compare import Comparison, compare
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.device import Device
 from runtimes.errors import BackendError, DeviceMismatchError, DeviceUnavailableError
-from runtimes.registry import Device, backend
+from runtimes.frames import to_tensor
+from runtimes.machine import Machine
+from runtimes.registry import backend
+from runtimes.scene import Scene
 from runtimes.tuning import Tuning
 
 DYNAMIC_SIZES = (Size(333, 251), Size(640, 352))
@@ -50,12 +53,17 @@ ROUNDINGS = {Precision.FP32: torch.float64, Precision.FP16: torch.float16, Preci
 class Case:
     """One comparison: frames, time step, and what PyTorch makes of them."""
 
-    size: Size
+    scene: Scene
     t: float
     img0: NDArray[np.float32]
     img1: NDArray[np.float32]
     expected: NDArray[np.float32]
     median_flow: float
+
+    @property
+    def size(self) -> Size:
+        """Of the frames."""
+        return self.scene.size
 
 
 class Reference:
@@ -71,34 +79,36 @@ class Reference:
         self._model, self._scale = model, scale
         self._steps = (0.5,) if timesteps is Timesteps.MIDDLE else (0.25, 0.5)
         self._cases: dict[Size, tuple[Case, ...]] = {}
-        self._rounded: dict[tuple[Size, float, torch.dtype], Comparison] = {}
+        self._rounded: dict[tuple[Size, float, torch.dtype], NDArray[np.float32]] = {}
 
     def cases(self, size: Size) -> tuple[Case, ...]:
         """The comparisons at one size."""
         if size not in self._cases:
-            frames = moving_pair(size)
-            self._cases[size] = tuple(self._case(size, frames, t) for t in self._steps)
+            scene = Scene.of(size)
+            frames = scene.frames()
+            pair = to_tensor(frames[0]), to_tensor(frames[1])
+            self._cases[size] = tuple(self._case(scene, pair, t) for t in self._steps)
         return self._cases[size]
 
-    def rounded(self, case: Case, dtype: torch.dtype) -> Comparison:
-        """How far ``case`` is from the network in another of :data:`ROUNDINGS`."""
-        if (case.size, case.t, dtype) not in self._rounded:
+    def rounded(self, case: Case, dtype: torch.dtype) -> NDArray[np.float32]:
+        """What the network makes of ``case`` in another of :data:`ROUNDINGS`."""
+        key = (case.size, case.t, dtype)
+        if key not in self._rounded:
             exact = dtype is torch.float64
             model = copy.deepcopy(self._model).double() if exact else round_convolutions(self._model, dtype)
             inputs = (torch.from_numpy(case.img0), torch.from_numpy(case.img1), torch.full((1, 1, 1, 1), case.t))
             with torch.inference_mode():
                 img0, img1, t = (x.double() if exact else x for x in inputs)
-                output = interpolate(model, img0, img1, t, self._scale).float()
-            self._rounded[case.size, case.t, dtype] = compare(output.numpy(), case.expected)
-        return self._rounded[case.size, case.t, dtype]
+                self._rounded[key] = interpolate(model, img0, img1, t, self._scale).float().numpy()
+        return self._rounded[key]
 
-    def _case(self, size: Size, frames: tuple[NDArray[np.float32], NDArray[np.float32]], t: float) -> Case:
+    def _case(self, scene: Scene, frames: tuple[NDArray[np.float32], NDArray[np.float32]], t: float) -> Case:
         img0, img1 = (torch.from_numpy(frame) for frame in frames)
         step = torch.full((1, 1, 1, 1), t)
         with torch.inference_mode():
             expected = interpolate(self._model, img0, img1, step, self._scale)
         return Case(
-            size=size,
+            scene=scene,
             t=t,
             img0=frames[0],
             img1=frames[1],
@@ -177,8 +187,10 @@ def _verify_on(
     if reason:
         return record
     try:
-        with backend(artifact.manifest.backend).open_runtime(artifact, device.name, Tuning()) as runtime:
-            return judge(runtime, reference, tolerance)
+        module = backend(artifact.manifest.backend)
+        record = replace(record, machine=Machine.here(module.ABOUT, device))
+        with module.open_runtime(artifact, device.name, Tuning()) as runtime:
+            return replace(judge(runtime, reference, tolerance), machine=record.machine)
     except (DeviceMismatchError, DeviceUnavailableError) as error:
         return replace(record, reason=str(error))
     except BackendError as error:
@@ -209,7 +221,7 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> Devic
                 f"at {size}, t = {case.t}{how}: max error {found.max_error:.2g} (limit {tolerance.max_error:g}) at "
                 f"{found.worst[:2]}, PSNR {found.psnr:.1f} dB (limit {tolerance.psnr:g})"
             )
-            own = reference.rounded(case, dtype) if dtype else None
+            own = compare(reference.rounded(case, dtype), case.expected) if dtype else None
             if own is not None:
                 trouble += f"; {runtime.spec.precision} moves PyTorch itself by {own.max_error:.2g}, {own.psnr:.1f} dB"
             if own is None or not _excused(found, own, tolerance.psnr if exact else FLOOR):

@@ -1,44 +1,85 @@
-"""Checkpoint files to named tensors, nothing executed and nothing believed.
+"""Checkpoint files to their content, without running or trusting anything in them.
 
-A file is read once, so that what was hashed is what was parsed. What the tensors mean is checked in
-``ifrnet.weights``.
+A file is read once, so that what was hashed is what was parsed. Which tensors are the weights is found in
+``ifrnet.state_dicts``.
 """
 
 from __future__ import annotations
 
 import io
-import json
+import pickle
 import re
 import stat
+import threading
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ifrnet.errors import CheckpointError
+from ifrnet.file_kinds import is_safetensors, kind_of
+from ifrnet.pickle_protocol import MAX_PICKLE_BYTES, SAFE_PROTOCOL, protocol_of, to_protocol_2
+from runtimes.json_text import parse_json
 
 MAX_CHECKPOINT_BYTES = 512 * 2**20
-"""ifrnet_l in float32 is 79 MB; six times that holds its optimiser too, and no phone book."""
+"""Six times ifrnet_l in float32: room for its optimiser."""
 
-MAX_BRACKETS = 10_000
-"""Ten times what a checkpoint and its provenance need, and far from what the stack holds."""
+MAX_HEADER_BYTES = 4 * 2**20
+"""Of a safetensors file; IFRNet's has 12 kB and its metadata."""
 
 MAX_PROVENANCE_BYTES = 64 * 2**10
 
 ARCHIVE = b"PK\x03\x04"
 """How an archive begins for PyTorch's reader, which looks at nothing else."""
 
-TRAINING_STATE = frozenset({"model", "average", "optimiser"})
-"""Keys of a run of ``ifrnet.training``: which of the two networks in it counts is its own business."""
+ARCHIVE_END = b"PK\x05\x06"
 
-WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts keep the state dict beside their own things."""
+LEGACY_MARK = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+"""A number in the first pickle of what PyTorch wrote before 1.6, and still writes when asked to."""
+
+LEGACY_PICKLES = 5
+"""A mark, a version, facts of the machine, the content and the names of the storages; then the storages."""
+
+AGAIN = "fetch the file again"
+
+
+class _Ignored:
+    """Stands for a value beside the weights that is no tensor: takes what its class would take, and keeps nothing."""
+
+    def __new__(cls, *_: object) -> _Ignored:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+IGNORED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_Ignored, name)
+    for name in (
+        "builtins.bytes",
+        "numpy.dtype",
+        "numpy.ndarray",
+        *(
+            f"numpy.{core}.{name}"
+            for core in ("core", "_core")
+            for name in ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
+        ),
+        "argparse.Namespace",
+        "pathlib.PosixPath",
+        "pathlib.WindowsPath",
+    )
+]
+"""What training scripts leave beside the weights: figures, options and paths. Nothing of that name is called."""
+
+_READING = threading.Lock()
+"""PyTorch keeps the names that it allows for the whole process."""
 
 
 def read_limited(path: Path, limit: int = MAX_CHECKPOINT_BYTES) -> bytes:
@@ -66,22 +107,30 @@ def read_limited(path: Path, limit: int = MAX_CHECKPOINT_BYTES) -> bytes:
     return data
 
 
-def read_pth(data: bytes, source: str) -> dict[str, Tensor]:
-    """Tensors of a PyTorch file; only tensors and containers are unpickled, never code.
+def is_pytorch(data: bytes) -> bool:
+    """Whether a file begins as what ``torch.save`` writes does."""
+    return data.startswith(ARCHIVE) or LEGACY_MARK in data[:64]
+
+
+def read_pth(data: bytes, source: str) -> object:
+    """What a PyTorch file holds; only tensors and containers are unpickled, never code.
 
     Args:
         data: the file.
         source: its name, for messages.
 
     Raises:
-        CheckpointError: not such a file, a pickle that needs more than tensors, or no state dict in it.
+        CheckpointError: not such a file, or a pickle that needs more than tensors, containers and numbers.
     """
-    if data.startswith(ARCHIVE):
-        data = _unpacked(data, source)
+    if not is_pytorch(data):
+        raise CheckpointError(f"{source} is no PyTorch checkpoint {_instead(data)}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript archives warn before they fail; one message is enough
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        data = _unpacked(data, source) if data.startswith(ARCHIVE) else _legacy_in_protocol_2(data)
+        with _READING, torch.serialization.safe_globals(IGNORED), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of deprecated forms; the caller gets one message
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # a hostile pickle can raise anything at all
         culprit = re.search(r"GLOBAL (\S+)", str(error))
         if culprit:
@@ -90,14 +139,31 @@ def read_pth(data: bytes, source: str) -> dict[str, Tensor]:
                 "if you trust it, save model.state_dict() alone, or convert it to .safetensors"
             ) from error
         raise CheckpointError(
-            f"{source} is no PyTorch checkpoint or is damaged ({first_line(error)}); expected torch.save of a "
-            "state dict: fetch the file again"
+            f"{source} was written by torch.save but is damaged, or holds more than tensors and containers: {AGAIN}, "
+            "or save model.state_dict() alone"
         ) from error
-    return _state_dict(content, source)
+
+
+def _instead(data: bytes) -> str:
+    """The end of a message that says what a file is."""
+    if kind := kind_of(data):
+        return f"but {kind}"
+    if data.startswith(pickle.PROTO):
+        return (
+            "but a plain pickle, which cannot be read without running what it says: save the weights with "
+            "torch.save(model.state_dict(), ...)"
+        )
+    return f"or is damaged; expected what torch.save writes: {AGAIN}"
+
+
+def _legacy_in_protocol_2(data: bytes) -> bytes:
+    stream = io.BytesIO(data)
+    pickles = [to_protocol_2(stream) for _ in range(LEGACY_PICKLES)]
+    return b"".join(pickles) + data[stream.tell() :]
 
 
 def _unpacked(data: bytes, source: str) -> bytes:
-    """The same archive without compression, as PyTorch itself writes it.
+    """The same archive without compression and with a pickle of protocol 2, as PyTorch itself writes it.
 
     A zip may be small and unpack to anything, and may show one directory to Python and another to PyTorch's reader; so
     PyTorch gets one written here.
@@ -106,62 +172,70 @@ def _unpacked(data: bytes, source: str) -> bytes:
     left = MAX_CHECKPOINT_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(target, "w") as plain:
-            for name in dict.fromkeys(archive.namelist()):
+            names = list(dict.fromkeys(archive.namelist()))
+            for name in names:
                 with archive.open(name) as entry:
                     content = entry.read(left + 1)
                 left -= len(content)
                 if left < 0:
                     raise CheckpointError(f"{source} unpacks to more than {MAX_CHECKPOINT_BYTES} bytes, the limit here")
+                if name.endswith("data.pkl"):
+                    content = _checked_pickle(content, source)
                 plain.writestr(name, content)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         # RuntimeError: an encrypted entry, or (NotImplementedError) a compression that Python lacks.
-        raise CheckpointError(f"{source} is a damaged archive ({first_line(error)}): fetch the file again") from error
+        reason = "" if ARCHIVE_END in data[-(2**16) :] else ": its end is missing, as of a download that was broken off"
+        raise CheckpointError(f"{source} is a damaged archive{reason}; {AGAIN}") from error
+    if kind := _other_archive(names):
+        raise CheckpointError(f"{source} is no PyTorch checkpoint but {kind}")
     return target.getvalue()
 
 
-def _state_dict(content: object, source: str) -> dict[str, Tensor]:
-    """The state dict itself or wrapped once, with or without ``module.`` before every key."""
-    if isinstance(content, Mapping):
-        if content.keys() >= TRAINING_STATE:
-            raise CheckpointError(
-                f"{source} is the state of a training run; make a checkpoint of it with `python -m ifrnet.training "
-                "export --state ... --output ...`"
-            )
-        for wrapper in WRAPPERS:
-            if isinstance(content.get(wrapper), Mapping):
-                content = content[wrapper]
-                break
-    if not isinstance(content, Mapping):
+def _checked_pickle(data: bytes, source: str) -> bytes:
+    if len(data) > MAX_PICKLE_BYTES:
         raise CheckpointError(
-            f"{source} holds a {type(content).__name__}; expected a state dict (names to tensors), alone or under "
-            f"{' or '.join(repr(wrapper) for wrapper in WRAPPERS)}"
+            f"{source} has a pickle of {len(data)} bytes; expected at most {MAX_PICKLE_BYTES}: save model.state_dict()"
         )
-    for key, value in content.items():
-        if not isinstance(key, str) or type(value) not in (Tensor, nn.Parameter):
-            raise CheckpointError(
-                f"{source} holds a {type(value).__name__} under {key!r}; expected names and tensors only: save "
-                "model.state_dict()"
-            )
-    if content and all(key.startswith("module.") for key in content):
-        return {key.removeprefix("module."): value.detach() for key, value in content.items()}
-    return {key: value.detach() for key, value in content.items()}
+    return to_protocol_2(io.BytesIO(data)) if protocol_of(data) > SAFE_PROTOCOL else data
+
+
+def _other_archive(names: list[str]) -> str | None:
+    """What a zip is that holds no checkpoint of ``torch.save``."""
+    ends = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in ends or any("/code/" in f"/{name}" for name in names):
+        return "a TorchScript program (torch.jit.save), which holds code: save model.state_dict() with torch.save"
+    if "archive_format" in ends:
+        return "an exported program (torch.export.save), which holds a graph: save model.state_dict() with torch.save"
+    if "data.pkl" not in ends:
+        inside = ", ".join(map(repr, names))[:80] or "nothing"
+        return f"a zip archive of {inside}: unpack it and give the checkpoint inside"
+    return None
 
 
 def read_safetensors(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
     Raises:
-        CheckpointError: truncated, or another kind of file.
+        CheckpointError: cut short, or another kind of file.
     """
+    length = int.from_bytes(data[:8], "little")
+    if not is_safetensors(data):
+        if kind := "a file of torch.save: let its name end in .pth" if is_pytorch(data) else kind_of(data):
+            raise CheckpointError(f"{source} is no safetensors file but {kind}")
+        raise CheckpointError(
+            f"{source} is no safetensors file, or is damaged: it has {len(data)} bytes, and its header alone should "
+            f"have {length}; {AGAIN}"
+        )
+    if length > MAX_HEADER_BYTES:
+        raise CheckpointError(f"{source} has a header of {length} bytes; expected at most {MAX_HEADER_BYTES}")
     try:
         tensors = safetensors.torch.load(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(shallow(data[8 : 8 + length]))
+        header = parse_json(data[8 : 8 + length])
     except Exception as error:  # the library raises its own error, KeyError (dtype) and more
         raise CheckpointError(
-            f"{source} is no safetensors file or is damaged ({first_line(error)}): fetch the file again"
+            f"{source} is a damaged safetensors file: its tensors are not where its header says; {AGAIN}"
         ) from error
-    return _state_dict(tensors, source), header.get("__metadata__", {})
+    return tensors, header.get("__metadata__", {})
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -174,8 +248,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
         return {}
     text = read_limited(path, MAX_PROVENANCE_BYTES)
     try:
-        content = json.loads(shallow(text), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text, finite=True)
+    except ValueError as error:
         raise CheckpointError(
             f"{path} stands beside the checkpoint as its provenance, but is no JSON ({first_line(error)}): repair it "
             "or move it away"
@@ -186,24 +260,6 @@ def read_provenance(path: Path) -> dict[str, Any]:
             "a JSON object"
         )
     return content
-
-
-def shallow(text: bytes) -> bytes:
-    """JSON that cannot be nested deeper than the stack.
-
-    Python's own limit does not hold: packages raise it for the whole process, and then a file of brackets ends that
-    process instead of raising.
-
-    Raises:
-        RecursionError: more than ``MAX_BRACKETS`` lists and objects.
-    """
-    if (brackets := text.count(b"[") + text.count(b"{")) > MAX_BRACKETS:
-        raise RecursionError(f"{brackets} lists and objects; expected at most {MAX_BRACKETS}")
-    return text
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def first_line(error: BaseException) -> str:

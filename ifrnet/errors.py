@@ -1,15 +1,16 @@
-"""What a user of the model can get wrong. One tree, so that a command line catches ``ModelError`` and nothing else.
+"""What a user of the model can get wrong.
 
-Messages are one line and say what was found, what was expected and how to repair it.
+Messages are one line and say what was found, what was expected and how to repair it. ``TimestepError`` is the one of
+``runtimes.errors``.
 """
 
 from __future__ import annotations
 
+from runtimes.errors import RuntimesError, RuntimesWarning
 
-class ModelError(Exception):
-    """Root of the errors that the user can repair; command lines print them and exit with :attr:`exit_code`."""
 
-    exit_code = 1
+class ModelError(RuntimesError):
+    """Root of the errors about checkpoints, frames and footage."""
 
 
 class CheckpointError(ModelError):
@@ -20,5 +21,5 @@ class SizeError(ModelError, ValueError):
     """Frames or a scale that the network does not take."""
 
 
-class TimestepError(ModelError, ValueError):
-    """A time step that the checkpoint does not serve."""
+class UncheckedWeightsWarning(RuntimesWarning):
+    """A checkpoint is used without a sha256 to compare it with."""

@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifrnet.errors import SizeError, TimestepError
-from ifrnet.variants import FLOW_CHANNELS, LEVELS, CheckpointInfo, Timesteps, Variant, size_multiple
+from ifrnet.errors import SizeError
+from ifrnet.variants import FLOW_CHANNELS, LEVELS, CheckpointInfo, Variant, size_multiple
 from ifrnet.warp import resize, warp
+from runtimes.contract import Timesteps
+from runtimes.errors import TimestepError
 
 
 def convrelu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -27,7 +29,7 @@ def convrelu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.
 
 
 class ResBlock(nn.Module):
-    """Residual block that refines its last ``side`` channels apart after conv1 and conv3 (paper, figure 3)."""
+    """Residual block with convolutions of their own for its last ``side`` channels (paper, figure 3)."""
 
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
@@ -239,17 +241,17 @@ def interpolate(model: IFRNet, img0: Tensor, img1: Tensor, t: Tensor, scale: flo
 
 
 def _check_pair(img0: Tensor, img1: Tensor, t: Tensor) -> None:
-    """Shapes of a pair and its time step, the same message wherever frames enter the reference."""
+    """Check the shapes of a pair and of its time steps. Raises SizeError."""
     if img0.ndim != 4 or img0.shape[1] != 3 or img0.shape != img1.shape:
         raise SizeError(
             f"frames are {tuple(img0.shape)} and {tuple(img1.shape)}; expected two of the same shape (N, 3, H, W)"
         )
     if t.shape != (img0.shape[0], 1, 1, 1):
-        raise SizeError(f"t is {tuple(t.shape)}; expected ({img0.shape[0]}, 1, 1, 1), one time step a sample")
+        raise SizeError(f"t is {tuple(t.shape)}; expected ({img0.shape[0]}, 1, 1, 1), one time step for each sample")
 
 
 def _check_timesteps(info: CheckpointInfo | None, t: Tensor) -> None:
-    """Refuse times for which the answer would be some other frame."""
+    """Refuse times whose frame the checkpoint cannot give. Raises TimestepError."""
     if not bool(((t > 0.0) & (t < 1.0)).all()):
         raise TimestepError(f"t is {t.flatten().tolist()}; expected times between the frames, 0 < t < 1")
     if info is not None and info.timesteps is Timesteps.MIDDLE and not bool((t == 0.5).all()):

@@ -35,7 +35,7 @@ Params = dict[int, Number | list[Number]]
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One line of the graph; blobs are those before any Split."""
+    """One line of the graph. Inputs that are copies made by a Split have the name of the original."""
 
     kind: str
     name: str
@@ -77,7 +77,9 @@ def parse_param(param: bytes, source: str) -> list[Layer]:
         if layer.kind not in WEIGHTLESS | WEIGHTED:
             raise CheckpointError(f"{source}: layer {layer.name} is a {layer.kind}, which IFRNet does not have")
         if any(blob not in origin for blob in layer.inputs) or any(blob in origin for blob in layer.outputs):
-            raise CheckpointError(f"{source}: layer {layer.name} reads a blob before or writes one after another layer")
+            raise CheckpointError(
+                f"{source}: layer {layer.name} reads a blob before it is written, or writes one for the second time"
+            )
         inputs = tuple(origin[blob] for blob in layer.inputs)
         split = layer.kind == "Split" and len(inputs) == 1
         origin.update({blob: inputs[0] if split else blob for blob in layer.outputs})
@@ -88,7 +90,7 @@ def parse_param(param: bytes, source: str) -> list[Layer]:
 
 
 def _parse_layer(fields: list[str]) -> Layer:
-    """``kind name inputs outputs <inputs> <outputs> <id=value>``; ValueError or IndexError where it is not."""
+    """Read ``kind name inputs outputs <inputs> <outputs> <id=value>``. Raises ValueError or IndexError."""
     kind, name, inputs, outputs = fields[0], fields[1], int(fields[2]), int(fields[3])
     if min(inputs, outputs) < 0 or len(fields) < 4 + inputs + outputs or max(map(len, fields)) > MAX_FIELD:
         raise ValueError(f"layer {name[:40]} is cut short or has no end")
@@ -145,7 +147,7 @@ class _Cursor:
             return np.frombuffer(data, "<f2")[:count].astype(np.float32)
         raise CheckpointError(
             f"{self.source}: layer {layer.name} is stored as {REFUSED_TAGS.get(tag, f'0x{tag:08x} (quantised?)')}, "
-            "which has lost the weights IFRNet was trained to; expected float32 or float16: take the release's original"
+            "which is a rounded copy of the trained weights; expected float32 or float16: take the release's original"
         )
 
 
@@ -177,7 +179,7 @@ def read_blobs(layers: list[Layer], data: bytes, source: str) -> dict[str, Blobs
 
 
 def _count(layer: Layer, key: int, source: str) -> int:
-    """A parameter that counts things: outputs or weights."""
+    """A parameter that is a number of outputs or of weights."""
     value = layer.params.get(key)
     if not isinstance(value, int) or not 0 < value <= MAX_ELEMENTS:
         raise CheckpointError(f"{source}: layer {layer.name} has {key}={value}; expected a positive number of elements")

@@ -1,8 +1,8 @@
 """The weights of an IFRNet in ncnn form: a ``.param`` graph and its ``.bin``, as released for ifrnet-ncnn-vulkan.
 
-Layer names there are a converter's counters, and the order of layers is not that of the network, so the graph is
-walked from the frames to the output, and every layer on the way has to be the one the network has there. What is left
-over, differs or is unknown is refused: a wrong guess would still give an image.
+The layers have no telling names there, and their order is not that of the network. So the reader follows the graph from
+the frames to the output and compares every layer with the one that IFRNet has in that place. A layer that differs, is
+unknown or is left over is an error: a network with weights in the wrong places still gives an image.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_ncnn(param: bytes, weights: bytes, source: str) -> dict[str, Tensor]:
 
 
 class _Walk:
-    """Follows the network through the graph, taking each layer once and naming its weights."""
+    """Follows the network through the graph, takes each layer once and gives its weights their names."""
 
     def __init__(self, layers: list[Layer], blobs: dict[str, Blobs], source: str) -> None:
         self.blobs, self.source = blobs, source
@@ -68,7 +68,11 @@ class _Walk:
         return layer
 
     def check(self, layer: Layer, expected: Params, defaults: Params | None = None) -> Layer:
-        """Compare parameters; one that is not expected may stand there as 0, one not there has its default."""
+        """Compare the parameters of a layer with the expected ones.
+
+        A parameter that ``expected`` does not name has to be 0. One that the file leaves out has its default, which is
+        0 unless ``defaults`` says otherwise.
+        """
         wanted = {**dict.fromkeys(layer.params, 0), **expected}
         found = {**dict.fromkeys(wanted, 0), **(defaults or {}), **layer.params}
         wrong = [key for key, value in wanted.items() if found[key] != value]
@@ -113,7 +117,7 @@ class _Walk:
         return self.check(layer, {0: [*sizes, REST], 1: 0}).outputs
 
     def binary(self, operation: int, left: str, right: str) -> str:
-        """A sum or a product; the converter may have written either operand first."""
+        """A sum or a product. The converter may have written the operands in either order."""
         swapped = ("BinaryOp", (left, right)) not in self.open
         layer = self.take("BinaryOp", right, left) if swapped else self.take("BinaryOp", left, right)
         return self.check(layer, {0: operation}).outputs[0]
@@ -152,16 +156,16 @@ class _Walk:
         return features
 
     def variant(self) -> Variant:
-        """By the width of the first convolution; all other shapes are compared with it later."""
+        """The variant that has this width of the first convolution. The other shapes are compared later."""
         found = [self.open["Convolution", (blob,)].params[0] for blob in self.frames]
         for variant in VARIANTS.values():
             if found == [variant.widths[0]] * 2:
                 return variant
         widths = [variant.widths[0] for variant in VARIANTS.values()]
-        raise self.unlike(f"the first convolutions have {found} outputs, not one of {widths} alike")
+        raise self.unlike(f"the first convolutions have {found} outputs, not one of {widths} twice")
 
     def network(self) -> dict[str, Tensor]:
-        """Take every layer; the state dict is what they leave."""
+        """Take every layer and return the state dict."""
         times = [blob for blob in self.frames if ("Convolution", (blob,)) not in self.open]
         self.frames = [blob for blob in self.frames if blob not in times]
         if len(times) != 1 or len(self.frames) != 2:
@@ -192,7 +196,7 @@ class _Walk:
         self.binary(ADD, blend, residual)
 
     def merge_twins(self) -> None:
-        """The graph holds the encoder once a frame; both have to be the same."""
+        """The graph holds the encoder twice, once for each frame. Both have to be equal; one is kept."""
         for key in [key for key in self.state if key.startswith("twin.")]:
             twin, original = self.state.pop(key), key.replace("twin.", "encoder.", 1)
             if not torch.equal(twin, self.state[original]):

@@ -1,8 +1,8 @@
-"""Random weights that move: for speed and parity of variants whose checkpoint is not at hand.
+"""Random weights that give large motion, to measure speed and parity of a variant without its checkpoint.
 
-Freshly initialised weights give a flow of almost nothing, which hides every error of a warp. These give smooth
-flows of 10 to 20 px, different for both frames, that depend on the frames and on t, and a mask, a residual and
-PReLU slopes that all matter.
+Freshly initialised weights give almost no flow, and so hide every error of a warp. These give smooth flows of 10 to
+20 px that differ between the two frames and depend on the frames and on t. Mask, residual and PReLU slopes change the
+result as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ifrnet.errors import ModelError
 from ifrnet.model import Decoder, IFRNet
-from ifrnet.variants import FLOW_CHANNELS, LEVELS, VARIANTS, CheckpointInfo, Timesteps
+from ifrnet.variants import FLOW_CHANNELS, LEVELS, VARIANTS, CheckpointInfo
+from runtimes.contract import Timesteps
 
 COARSE_FLOW = (1.5, -1.0, -1.25, 1.0)
 """Mean of the coarsest flows (x, y to frame 0; x, y to frame 1) in pixels at 1/8: 14 and 13 px in the frame."""
@@ -37,7 +38,7 @@ def random_model(name: str, seed: int = 0) -> IFRNet:
         seed: of the generator.
 
     Returns:
-        The model in eval mode without gradients; ``info.name`` is ``<name>-random<seed>``, t is free.
+        The model in eval mode without gradients, for any t; ``info.name`` is ``<name>-random<seed>``.
 
     Raises:
         ModelError: no such variant.

@@ -6,7 +6,6 @@ so a variant is a row here and not a class. Nothing in this module needs PyTorch
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ifrnet.errors import SizeError
+from runtimes.contract import Timesteps
 
 LEVELS = 4
 STRIDE = 1 << LEVELS
@@ -26,9 +26,6 @@ FLOW_CHANNELS = 4
 SYNTHESIS_CHANNELS = 8
 """Output of decoder 1: flow0 (2), flow1 (2), mask logit (1), residual (3)."""
 
-MAX_SIDE = 16384
-"""Longest side accepted anywhere: 16K video, with room above every real display."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -38,7 +35,7 @@ class Variant:
         name: the name in the paper, in lower case.
         widths: encoder channels c1..c4 at 1/2, 1/4, 1/8 and 1/16 of the frame.
         first_kernel: kernel side of the first convolution, stride 2, padding ``first_kernel // 2``.
-        side: channels that the ResBlocks refine apart ("side channels").
+        side: channels that the ResBlocks refine once more ("side channels").
     """
 
     name: str
@@ -69,16 +66,6 @@ VARIANTS = MappingProxyType(
         )
     }
 )
-
-
-class Timesteps(enum.Enum):
-    """The times between two frames that a checkpoint serves."""
-
-    ANY = "any"
-    """Any t in (0, 1), as the GoPro checkpoints."""
-
-    MIDDLE = "middle"
-    """t = 0.5 only, as the Vimeo90K checkpoints: they ignore t and give the middle frame for every value."""
 
 
 @dataclass(frozen=True, kw_only=True)

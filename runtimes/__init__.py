@@ -13,8 +13,9 @@ from runtimes.errors import (
     ParityNotRunWarning,
     RuntimesError,
     TimestepError,
+    VerdictWarning,
 )
-from runtimes.registry import load
+from runtimes.registry import load, verify
 
 __all__ = [
     "ArtifactError",
@@ -26,5 +27,7 @@ __all__ = [
     "RuntimesError",
     "Spec",
     "TimestepError",
+    "VerdictWarning",
     "load",
+    "verify",
 ]

@@ -14,6 +14,7 @@ COMMANDS = MappingProxyType(
     {
         "devices": ("runtimes.commands.devices", "list backends and devices, and why the missing ones are missing"),
         "info": ("runtimes.commands.info", "show what an artifact is, and its parity verdicts"),
+        "verify": ("runtimes.commands.verify", "prove an artifact on this machine, without PyTorch"),
         "interpolate": ("runtimes.commands.interpolate", "make the frame between two images"),
         "video": ("runtimes.commands.video", "interpolate a video"),
         "concat": ("runtimes.commands.concat", "join the chunks of a video"),

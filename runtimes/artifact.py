@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ from typing import Any
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, RuntimesError, UsageError
 from runtimes.json_text import parse_json
+from runtimes.machine import Machine
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the version before would misunderstand a manifest."""
 
 _MANIFEST_LIMIT = 4 * 2**20
@@ -53,6 +54,8 @@ class DeviceParity:
     max_error_limit: float | None = None
     psnr_limit: float | None = None
     results: tuple[ParityResult, ...] = ()
+    machine: Machine | None = None
+    """Where it ran; None where it did not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,12 @@ class Manifest:
             if record.device == device:
                 return record
         return DeviceParity(device=device, verdict=Verdict.NOT_RUN, reason=f"never compared on {device}")
+
+    @property
+    def identity(self) -> str:
+        """sha256 of everything that says what is computed: all but the verdicts and the date."""
+        known = {key: value for key, value in _plain(asdict(self)).items() if key not in ("parity", "created")}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The manifest as written to disk."""
@@ -147,7 +156,8 @@ def _parse_device(data: Any) -> DeviceParity:
         key: None if data[key] is None else float(data[key]) for key in ("max_error_limit", "psnr_limit")
     }
     texts: dict[str, Any] = {key: str(data[key]) for key in ("device", "reason", "arithmetic")}
-    return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results)
+    machine = None if data["machine"] is None else Machine.parse(data["machine"])
+    return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results, machine=machine)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -173,50 +183,99 @@ def read_manifest(folder: Path) -> Manifest:
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact whose files have been checked against their sha256."""
+    """An artifact whose files were read once, checked, and are loaded from what was checked.
+
+    Attributes:
+        folder: absolute, so that a change of the working directory does not matter.
+        manifest: what stands in ``manifest.json``.
+        contents: file name -> bytes, of every file that the manifest lists.
+    """
 
     folder: Path
     manifest: Manifest
+    contents: Mapping[str, bytes] = field(repr=False)
 
-    def file(self, suffix: str) -> Path:
-        """The one model file that ends in ``suffix``.
+    def name(self, suffix: str) -> str:
+        """The one file that ends in ``suffix``.
 
         Raises:
             ArtifactError: there is none, or more than one.
         """
-        names = [name for name in self.manifest.files if name.endswith(suffix)]
+        names = [name for name in self.contents if name.endswith(suffix)]
         if len(names) != 1:
             raise ArtifactError(
                 f"{self.folder} has {len(names)} files ending in {suffix}; expected one: export it again"
             )
-        return self.folder / names[0]
+        return names[0]
 
-    def check_files(self) -> None:
-        """Hold every file's size and sha256 against the manifest: before anything is read from it, each time.
+    def data(self, suffix: str) -> bytes:
+        """What the one file that ends in ``suffix`` holds. Raises ArtifactError as :meth:`name` does."""
+        return self.contents[self.name(suffix)]
+
+    def text(self, suffix: str) -> str:
+        """The same as text.
 
         Raises:
-            ArtifactError: a file is missing or changed.
+            ArtifactError: as :meth:`name` does, or the file is not UTF-8.
         """
-        for name, expected in self.manifest.files.items():
-            path = self.folder / name
-            if not path.is_file():
-                raise ArtifactError(f"{path} is missing: export the artifact again")
-            if path.stat().st_size != expected["bytes"] or sha256_of(path) != expected["sha256"]:
+        try:
+            return self.data(suffix).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ArtifactError(
+                f"{self.folder / self.name(suffix)} is no text ({error.reason} at byte {error.start}): export it again"
+            ) from error
+
+    def path(self, suffix: str) -> Path:
+        """Where the one file that ends in ``suffix`` is, for a backend that reads no memory."""
+        return self.folder / self.name(suffix)
+
+    def check_sizes(self, found: Sequence[Sequence[int | None]]) -> None:
+        """Hold the shapes of img0 and img1 that a model file states, NCHW, against the sizes of the manifest.
+
+        A backend that believed a manifest of another size than the model's would compute beyond its memory.
+
+        Args:
+            found: for each frame its shape; None where a side is free.
+
+        Raises:
+            ArtifactError: they differ.
+        """
+        sizes = self.manifest.sizes
+        free = (1, 3, None, None)
+        expected = (1, 3, sizes.typical.height, sizes.typical.width) if sizes.is_static else free
+        for shape in found:
+            if tuple(shape) != expected:
+                given = "x".join("?" if side is None else str(side) for side in shape)
                 raise ArtifactError(
-                    f"{path} has changed since it was exported (sha256 differs): export the artifact again"
+                    f"{self.folder}: the manifest says frames of {sizes}, the model takes {given} (NCHW); one of them "
+                    "was changed: export it again"
                 )
 
 
 def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
-    """Open an artifact and check every file's size and sha256 against the manifest.
+    """Open an artifact: read every file that the manifest lists, once, and check its size and sha256.
 
     Raises:
         ArtifactError: see :func:`read_manifest`; or a file is missing or changed.
     """
-    root = Path(folder)
-    artifact = Artifact(root, read_manifest(root))
-    artifact.check_files()
-    return artifact
+    root = Path(folder).absolute()
+    return read_files(root, read_manifest(root))
+
+
+def read_files(folder: Path, manifest: Manifest) -> Artifact:
+    """The files of a manifest, read and checked. Raises ArtifactError when one is missing or changed."""
+    contents = {name: _read_checked(folder / name, expected) for name, expected in manifest.files.items()}
+    return Artifact(folder.absolute(), manifest, contents)
+
+
+def _read_checked(path: Path, expected: Mapping[str, Any]) -> bytes:
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing: export the artifact again")
+    if path.stat().st_size == expected["bytes"]:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() == expected["sha256"]:
+            return data
+    raise ArtifactError(f"{path} has changed since it was exported (sha256 differs): export the artifact again")
 
 
 def sha256_of(path: Path) -> str:

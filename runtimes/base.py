@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, overload
+from typing import Any, Protocol, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Manifest
 from runtimes.contract import Precision, SizeRange, Timesteps
-from runtimes.errors import BackendError, RuntimesError
+from runtimes.errors import BackendError, RuntimesError, TimestepError
 from runtimes.frames import Array, check_frames, check_tensors, to_frame, to_tensor
+from runtimes.graph_cut import CannotCutError
 from runtimes.tuning import Settings, Tuning
 
 
@@ -50,6 +53,16 @@ class Spec:
 DEFAULT = Tuning()
 
 
+class Halves(Protocol):
+    """A network in two: what does not depend on t, and the rest."""
+
+    def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> Any:
+        """What the second half needs of a pair, (1, 3, H, W) twice."""
+
+    def decode(self, encoded: Any, t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
+        """The frame at ``t`` (1, 1, 1, 1), of the frames' ``shape``; holds until the next call."""
+
+
 class Runtime(ABC):
     """A loaded artifact.
 
@@ -74,7 +87,11 @@ class Runtime(ABC):
         )
         self._lock = threading.Lock()
         self._staging: NDArray[np.float32] | None = None  # both frames as tensors, kept from call to call
+        self._halves: Halves | None = None
+        self._cut_tried = False
         self._closed = False
+        self.on_inference: Callable[[float], None] | None = None
+        """Called after each frame with the seconds that the backend took for it; what is left is this class's work."""
 
     @abstractmethod
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
@@ -84,12 +101,15 @@ class Runtime(ABC):
             float32 (1, 3, H, W), a new array or one that is not its own memory's owner and holds until the next call.
         """
 
-    def _infer_each(
-        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
-    ) -> Iterator[Array]:
-        """As :meth:`_infer`, for several t of a pair; a backend that can, encodes the pair once."""
-        for t in steps:
-            yield self._infer(img0, img1, t)
+    def _cut(self) -> Halves | None:
+        """The network in two halves, so that several t of a pair encode it once; None where that is not faster.
+
+        Called once, when several t are asked for the first time.
+
+        Raises:
+            CannotCutError: the graph has no such halves.
+        """
+        return None
 
     def _close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to do
         """Release what the backend holds."""
@@ -115,9 +135,9 @@ class Runtime(ABC):
         img0, img1, t = (np.ascontiguousarray(x) for x in (img0, img1, t))
         with self._lock, self._computing():
             if len(t) == 1:
-                return _owned(self._infer(img0, img1, t))
+                return _owned(next(self._outputs(img0, img1, [t])))
             result = np.empty((len(t), *img0.shape[1:]), np.float32)
-            for i, output in enumerate(self._infer_each(img0, img1, np.split(t, len(t)))):
+            for i, output in enumerate(self._outputs(img0, img1, np.split(t, len(t)))):
                 result[i] = output[0]
             return result
 
@@ -141,8 +161,7 @@ class Runtime(ABC):
             BackendError: the backend failed, for example for lack of memory.
         """
         self.spec.sizes.check(check_frames(img0, img1))
-        single = np.ndim(t) == 0  # numpy's scalars are numbers too
-        steps = [float(step) for step in np.atleast_1d(t)]
+        single, steps = read_steps(t)
         for step in steps:
             self.spec.timesteps.check(step)
         with self._lock, self._computing():
@@ -155,14 +174,63 @@ class Runtime(ABC):
             self._staging = np.empty((2, 1, 3, *img0.shape[:2]), np.float32)
         x0, x1 = to_tensor(img0, self._staging[0]), to_tensor(img1, self._staging[1])
         times = [np.full((1, 1, 1, 1), step, np.float32) for step in steps]
-        outputs = self._infer_each(x0, x1, times) if len(times) > 1 else (self._infer(x0, x1, t) for t in times)
-        return [to_frame(output, img0.dtype) for output in outputs]
+        return [to_frame(output, img0.dtype) for output in self._outputs(x0, x1, times)]
+
+    def _outputs(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        """One output for each t, checked; each holds until the next is asked for."""
+        computed = self._computed(img0, img1, steps)
+        for _ in steps:
+            start = time.perf_counter()
+            output = next(computed)
+            if self.on_inference is not None:
+                self.on_inference(time.perf_counter() - start)
+            self._check_output(output, img0.shape)
+            yield output
+
+    def _computed(
+        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
+    ) -> Iterator[Array]:
+        """What the backend gives for each t; the pair is encoded once where there are several and it can be."""
+        halves = self._find_halves() if len(steps) > 1 else None
+        if halves is None:
+            for t in steps:
+                yield self._infer(img0, img1, t)
+            return
+        encoded = halves.encode(img0, img1)
+        for t in steps:
+            yield halves.decode(encoded, t, img0.shape)
+
+    def _find_halves(self) -> Halves | None:
+        """See :meth:`_cut`, which is tried once."""
+        if not self._cut_tried:
+            self._cut_tried = True
+            try:
+                self._halves = self._cut()
+            except CannotCutError:
+                self._halves = None
+        return self._halves
+
+    def _check_output(self, output: Array, shape: tuple[int, ...]) -> None:
+        """Raises BackendError where the output has another shape than the frames, or is not finite."""
+        if output.shape != shape or output.dtype != np.float32:
+            raise BackendError(
+                f"{self.spec.backend} gave {output.dtype} {output.shape} on {self.spec.device}; expected float32 "
+                f"{shape}: the artifact is not what its manifest says; export it again"
+            )
+        if not math.isfinite(float(output.sum())):  # a sum of values in [0, 1] is finite if all of them are
+            raise BackendError(
+                f"{self.spec.backend} gave values that are not finite on {self.spec.device} ({self.spec.arithmetic}): "
+                "use another device or precision; python -m runtimes verify tells which are right"
+            )
 
     def close(self) -> None:
         """Release the backend; further calls raise. Closing twice is fine."""
         with self._lock:
             if not self._closed:
                 self._closed = True
+                self._halves = None
                 self._close()
 
     def __enter__(self) -> Self:
@@ -193,6 +261,21 @@ class Runtime(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimesError(f"{self.spec.name} is closed; load it again with runtimes.load()")
+
+
+def read_steps(t: object) -> tuple[bool, list[float]]:
+    """Whether ``t`` is a single time step, and the list of those it holds.
+
+    Raises:
+        TimestepError: it is neither a number nor a sequence of numbers.
+    """
+    try:
+        values = np.asarray(t, dtype=np.float64)  # numpy's scalars are numbers too
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
+    if t is None or isinstance(t, (str, bytes)) or values.ndim > 1 or values.size == 0:
+        raise TimestepError(f"t is {t!r}; expected a number, or a list of numbers, each between 0 and 1")
+    return values.ndim == 0, [float(step) for step in np.atleast_1d(values)]
 
 
 def _owned(output: Array) -> Array:

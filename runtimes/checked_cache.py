@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+
+from runtimes.atomic import write_bytes
+from runtimes.errors import RuntimesWarning
 
 _MAGIC = b"ifrnet-cache-1\n"
 _DIGEST = 32
 
 
-class CacheWarning(UserWarning):
+class CacheWarning(RuntimesWarning):
     """A cache could not be read or written; everything works without it, and starts slower."""
 
 
@@ -56,14 +57,6 @@ def write_cache(path: Path, key: str, payload: bytes) -> None:
     stored = bytes.fromhex(key)
     digest = hashlib.sha256(stored + payload).digest()
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        write_bytes(path, _MAGIC + stored + digest + payload)
     except OSError as error:
-        warnings.warn(f"cannot write the cache {path}: {error}", CacheWarning, stacklevel=2)
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_MAGIC + stored + digest + payload)
-        Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
         warnings.warn(f"cannot write the cache {path}: {error}", CacheWarning, stacklevel=2)

@@ -9,8 +9,12 @@ import argparse
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from runtimes.errors import RuntimesWarning
 
 BUG, INTERRUPTED = 3, 130
 
@@ -23,7 +27,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ncnn": "ncnn",
-    "pnnx": "ncnn",
+    "pnnx": "export",
     "av": "video",
     "ray": "ray",
     "cv2": "calibrate",
@@ -45,8 +49,12 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
     Exceptions that carry an integer ``exit_code`` are the user's to repair; so are the operating system's. Anything
     else is a bug, and is printed with its traceback and the versions that a report needs.
     """
+    if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+        print(f"{program}: {versions()}")
+        return 0
     try:
-        return main(arguments)
+        with _warnings_in_one_line():
+            return main(arguments)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -67,6 +75,24 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
         traceback.print_exc()
         print(f"{program}: this is a bug, please report it with the lines above; {versions()}", file=sys.stderr)
         return BUG
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show our own warnings once each, without the line of code that they come from."""
+    shown = warnings.showwarning
+    told: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        if not issubclass(category, RuntimesWarning):
+            shown(message, category, *rest)
+        elif (text := f"warning: {message}") not in told:
+            told.add(text)
+            print(text, file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]  # its last parameters pass through *rest
+        yield
 
 
 def versions() -> str:

@@ -8,6 +8,7 @@ multiple that the network needs, and the final crop are inside the graph.
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +17,7 @@ from runtimes.errors import FrameError, TimestepError, UsageError
 INPUT_NAMES = ("img0", "img1", "t")
 OUTPUT_NAME = "imgt"
 MAX_SIDE = 16384
-"""Longest side accepted anywhere; refuses absurd sizes before memory is asked for."""
+"""Longest side accepted anywhere: 16K video. Larger sizes are refused before memory is asked for."""
 
 
 class Precision(StrEnum):
@@ -29,10 +30,13 @@ class Precision(StrEnum):
 
 
 class Timesteps(StrEnum):
-    """Which time steps a checkpoint was trained for."""
+    """The times between two frames that a checkpoint serves."""
 
     ANY = "any"
+    """Any t in (0, 1), as the GoPro checkpoints."""
+
     MIDDLE = "0.5"
+    """t = 0.5 only, as the Vimeo90K checkpoints: they ignore t and give the middle frame for every value."""
 
     def check(self, t: float) -> float:
         """Return ``t`` if this checkpoint serves it.
@@ -40,14 +44,19 @@ class Timesteps(StrEnum):
         Raises:
             TimestepError: t is outside (0, 1), or not 0.5 on a checkpoint that always gives the middle frame.
         """
-        if not 0.0 < t < 1.0:
-            raise TimestepError(f"t is {t}; expected 0 < t < 1 (0 and 1 are the frames themselves)")
+        if not (0.0 < t < 1.0 and 0.0 < _float32(t) < 1.0):  # the network gets float32, in which 1 - 1e-9 is 1
+            raise TimestepError(f"t is {t}; expected 0 < t < 1 in float32 (0 and 1 are the frames themselves)")
         if self is Timesteps.MIDDLE and t != 0.5:
             raise TimestepError(
                 f"t is {t}, but this checkpoint was trained at t = 0.5 only and would return the middle frame: "
                 "halve recursively (0.5, then 0.25 and 0.75 from the results) or use a checkpoint for any t"
             )
         return t
+
+
+def _float32(value: float) -> float:
+    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+    return rounded
 
 
 class Verdict(StrEnum):

@@ -43,5 +43,13 @@ class UsageError(RuntimesError):
     """The command line asks for something that does not exist or contradicts itself."""
 
 
-class ParityNotRunWarning(UserWarning):
-    """The artifact was never compared with PyTorch on this device."""
+class RuntimesWarning(UserWarning):
+    """Root of what a user should know; command lines print it in one line."""
+
+
+class VerdictWarning(RuntimesWarning):
+    """What a user should know of an artifact's verdict."""
+
+
+class ParityNotRunWarning(VerdictWarning):
+    """The artifact was never compared with PyTorch on such a device, in such arithmetic."""

@@ -53,7 +53,7 @@ def check_tensors(img0: Array, img1: Array, t: Array) -> Size:
     """
     for name, x in (("img0", img0), ("img1", img1), ("t", t)):
         if not isinstance(x, np.ndarray) or x.dtype != np.float32:
-            got = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+            got = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else f"a {type(x).__name__} and no array"
             raise FrameError(f"{name} is {got}; expected a float32 array")
     if img0.ndim != 4 or img0.shape[:2] != (1, 3) or 0 in img0.shape or img0.shape != img1.shape:
         raise FrameError(f"frames have shapes {img0.shape} and {img1.shape}; expected (1, 3, H, W) twice")
@@ -62,7 +62,7 @@ def check_tensors(img0: Array, img1: Array, t: Array) -> Size:
     for name, x in (("img0", img0), ("img1", img1)):
         low, high = float(x.min()), float(x.max())
         if not (low >= 0.0 and high <= 1.0):  # false for NaN too
-            raise FrameError(f"{name} ranges from {low:g} to {high:g}; expected finite values in [0, 1]")
+            raise FrameError(f"{name} ranges from {low:.9g} to {high:.9g}; expected finite values in [0, 1]")
     return Size(img0.shape[3], img0.shape[2])
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 
-class NotCutError(LookupError):
+class CannotCutError(LookupError):
     """The graph is not one of frames and a time step; runtimes call the whole of it for every t."""
 
 
-def boundary(
+def cut_values(
     order: Sequence[str],
     inputs: Mapping[str, Sequence[str]],
     *,
@@ -34,7 +34,7 @@ def boundary(
         In the order of the graph; constants are none of them.
 
     Raises:
-        NotCutError: the output does not depend on both.
+        CannotCutError: the output does not depend on both.
     """
     late: set[str] = {timestep}
     early: set[str] = set(frames)
@@ -53,5 +53,5 @@ def boundary(
         else:
             found.add(node)
     if not found:
-        raise NotCutError("nothing that depends on the frames is read together with t")
+        raise CannotCutError("nothing that depends on the frames is read together with t")
     return [node for node in order if node in found]

@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
+from runtimes.backends import ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime
 from runtimes.contract import Verdict
+from runtimes.device import About, Device
 from runtimes.errors import BackendError, ParityError, ParityNotRunWarning
+from runtimes.machine import Machine
 from runtimes.tuning import Choices, Tuning, read_tuning
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """A device a backend could run on.
-
-    Attributes:
-        name: as passed to :func:`load`.
-        description: what it is, for people.
-        reason: why it cannot be used; empty when it can.
-        software: an emulation of a GPU by the CPU: right, and slow.
-    """
-
-    name: str
-    description: str = ""
-    reason: str = ""
-    software: bool = False
+from runtimes.verdicts import Belief, Conditions, Record, believed, prove
 
 
 class Backend(Protocol):
     """What the module of a backend provides. Importing it imports no third-party package but numpy."""
 
+    ABOUT: About
     DEFAULT_DEVICE: str
 
     def missing(self) -> str:
         """Why the backend cannot be used here, with the fix; empty when it can."""
 
-    def devices(self) -> list[Device]:
-        """Devices of an installed backend, usable or with the reason."""
+    def devices(self) -> Iterable[Device]:
+        """Devices of an installed backend, usable or with the reason; those that cost something to find come last."""
 
     SETTINGS: Choices
     """What may be tuned for speed."""
@@ -52,12 +40,12 @@ class Backend(Protocol):
         """Load a checked artifact on one of :meth:`devices`."""
 
 
-BACKENDS = MappingProxyType(
+BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
-        "onnxruntime": "runtimes.backends.onnxruntime",
-        "openvino": "runtimes.backends.openvino",
-        "ncnn": "runtimes.backends.ncnn",
-        "tensorrt": "runtimes.backends.tensorrt",
+        "onnxruntime": onnxruntime,
+        "openvino": openvino,
+        "ncnn": ncnn,
+        "tensorrt": tensorrt,
     }
 )
 """Backend name -> module."""
@@ -71,7 +59,7 @@ def backend(name: str) -> Backend:
     """
     if name not in BACKENDS:
         raise BackendError(f"no backend named {name!r}; there are {', '.join(BACKENDS)}")
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    return BACKENDS[name]
 
 
 def load(
@@ -80,10 +68,14 @@ def load(
     device: str | None = None,
     threads: int | None = None,
     tuned: bool = True,
+    verify: bool = False,
     allow_failed: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Runtime:
     """Load an artifact onto a device. Never falls back to another device.
+
+    A verdict is believed where it was won: on the same kind of device, in the same arithmetic, with the same
+    instruction sets (of a CPU) or on the same model (of a GPU). Elsewhere the artifact counts as never compared.
 
     Args:
         path: the artifact folder.
@@ -91,47 +83,91 @@ def load(
         threads: CPU threads; None leaves it to the tuning, and without one to the backend.
         tuned: whether to run with the settings of ``python -m benchmarks tune``, where they lie beside the artifact
             and were found on this machine.
-        allow_failed: load an artifact that failed parity on this device, for inspection.
+        verify: run the artifact's proof here, once: the outcome is remembered beside the artifact.
+        allow_failed: load an artifact that failed on this device, for inspection.
         cache: folder in which OpenVINO keeps what it compiled, so that the next load does not compile. Its files are
             not checked: give a folder that nobody else can write to. The other backends have no use for it.
 
     Raises:
-        ArtifactError: the folder is not a whole, unchanged artifact.
+        ArtifactError: the folder is not a whole, unchanged artifact; or ``verify`` is asked for and it has no proof.
         BackendError: the backend or the device is missing.
-        ParityError: the artifact failed parity on this device.
+        ParityError: the artifact failed on this device.
+        OSError: the outcome of ``verify`` can be kept nowhere.
 
     Warns:
-        ParityNotRunWarning: the artifact was never compared with PyTorch on this device.
+        ParityNotRunWarning: the artifact was never compared with PyTorch on such a device, in such arithmetic.
+        VerdictWarning: it was, with another version of the backend; or a file of verdicts is damaged.
     """
     artifact = open_artifact(path)
-    manifest = artifact.manifest
-    module = backend(manifest.backend)
-    device = device or module.DEFAULT_DEVICE
-    if threads is not None and not 1 <= threads <= 1024:
-        raise BackendError(f"threads is {threads}; expected 1 to 1024, or None for the backend's default")
-    if reason := module.missing():
-        raise BackendError(reason)
-    _check_device(manifest.backend, device, module.devices())
-    record = manifest.parity_on(device)
-    if record.verdict is Verdict.FAILED and not allow_failed:
-        raise ParityError(
-            f"{artifact.folder} failed parity on {device} ({record.reason}): export it again; "
-            "allow_failed=True loads it all the same"
-        )
-    if record.verdict is Verdict.NOT_RUN:
-        warnings.warn(
-            f"{manifest.name}: parity not run on {device}: {record.reason}", ParityNotRunWarning, stacklevel=2
-        )
-    tuning = read_tuning(artifact.folder, manifest.backend, device, module.SETTINGS) if tuned else Tuning()
+    module, found = _find(artifact, device)
+    if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
+        raise BackendError(f"threads is {threads!r}; expected 1 to 1024, or None for the backend's default")
+    tuning = read_tuning(artifact.folder, module.ABOUT, found.name, module.SETTINGS) if tuned else Tuning()
     tuning = replace(tuning, cache=Path(cache) if cache else None)
     if threads is not None:
         tuning = replace(tuning, threads=threads)
-    return module.open_runtime(artifact, device, tuning)
+    runtime = module.open_runtime(artifact, found.name, tuning)
+    try:
+        belief = _believed(artifact, runtime, found, Machine.here(module.ABOUT, found), verify=verify)
+        if belief.verdict is Verdict.FAILED and not allow_failed:
+            raise ParityError(
+                f"{artifact.folder} failed parity on {found.name} ({belief.reason}): export it again; "
+                "allow_failed=True loads it all the same"
+            )
+    except BaseException:
+        runtime.close()
+        raise
+    if belief.verdict is Verdict.NOT_RUN:
+        warnings.warn(
+            f"{artifact.manifest.name}: parity not run on {found.name}: {belief.reason}; prove it here with "
+            f"python -m runtimes verify {artifact.folder} --device {found.name}",
+            ParityNotRunWarning,
+            stacklevel=2,
+        )
+    return runtime
 
 
-def _check_device(name: str, device: str, devices: list[Device]) -> None:
-    found = {item.name: item for item in devices}
-    if device not in found:
-        raise BackendError(f"{name} has no device {device!r} here; there are {', '.join(found) or 'none'}")
-    if found[device].reason:
-        raise BackendError(f"{name} cannot use {device}: {found[device].reason}")
+def verify(path: str | os.PathLike[str], *, device: str | None = None) -> Record:
+    """Run an artifact's own proof on a device and remember the outcome; needs the backend and numpy, no PyTorch.
+
+    Args:
+        path: the artifact folder.
+        device: as in :func:`load`.
+
+    Raises:
+        ArtifactError: the folder is not a whole, unchanged artifact, or has no proof.
+        BackendError: the backend or the device is missing, or the backend cannot load the artifact.
+        OSError: the outcome can be kept nowhere.
+    """
+    artifact = open_artifact(path)
+    module, found = _find(artifact, device)
+    with module.open_runtime(artifact, found.name, Tuning()) as runtime:
+        return prove(artifact, runtime, found, Machine.here(module.ABOUT, found))
+
+
+def _believed(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine, *, verify: bool) -> Belief:
+    """The verdict that holds, won now where ``verify`` asks for it and this machine has none of its own."""
+    belief = believed(artifact, Conditions.of(runtime, device, machine))
+    if belief.own or not verify:
+        return belief
+    record = prove(artifact, runtime, device, machine)
+    return Belief(verdict=record.verdict, reason=record.reason, own=True)
+
+
+def _find(artifact: Artifact, name: str | None) -> tuple[Backend, Device]:
+    """The backend of an artifact and one of its devices.
+
+    Raises:
+        BackendError: one of them is missing here.
+    """
+    module = backend(artifact.manifest.backend)
+    if reason := module.missing():
+        raise BackendError(reason)
+    name = name or module.DEFAULT_DEVICE
+    found = next((device for device in module.devices() if device.name == name), None)
+    if found is None:
+        known = ", ".join(device.name for device in module.devices()) or "none"
+        raise BackendError(f"{artifact.manifest.backend} has no device {name!r} here; there are {known}")
+    if found.reason:
+        raise BackendError(f"{artifact.manifest.backend} cannot use {name}: {found.reason}")
+    return module, found

@@ -8,28 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtimes.environment import package_versions
+from runtimes.atomic import write_text
+from runtimes.device import About
+from runtimes.environment import package_versions, processor
 from runtimes.errors import ArtifactError
 from runtimes.json_text import parse_json
 
 FILE = "tuning.json"
 FORMAT = 1
 LIMIT = 2**16
-
-PACKAGES_OF = {
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "openvino": ("openvino",),
-    "ncnn": ("ncnn",),
-    "tensorrt": ("tensorrt", "tensorrt-rtx"),
-}
-"""Backend -> distributions whose versions a tuning holds for."""
 
 Settings = Mapping[str, bool | int | str]
 
@@ -52,25 +44,18 @@ class Tuning:
     cache: Path | None = None
 
 
-def conditions(backend: str, device: str) -> dict[str, Any]:
+def conditions(about: About, device: str) -> dict[str, Any]:
     """What a tuning depends on."""
     return {
-        "backend": backend,
+        "backend": about.name,
         "device": device,
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
-        "versions": package_versions(PACKAGES_OF.get(backend, ())),
+        "versions": package_versions(about.distributions),
     }
 
 
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
-def read_tuning(folder: Path, backend: str, device: str, choices: Choices) -> Tuning:
+def read_tuning(folder: Path, about: About, device: str, choices: Choices) -> Tuning:
     """The tuning beside an artifact; the default where there is none for these conditions.
 
     Raises:
@@ -83,35 +68,27 @@ def read_tuning(folder: Path, backend: str, device: str, choices: Choices) -> Tu
         if path.stat().st_size > LIMIT:
             raise ValueError(f"it has {path.stat().st_size} bytes, more than {LIMIT}")
         data = parse_json(path.read_text(encoding="utf-8"))
-        if data["format"] != FORMAT or data["conditions"] != conditions(backend, device):
+        if data["format"] != FORMAT or data["conditions"] != conditions(about, device):
             return Tuning()
         threads, settings = data["threads"], dict(data["settings"])
         if threads is not None and (type(threads) is not int or not 1 <= threads <= 1024):
             raise ValueError(f"threads is {threads!r}")
         for name, value in settings.items():
             if not any(type(value) is type(known) and value == known for known in choices.get(name, ())):
-                raise ValueError(f"{backend} has no setting {name} = {value!r}")
+                raise ValueError(f"{about.name} has no setting {name} = {value!r}")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"cannot read {path}: {error}; remove it, or tune again") from error
     return Tuning(threads=threads, settings=settings)
 
 
-def write_tuning(folder: Path, backend: str, device: str, tuning: Tuning, measured: Mapping[str, Any]) -> Path:
+def write_tuning(folder: Path, about: About, device: str, tuning: Tuning, measured: Mapping[str, Any]) -> Path:
     """Store a tuning with what was measured for it; returns the file."""
     data = {
         "format": FORMAT,
-        "conditions": conditions(backend, device),
+        "conditions": conditions(about, device),
         "threads": tuning.threads,
         "settings": dict(tuning.settings),
         "measured": dict(measured),
     }
-    handle, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=1) + "\n")
-        Path(name).chmod(0o644)
-        Path(name).replace(folder / FILE)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_text(folder / FILE, json.dumps(data, indent=1) + "\n")
     return folder / FILE

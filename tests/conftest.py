@@ -7,6 +7,8 @@ a session of the whole suite that ran others fails.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -128,7 +130,8 @@ def middle_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     path = tmp_path_factory.mktemp("checkpoint") / "middle.safetensors"
     save_file(dict(random_model("ifrnet_s").state_dict()), path)
-    path.with_suffix(".json").write_text('{"timesteps": [0.5]}')
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps({"timesteps": [0.5], "sha256": sha256}))
     return path
 
 

@@ -13,48 +13,113 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-MAY_IMPORT = {
-    "ifrnet": set(),
+VOCABULARY = {f"runtimes.{name}" for name in ("atomic", "cli", "contract", "environment", "errors", "json_text")}
+"""What model and artifact both speak of. These modules stand on each other and on the standard library only."""
+
+MAY_IMPORT: dict[str, set[str]] = {
     "runtimes": set(),
-    "export": {"ifrnet", "runtimes", "calibration"},
+    "ifrnet": VOCABULARY,
+    "export": {"ifrnet", "runtimes"},
     "calibration": {"ifrnet", "runtimes", "export"},
     "benchmarks": {"ifrnet", "runtimes", "export", "calibration"},
 }
-"""Package -> the packages of this repository that it stands on."""
+"""Package -> the packages and modules of this repository that it stands on. A package stands on earlier rows only."""
+
+NEVER = {"runtimes": {"torch", "torchvision"}}
+"""Package -> what else it may not import."""
 
 HEAVY = ("torch", "onnx", "onnxscript", "onnxsim", "onnxruntime", "openvino", "ncnn", "pnnx", "tensorrt_rtx", "nncf")
 
 
 def imported(source: str) -> Iterator[str]:
-    """Top-level names of everything that a file imports, also inside of functions."""
+    """Full names of everything that a file imports, also inside of functions: ``package.module.name``."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
-            yield str(node.module).partition(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and isinstance(node.args[0] if node.args else None, ast.Constant):
             name = ast.unparse(node.func)
             if name in ("importlib.import_module", "import_module", "__import__"):
-                yield ast.literal_eval(node.args[0]).partition(".")[0]
+                yield ast.literal_eval(node.args[0])
+
+
+def is_within(name: str, modules: set[str]) -> bool:
+    """Whether a name is one of the modules, or something in one of them."""
+    return any(f"{name}.".startswith(f"{module}.") for module in modules)
+
+
+def forbidden_imports(package: str, source: str) -> set[str]:
+    """What a file of a package imports against the rule."""
+    watched = {*MAY_IMPORT, "tests"} | NEVER.get(package, set())
+    allowed = MAY_IMPORT[package] | {package}
+    return {name for name in imported(source) if is_within(name, watched) and not is_within(name, allowed)}
 
 
 def test_imports_of_every_kind_are_found() -> None:
     source = (
         "import torch.nn as nn\ndef f():\n from export.trace import trace\n importlib.import_module('benchmarks.x')"
     )
-    assert set(imported(source)) == {"torch", "export", "benchmarks"}
+    assert set(imported(source)) == {"torch.nn", "export.trace.trace", "benchmarks.x"}
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_packages_stand_on_each_other_in_one_direction(package: str) -> None:
     files = list((ROOT / package).rglob("*.py"))
     assert files
-    forbidden = {*MAY_IMPORT, "tests"} - MAY_IMPORT[package] - {package}
-    if package == "runtimes":
-        forbidden |= {"torch", "torchvision"}
-    found = {(str(f.relative_to(ROOT)), name) for f in files for name in imported(f.read_text()) if name in forbidden}
+    found = {(str(f.relative_to(ROOT)), name) for f in files for name in forbidden_imports(package, f.read_text())}
     assert not found
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("runtimes", "import ifrnet"),
+        ("runtimes", "from ifrnet.variants import Variant"),
+        ("runtimes", "from export import targets"),
+        ("runtimes", "import torch.nn"),
+        ("ifrnet", "import runtimes"),
+        ("ifrnet", "from runtimes import load"),
+        ("ifrnet", "from runtimes import artifact"),
+        ("ifrnet", "from runtimes.contracts import Size"),
+        ("ifrnet", "from runtimes.video.errors import VideoError"),
+        ("ifrnet", "import export.graph"),
+        ("export", "from calibration.scales import scales_for"),
+        ("calibration", "importlib.import_module('benchmarks.demo')"),
+        ("benchmarks", "from tests.conftest import DYNAMIC"),
+    ],
+)
+def test_the_rule_can_be_broken(package: str, line: str) -> None:
+    (name,) = imported(line)
+    assert forbidden_imports(package, line) == {name}
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("ifrnet", "from runtimes.contract import MAX_SIDE, Timesteps"),
+        ("ifrnet", "from runtimes import json_text"),
+        ("ifrnet", "import runtimes.errors"),
+        ("export", "from runtimes.video.errors import VideoError"),
+        ("calibration", "import export.graph, ifrnet, numpy"),
+    ],
+)
+def test_the_rule_allows_what_it_says(package: str, line: str) -> None:
+    assert forbidden_imports(package, line) == set()
+
+
+def test_packages_stand_on_earlier_rows_only() -> None:
+    order = list(MAY_IMPORT)
+    for position, package in enumerate(order):
+        assert {name.partition(".")[0] for name in MAY_IMPORT[package]} <= set(order[:position])
+
+
+@pytest.mark.parametrize("module", sorted(VOCABULARY))
+def test_the_vocabulary_stands_on_itself(module: str) -> None:
+    source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+    allowed = VOCABULARY | set(sys.stdlib_module_names)
+    assert not {name for name in imported(source) if not is_within(name, allowed)}
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from benchmarks.speed.without_artifact import bare_manifest
 from export.options import ExportOptions
 from export.targets import TARGETS, target
 from runtimes.base import Runtime
-from runtimes.contract import Precision, Size, SizeRange, Timesteps
+from runtimes.contract import Precision, Size, SizeRange
 from runtimes.errors import ParityNotRunWarning
 from runtimes.frames import Array
 from runtimes.registry import backend, load
@@ -70,7 +70,7 @@ class ExportPerSize(Runtime):
         manifest = bare_manifest(
             f"{info.name}-{name}-{precision}",
             backend=module.BACKEND,
-            timesteps=Timesteps[info.timesteps.name],
+            timesteps=info.timesteps,
             variant=loaded.variant.name,
             sha256=info.sha256,
             scale=scale,

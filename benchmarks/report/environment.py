@@ -10,29 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from runtimes.environment import PACKAGES, package_versions
-
-FLAGS = (
-    "avx2",
-    "fma",
-    "f16c",
-    "avx512f",
-    "avx512bw",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "avx_vnni",
-    "amx_tile",
-    "amx_bf16",
-    "amx_int8",
-    "asimd",
-    "asimdhp",
-    "asimddp",
-    "i8mm",
-    "bf16",
-    "sve",
-)
-"""Instruction sets that decide how fast a precision runs."""
+from runtimes.environment import instruction_sets, package_versions, processor
 
 BUSY = 0.5
 """Load average above which timings are called noisy: some other program is running."""
@@ -45,18 +23,17 @@ def available_cores() -> int:
 
 def describe() -> dict[str, Any]:
     """The environment as it stands in results files. Memory in GB; ``load`` is the load average of the last minute."""
-    info = _cpuinfo()
-    flags = set(info.get("flags", info.get("Features", "")).split())
+    architecture, *flags = instruction_sets()
     return {
-        "cpu": info.get("model name") or platform.processor() or platform.machine(),
-        "architecture": platform.machine(),
+        "cpu": processor(),
+        "architecture": architecture,
         "cores": available_cores(),
-        "flags": [flag for flag in FLAGS if flag in flags],
+        "flags": flags,
         "memory_gb": _memory_gb(),
         "gpus": _gpus(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "packages": package_versions((*PACKAGES, "opencv-python-headless")),
+        "packages": package_versions(),
         "load": load_average(),
     }
 
@@ -73,15 +50,6 @@ def available_mb() -> float:
         return math.inf
     line = next(line for line in path.read_text().splitlines() if line.startswith("MemAvailable:"))
     return int(line.split()[1]) * 1024 / 1e6
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first processor of ``/proc/cpuinfo``; empty elsewhere than on Linux."""
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return {}
-    pairs = (line.partition(":") for line in path.read_text().split("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _memory_gb() -> float | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.report.results_file import Kind, Results, load_results
+from runtimes.atomic import replacing
 from runtimes.cli import Parser
+from runtimes.registry import BACKENDS
 
 EPILOG = """\
 examples:
@@ -20,14 +21,7 @@ examples:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-COLOURS = {
-    "pytorch": "#555555",
-    "onnxruntime": "#0072b2",
-    "openvino": "#009e73",
-    "ncnn": "#d55e00",
-    "tensorrt": "#cc79a7",
-}
-"""Okabe and Ito's palette, told apart by colour-blind readers."""
+COLOURS = {"pytorch": "#555555", **{name: module.ABOUT.colour for name, module in BACKENDS.items()}}
 
 MARKERS = {"fp32": "o", "fp16": "s", "bf16": "D", "int8": "^"}
 
@@ -86,9 +80,8 @@ def draw(results: Results, path: Path) -> None:
     axes.grid(alpha=0.3)
     _legend(figure, rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the suffix, which names the format
-    figure.savefig(partial, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    partial.replace(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:

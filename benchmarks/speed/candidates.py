@@ -11,12 +11,12 @@ from benchmarks.options import Selection
 from export.errors import ExportError
 from export.options import ExportOptions
 from export.targets import TARGETS, target
-from ifrnet.errors import ModelError
 from ifrnet.variants import CheckpointInfo
 from runtimes.artifact import Manifest, open_artifact
 from runtimes.contract import Precision, SizeRange, Verdict
+from runtimes.device import Device
 from runtimes.errors import RuntimesError
-from runtimes.registry import Device, backend
+from runtimes.registry import backend
 
 Report = Callable[[str], None]
 """Receives one short line when a stage begins."""
@@ -138,7 +138,7 @@ def _export(
             module.check(options)
             folder = options.artifact_name(info.name, name, precision)
             pipeline.build(Job(name=folder, target_name=name, target=module, precision=precision, options=options))
-        except (RuntimesError, ModelError) as error:
+        except RuntimesError as error:
             failures[key] = f"cannot be exported: {error}"
     return failures
 

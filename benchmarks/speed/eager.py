@@ -12,7 +12,7 @@ from benchmarks.speed.without_artifact import bare_manifest
 from ifrnet import IFRNet, interpolate, size_multiple
 from runtimes.artifact import DeviceParity
 from runtimes.base import Runtime
-from runtimes.contract import Timesteps, Verdict
+from runtimes.contract import Verdict
 from runtimes.frames import Array
 from runtimes.tuning import Tuning
 
@@ -55,7 +55,7 @@ class EagerRuntime(Runtime):
         manifest = bare_manifest(
             info.name,
             backend="pytorch",
-            timesteps=Timesteps[info.timesteps.name],
+            timesteps=info.timesteps,
             variant=model.variant.name,
             sha256=info.sha256,
             scale=scale,

@@ -71,7 +71,7 @@ def measure(options: LatencyOptions, arguments: Sequence[str], progress: Progres
     info = model.info
     assert info is not None
     gflop = 2e-9 * complexity(model.variant, chosen.size).macs
-    timesteps = Timesteps[info.timesteps.name]
+    timesteps = info.timesteps
     check_timesteps(options.timesteps, timesteps)
     items = provide(candidates(chosen), chosen, info, progress.stage)
     lanes, left_out = _measured(list(_plans(items, chosen, timesteps)), options, progress)

@@ -126,7 +126,7 @@ class OpenVinoQueue(Mode):
         import openvino
 
         from runtimes.artifact import open_artifact
-        from runtimes.backends.openvino import choose_hint, float_precision
+        from runtimes.backends.openvino import choose_hint, float_precision, read_ir
         from runtimes.contract import Precision
 
         artifact, core = open_artifact(path), openvino.Core()
@@ -140,7 +140,7 @@ class OpenVinoQueue(Mode):
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": threads,
         }
-        compiled = core.compile_model(str(artifact.file(".xml")), device.upper(), properties)
+        compiled = core.compile_model(read_ir(artifact), device.upper(), properties)
         self._queue = openvino.AsyncInferQueue(compiled)
         self._taken: list[float] = []
         self._queue.set_callback(lambda _, start: self._taken.append(time.perf_counter() - start))

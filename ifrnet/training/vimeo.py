@@ -6,7 +6,6 @@ flow`` adds ``flow.npz`` to each folder: float16 flows from im2 to im1 and to im
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import FlowEstimator
 from ifrnet.training.order import epoch_position
 from ifrnet.training.samples import Sample, enlarge, read_image
+from runtimes.atomic import replacing
 
 TRAIN_LIST = "tri_trainlist.txt"
 FRAMES = ("im1.png", "im2.png", "im3.png")
@@ -63,14 +63,13 @@ def write_flows(root: Path, estimator: FlowEstimator, listing: str = TRAIN_LIST)
             yield False
             continue
         img0, truth, img1 = (read_image(folder / name) for name in FRAMES)
-        partial = folder / f".{os.getpid()}-{FLOW}"
-        np.savez(
-            partial,
-            flow0=estimator.estimate(truth, img0).astype(np.float16),
-            flow1=estimator.estimate(truth, img1).astype(np.float16),
-            estimator=np.array(estimator.name),
-        )
-        partial.replace(target)
+        with replacing(target) as partial:
+            np.savez(
+                partial,
+                flow0=estimator.estimate(truth, img0).astype(np.float16),
+                flow1=estimator.estimate(truth, img1).astype(np.float16),
+                estimator=np.array(estimator.name),
+            )
         yield True
 
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from typing import Any
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
-from runtimes.base import Runtime
+from runtimes.base import Halves, Runtime
 from runtimes.contract import Precision
+from runtimes.device import About, Device
 from runtimes.errors import BackendError
 from runtimes.frames import Array
-from runtimes.graph_cut import NotCutError, boundary
-from runtimes.registry import Device
+from runtimes.graph_cut import cut_values
 from runtimes.tuning import Choices, Tuning
+
+T = TypeVar("T")
+
+ABOUT = About(name="ncnn", title="ncnn", modules=("ncnn",), distributions=("ncnn",), extra="ncnn", colour="#d55e00")
 
 DEFAULT_DEVICE = "cpu"
 
@@ -34,7 +41,7 @@ INPUTS, OUTPUT = ("in0", "in1", "in2"), "out0"
 """Blob names that pnnx gives to img0, img1, t and imgt."""
 
 FREE = ("Split", "Concat", "Reshape", "Cast", "Noop", "Power")
-"""Layers that belong after the cut: see :func:`runtimes.graph_cut.boundary`."""
+"""Layers that belong after the cut: see :func:`runtimes.graph_cut.cut_values`."""
 
 SOFTWARE = 3
 """``ncnn.GpuInfo.type()`` of a driver that runs on the CPU (VkPhysicalDeviceType maps to 0..3 in ncnn)."""
@@ -47,18 +54,40 @@ def missing() -> str:
     return ""
 
 
-def devices() -> list[Device]:
-    """The CPU, and every Vulkan device of the loader."""
+def devices() -> Iterator[Device]:
+    """The CPU, and every Vulkan device of the loader, which is started only for whoever asks further than the CPU."""
     import ncnn
 
-    found = [Device(name="cpu", description=f"ncnn {ncnn.__version__}")]
-    count = ncnn.get_gpu_count()
+    yield Device(name="cpu", description=f"ncnn {ncnn.__version__}")
+    with quiet_drivers():
+        count = ncnn.get_gpu_count()
     for i in range(count):
         info = ncnn.get_gpu_info(i)
-        found.append(Device(name=f"vulkan:{i}", description=info.device_name(), software=info.type() == SOFTWARE))
+        yield Device(
+            name=f"vulkan:{i}",
+            description=info.device_name(),
+            software=info.type() == SOFTWARE,
+            driver=f"{info.driver_version():#x}",
+        )
     if count == 0:
-        found.append(Device(name="vulkan:0", reason="no Vulkan device: install a driver (Debian: mesa-vulkan-drivers)"))
-    return found
+        yield Device(name="vulkan:0", reason="no Vulkan device: install a driver (Debian: mesa-vulkan-drivers)")
+
+
+@contextmanager
+def quiet_drivers() -> Iterator[None]:
+    """Keep what ncnn and Vulkan's loader print while they look for devices out of the user's terminal.
+
+    They write to file descriptor 2 themselves: a line for each driver that is not there, and several for each device.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
@@ -72,6 +101,7 @@ class NcnnRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         import ncnn
 
+        _check_not_forked()
         net = ncnn.Net()
         net.opt.num_threads = tuning.threads or net.opt.num_threads
         for name, value in tuning.settings.items():
@@ -83,11 +113,12 @@ class NcnnRuntime(Runtime):
         net.opt.use_bf16_packed = net.opt.use_bf16_storage = precision is Precision.BF16
         if vulkan:
             net.set_vulkan_device(int(device.removeprefix("vulkan:")))
-        if net.load_param(str(artifact.file(".param"))) or net.load_model(str(artifact.file(".bin"))):
+        param = artifact.text(".param")
+        artifact.check_sizes(stated_shapes(param))
+        # The binding takes the text from memory, and weights from a file only.
+        if net.load_param_mem(param) or net.load_model(str(artifact.path(".bin"))):
             raise BackendError(f"ncnn cannot load {artifact.folder} on {device}: export it again with this version")
-        self._net = net
-        self._encoded: list[str] | None = None
-        self._param = artifact.file(".param").read_text(encoding="ascii")
+        self._net, self._artifact = net, artifact
         super().__init__(
             artifact.manifest,
             backend="ncnn",
@@ -97,36 +128,30 @@ class NcnnRuntime(Runtime):
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        import ncnn
+        given = {name: as_blob(value) for name, value in zip(INPUTS, (img0, img1, t), strict=True)}
+        return self.extract(given, [OUTPUT], np.array)[OUTPUT][np.newaxis]
 
+    def _cut(self) -> Halves | None:
+        return NcnnHalves(self, encoded_blobs(self._artifact.text(".param")))
+
+    def extract(self, given: Mapping[str, Any], wanted: Sequence[str], copy: Callable[[Any], T]) -> dict[str, T]:
+        """Blobs by name, as float32 and unpacked, from other blobs.
+
+        Args:
+            given: the blobs to start from.
+            wanted: names.
+            copy: what takes a blob out of the memory that ends with the extractor.
+
+        Raises:
+            BackendError: ncnn failed.
+        """
+        _check_not_forked()
         with self._net.create_extractor() as extractor:
-            for name, value in zip(INPUTS, (img0, img1, t), strict=True):
-                # ncnn's Mat borrows numpy's memory, and a first layer that works in place would crash on it.
-                extractor.input(name, ncnn.Mat(value[0]).clone())
-            return np.array(self._extract(extractor, OUTPUT))[np.newaxis]
-
-    def _infer_each(
-        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
-    ) -> Iterator[Array]:
-        import ncnn
-
-        try:
-            self._encoded = self._encoded or encoded_blobs(self._param)
-        except NotCutError:
-            yield from super()._infer_each(img0, img1, steps)
-            return
-        with self._net.create_extractor() as encoder:
-            encoder.set_light_mode(False)  # or a blob would be gone that another one is computed from
-            for name, value in zip(INPUTS, (img0, img1), strict=False):
-                encoder.input(name, ncnn.Mat(value[0]).clone())
-            encoded = {name: self._extract(encoder, name).clone() for name in self._encoded}
-        for t in steps:
-            with self._net.create_extractor() as decoder:
-                for name, blob in encoded.items():
-                    decoder.input(name, blob)
-                decoder.input(INPUTS[2], ncnn.Mat(t[0]).clone())
-                output = np.array(self._extract(decoder, OUTPUT))[np.newaxis]
-            yield output  # outside: nothing of ncnn's may outlive the network in a generator that nobody finishes
+            if len(wanted) > 1:
+                extractor.set_light_mode(False)  # or a blob would be gone that another one is computed from
+            for name, blob in given.items():
+                extractor.input(name, blob)
+            return {name: copy(self._extract(extractor, name)) for name in wanted}
 
     def _extract(self, extractor: Any, name: str) -> Any:
         """A blob as float32, unpacked."""
@@ -137,6 +162,59 @@ class NcnnRuntime(Runtime):
 
     def _close(self) -> None:
         del self._net
+
+
+_process: int | None = None
+"""The first process that used ncnn."""
+
+
+def _check_not_forked() -> None:
+    """Refuse to hang: OpenMP's threads do not exist in a forked child, which would wait for them for ever.
+
+    Raises:
+        BackendError: this process was forked from one that used ncnn.
+    """
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise BackendError(
+            f"process {os.getpid()} was forked from {_process}, which had used ncnn, and would hang: start processes "
+            'with multiprocessing.get_context("spawn"), or use ncnn in the children only'
+        )
+
+
+class NcnnHalves:
+    """The encoder and the rest of one net: ncnn computes what a blob needs and no more."""
+
+    def __init__(self, runtime: NcnnRuntime, blobs: list[str]) -> None:
+        self._runtime, self._blobs = runtime, blobs
+
+    def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> dict[str, Any]:
+        """See :class:`runtimes.base.Halves`."""
+        given = dict(zip(INPUTS, map(as_blob, (img0, img1)), strict=False))
+        return self._runtime.extract(given, self._blobs, lambda blob: blob.clone())
+
+    def decode(self, encoded: dict[str, Any], t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
+        """See :class:`runtimes.base.Halves`."""
+        return self._runtime.extract({**encoded, INPUTS[2]: as_blob(t)}, [OUTPUT], np.array)[OUTPUT][np.newaxis]
+
+
+def as_blob(value: NDArray[np.float32]) -> Any:
+    """(1, C, H, W) -> ncnn's Mat (C, H, W), with memory of its own: a first layer may work in place."""
+    import ncnn
+
+    return ncnn.Mat(value[0]).clone()
+
+
+def stated_shapes(param: str) -> list[list[int | None]]:
+    """Shapes of img0 and img1, NCHW, that a ``.param`` text states in its input layers; None where it does not."""
+    shapes: list[list[int | None]] = []
+    for line in param.splitlines()[2:]:
+        kind, name, *rest = line.split() or ("", "")
+        if kind == "Input" and name in INPUTS[:2]:
+            hints = dict(item.partition("=")[::2] for item in rest if "=" in item)
+            shapes.append([1, *(int(hints[key]) if hints.get(key, "").isdigit() else None for key in "210")])
+    return shapes
 
 
 def encoded_blobs(param: str) -> list[str]:
@@ -150,7 +228,7 @@ def encoded_blobs(param: str) -> list[str]:
         middle, end = int(bottoms), int(bottoms) + int(tops)
         for blob in rest[middle:end]:
             inputs[blob], kinds[blob] = tuple(rest[:middle]), kind
-    return boundary(
+    return cut_values(
         list(inputs), inputs, frames=INPUTS[:2], timestep=INPUTS[2], is_free=lambda blob: kinds[blob] in FREE
     )
 

@@ -5,23 +5,32 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
-from runtimes.base import Runtime
+from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
+from runtimes.device import About, Device
 from runtimes.errors import BackendError, DeviceUnavailableError
 from runtimes.frames import Array
-from runtimes.graph_cut import NotCutError, boundary
-from runtimes.registry import Device
+from runtimes.graph_cut import cut_values
 from runtimes.tuning import Choices, Tuning
 
 if TYPE_CHECKING:
     import onnxruntime
+
+ABOUT = About(
+    name="onnxruntime",
+    title="ONNX Runtime",
+    modules=("onnxruntime",),
+    distributions=("onnxruntime", "onnxruntime-gpu"),
+    extra="onnx",
+    colour="#0072b2",
+)
 
 DEFAULT_DEVICE = "cpu"
 
@@ -37,7 +46,7 @@ HEAVY = ("Conv", "ConvTranspose", "FusedConv", "QLinearConv", "GridSample", "Res
 
 
 FREE = ("Shape", "QuantizeLinear", "DequantizeLinear", "Cast", "Concat", "Reshape", "Slice", "Split")
-"""Operators that belong after the cut: see :func:`runtimes.graph_cut.boundary`."""
+"""Operators that belong after the cut: see :func:`runtimes.graph_cut.cut_values`."""
 
 
 def missing() -> str:
@@ -53,15 +62,13 @@ def devices() -> list[Device]:
 
     found = [Device(name="cpu", description=f"ONNX Runtime {onnxruntime.__version__}")]
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        count = _cuda_count()
-        reason = "" if count else "no NVIDIA GPU found"
-        found += [Device(name=f"cuda:{i}", reason=reason) for i in range(max(count, 1))]
+        found += _cuda_devices() or [Device(name="cuda:0", reason="no NVIDIA GPU found")]
     else:
         found.append(Device(name="cuda:0", reason="this onnxruntime has no CUDA: install onnxruntime-gpu in its place"))
     return found
 
 
-def _cuda_count() -> int:
+def _cuda_devices() -> list[Device]:
     """GPUs that NVIDIA's driver offers; ``CUDA_VISIBLE_DEVICES`` hides some.
 
     ONNX Runtime's own ``get_ep_devices`` lists CUDA only where it is a plugin (1.31), and some GPUs twice.
@@ -69,9 +76,18 @@ def _cuda_count() -> int:
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
+        return []
+    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    found = []
+    for i in range(count.value):
+        handle, name = ctypes.c_int(0), ctypes.create_string_buffer(256)
+        driver.cuDeviceGet(ctypes.byref(handle), i)
+        driver.cuDeviceGetName(name, len(name), handle)
+        found.append(Device(name=f"cuda:{i}", description=name.value.decode(), driver=str(version.value)))
+    return found
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
@@ -85,8 +101,8 @@ class OrtRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         self._artifact, self._device, self._tuning = artifact, device, tuning
         self._output: NDArray[np.float32] | None = None
-        self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
-        self._session = _session(artifact, device, tuning)
+        self._session = _session(artifact, device, tuning, artifact.data(".onnx"))
+        artifact.check_sizes([_shape(value) for value in self._session.get_inputs()[:2]])
         super().__init__(
             artifact.manifest,
             backend="onnxruntime",
@@ -98,35 +114,13 @@ class OrtRuntime(Runtime):
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         return self._bound(self._session, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)), {})
 
-    def _infer_each(
-        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
-    ) -> Iterator[Array]:
-        if importlib.util.find_spec("onnx") is None:  # the halves are cut with it; without it every t encodes again
-            yield from super()._infer_each(img0, img1, steps)
-            return
-        if self._halves is None:
-            self._artifact.check_files()
-            try:
-                first, second = halves(self._artifact.file(".onnx").read_bytes())
-            except NotCutError:
-                yield from super()._infer_each(img0, img1, steps)
-                return
-            self._halves = (
-                _session(self._artifact, self._device, self._tuning, first),
-                _session(self._artifact, self._device, self._tuning, second),
-            )
-        encode, decode = self._halves
-        kind, _, index = self._device.partition(":")
-        binding = encode.io_binding()
-        for name, value in zip(INPUT_NAMES[:2], (img0, img1), strict=True):
-            binding.bind_cpu_input(name, value)
-        names = [output.name for output in encode.get_outputs()]
-        for name in names:
-            binding.bind_output(name, kind, int(index or 0))
-        encode.run_with_iobinding(binding)
-        encoded = dict(zip(names, binding.get_outputs(), strict=True))
-        for t in steps:
-            yield self._bound(decode, {INPUT_NAMES[2]: t}, encoded, img0.shape)
+    def _cut(self) -> Halves | None:
+        if importlib.util.find_spec("onnx") is None:
+            return None  # the graph is cut with it
+        first, second = halves(self._artifact.data(".onnx"))
+        encode = _session(self._artifact, self._device, self._tuning, first)
+        decode = _session(self._artifact, self._device, self._tuning, second)
+        return OrtHalves(encode, decode, self._device, self._bound)
 
     def _bound(
         self,
@@ -149,7 +143,42 @@ class OrtRuntime(Runtime):
         return self._output.view()
 
     def _close(self) -> None:
-        del self._session, self._halves
+        del self._session
+
+
+class OrtHalves:
+    """Two sessions; what is encoded stays on the device."""
+
+    def __init__(
+        self,
+        encode: onnxruntime.InferenceSession,
+        decode: onnxruntime.InferenceSession,
+        device: str,
+        bound: Callable[..., Array],
+    ) -> None:
+        self._encode, self._decode, self._bound = encode, decode, bound
+        kind, _, index = device.partition(":")
+        self._place = kind, int(index or 0)
+
+    def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> dict[str, onnxruntime.OrtValue]:
+        """See :class:`runtimes.base.Halves`."""
+        binding = self._encode.io_binding()
+        for name, value in zip(INPUT_NAMES[:2], (img0, img1), strict=True):
+            binding.bind_cpu_input(name, value)
+        names = [output.name for output in self._encode.get_outputs()]
+        for name in names:
+            binding.bind_output(name, *self._place)
+        self._encode.run_with_iobinding(binding)
+        return dict(zip(names, binding.get_outputs(), strict=True))
+
+    def decode(self, encoded: dict[str, onnxruntime.OrtValue], t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
+        """See :class:`runtimes.base.Halves`."""
+        return self._bound(self._decode, {INPUT_NAMES[2]: t}, encoded, shape)
+
+
+def _shape(value: Any) -> list[int | None]:
+    """Of an input; a side with a name is free."""
+    return [side if isinstance(side, int) else None for side in value.shape]
 
 
 def halves(model: bytes) -> tuple[bytes, bytes]:
@@ -160,7 +189,7 @@ def halves(model: bytes) -> tuple[bytes, bytes]:
     whole = onnx.shape_inference.infer_shapes(onnx.load_from_string(model))
     kinds = {name: node.op_type for node in whole.graph.node for name in node.output}
     inputs = {name: tuple(node.input) for node in whole.graph.node for name in node.output}
-    encoded = boundary(
+    encoded = cut_values(
         list(inputs),
         {**inputs, **dict.fromkeys(INPUT_NAMES, ())},
         frames=INPUT_NAMES[:2],
@@ -178,10 +207,8 @@ def _arithmetic(precision: Precision, device: str) -> str:
     return "fp32" if device == "cpu" and precision is Precision.FP16 else precision.value
 
 
-def _session(
-    artifact: Artifact, device: str, tuning: Tuning, part: bytes | None = None
-) -> onnxruntime.InferenceSession:
-    """A session for the model, or for a part of it that is in memory."""
+def _session(artifact: Artifact, device: str, tuning: Tuning, model: bytes) -> onnxruntime.InferenceSession:
+    """A session for the model or a part of it."""
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -197,7 +224,7 @@ def _session(
         provider = ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:"), "use_tf32": "0"})
         onnxruntime.preload_dlls()  # CUDA and cuDNN from Python packages, where they are not the system's
     try:
-        session = onnxruntime.InferenceSession(part or str(artifact.file(".onnx")), options, providers=[provider])
+        session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base
         reason = " ".join(str(error).split())
         raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {reason}") from error

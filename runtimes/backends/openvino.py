@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact, Manifest
-from runtimes.base import Runtime
+from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
+from runtimes.device import About, Device
 from runtimes.errors import BackendError
 from runtimes.frames import Array
-from runtimes.graph_cut import NotCutError, boundary
-from runtimes.registry import Device
+from runtimes.graph_cut import cut_values
 from runtimes.tuning import Choices, Tuning
 
 if TYPE_CHECKING:
     import openvino
+
+# OpenVINO imports it if it is there, and it forks a process that reports to an analytics host (2026.4.1). With None in
+# its place the import fails, which OpenVINO allows for. This module is imported before any of ours imports OpenVINO.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is what the import system documents
+
+ABOUT = About(
+    name="openvino",
+    title="OpenVINO",
+    modules=("openvino",),
+    distributions=("openvino",),
+    extra="openvino",
+    colour="#009e73",
+)
 
 DEFAULT_DEVICE = "cpu"
 
@@ -44,7 +58,7 @@ _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
 FREE = ("ShapeOf", "FakeQuantize", "Convert", "Concat", "Reshape", "Slice", "StridedSlice", "Split", "VariadicSplit")
-"""Operations that belong after the cut: see :func:`runtimes.graph_cut.boundary`."""
+"""Operations that belong after the cut: see :func:`runtimes.graph_cut.cut_values`."""
 
 
 def choose_hint(precision: Precision, capabilities: Sequence[str]) -> str:
@@ -96,12 +110,26 @@ def devices() -> list[Device]:
 
     core = openvino.Core()
     found = [
-        Device(name=name.lower(), description=str(core.get_property(name, "FULL_DEVICE_NAME")))
+        Device(
+            name=name.lower(),
+            description=str(core.get_property(name, "FULL_DEVICE_NAME")),
+            driver=_driver(core, name),
+        )
         for name in core.available_devices
     ]
     names = {device.name.partition(".")[0] for device in found}
     absent = [kind for kind in ("gpu", "npu") if kind not in names]
     return found + [Device(name=kind, reason=f"OpenVINO finds no {kind.upper()}") for kind in absent]
+
+
+def _driver(core: openvino.Core, name: str) -> str:
+    """Version of the driver, where the plugin of a device tells it."""
+    for key in ("DRIVER_VERSION", "GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION"):
+        try:
+            return str(core.get_property(name, key))
+        except RuntimeError:
+            continue
+    return ""
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
@@ -114,8 +142,9 @@ class OpenVinoRuntime(Runtime):
 
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         self._artifact, self._device, self._tuning = artifact, device, tuning
-        self._halves: tuple[openvino.InferRequest, openvino.InferRequest] | None = None
-        self.compiled = compile_ir(artifact, device, tuning)
+        model = read_ir(artifact)
+        artifact.check_sizes([_shape(model.input(name)) for name in INPUT_NAMES[:2]])
+        self.compiled = compile_ir(artifact, device, tuning, model)
         self._request = self.compiled.create_infer_request()
         ran = {_NAMES.get(ran, ran) for kind, ran, _ in executed_layers(self.compiled) if kind in _CONVOLUTIONS}
         rest = str(self.compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
@@ -131,33 +160,37 @@ class OpenVinoRuntime(Runtime):
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         return _run(self._request, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)))
 
-    def _infer_each(
-        self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: Sequence[NDArray[np.float32]]
-    ) -> Iterator[Array]:
+    def _cut(self) -> Halves | None:
         if self.spec.arithmetic != "fp32":
-            # What is handed over is float32 in the order of the frame: converting it costs what the encoder does.
-            yield from super()._infer_each(img0, img1, steps)
-            return
-        if self._halves is None:
-            self._artifact.check_files()
-            try:
-                parts = [
-                    compile_ir(self._artifact, self._device, self._tuning, lambda model, i=i: halves(model)[i])  # type: ignore[misc]
-                    for i in range(2)
-                ]
-            except NotCutError:
-                yield from super()._infer_each(img0, img1, steps)
-                return
-            self._halves = parts[0].create_infer_request(), parts[1].create_infer_request()
-        encode, decode = self._halves
-        _run(encode, dict(zip(INPUT_NAMES[:2], (img0, img1), strict=True)))
-        for output in encode.get_compiled_model().outputs:
-            decode.set_tensor(output.get_any_name(), encode.get_tensor(output))
-        for t in steps:
-            yield _run(decode, {INPUT_NAMES[2]: t})
+            return None  # what is handed over is float32 in the order of the frame: converting it costs what it saves
+        parts = halves(read_ir(self._artifact))
+        encode, decode = (compile_ir(self._artifact, self._device, self._tuning, part) for part in parts)
+        return OpenVinoHalves(encode.create_infer_request(), decode.create_infer_request())
 
     def _close(self) -> None:
-        del self._request, self.compiled, self._halves
+        del self._request, self.compiled
+
+
+class OpenVinoHalves:
+    """Two requests; what the first gives is read by the second in place."""
+
+    def __init__(self, encode: openvino.InferRequest, decode: openvino.InferRequest) -> None:
+        self._encode, self._decode = encode, decode
+
+    def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> None:
+        """See :class:`runtimes.base.Halves`."""
+        _run(self._encode, dict(zip(INPUT_NAMES[:2], (img0, img1), strict=True)))
+        for output in self._encode.get_compiled_model().outputs:
+            self._decode.set_tensor(output.get_any_name(), self._encode.get_tensor(output))
+
+    def decode(self, encoded: None, t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
+        """See :class:`runtimes.base.Halves`."""
+        return _run(self._decode, {INPUT_NAMES[2]: t})
+
+
+def _shape(port: Any) -> list[int | None]:
+    """Of an input; None where a side is free."""
+    return [side.get_length() if side.is_static else None for side in port.get_partial_shape()]
 
 
 def _run(request: openvino.InferRequest, values: Mapping[str, NDArray[np.float32]]) -> Array:
@@ -200,14 +233,14 @@ def halves(model: openvino.Model) -> tuple[openvino.Model, openvino.Model]:
 
 
 def _encoded(model: openvino.Model) -> list[openvino.Output]:
-    """The values at the cut, see :func:`runtimes.graph_cut.boundary`."""
+    """The values at the cut, see :func:`runtimes.graph_cut.cut_values`."""
     nodes = {node.get_name(): node for node in model.get_ordered_ops()}
     inputs = {
         name: [value.get_source_output().get_node().get_name() for value in node.inputs()]
         for name, node in nodes.items()
     }
     frames = [model.input(name).get_node().get_name() for name in INPUT_NAMES[:2]]
-    names = boundary(
+    names = cut_values(
         list(nodes),
         inputs,
         frames=frames,
@@ -217,16 +250,28 @@ def _encoded(model: openvino.Model) -> list[openvino.Output]:
     return [output for name in names for output in nodes[name].outputs()]
 
 
-def compile_ir(
-    artifact: Artifact, device: str, tuning: Tuning, part: Callable[[openvino.Model], openvino.Model] = lambda m: m
-) -> openvino.CompiledModel:
+def read_ir(artifact: Artifact) -> openvino.Model:
+    """The network as the artifact's files state it, weights included: OpenVINO looks for no file by itself.
+
+    Raises:
+        BackendError: OpenVINO cannot read them.
+    """
+    import openvino
+
+    try:
+        return openvino.Core().read_model(artifact.data(".xml"), artifact.data(".bin"))
+    except RuntimeError as error:
+        raise _refusal(artifact, "", error) from error
+
+
+def compile_ir(artifact: Artifact, device: str, tuning: Tuning, model: openvino.Model) -> openvino.CompiledModel:
     """Compile for latency at an explicit inference precision.
 
     Args:
-        artifact: holds the IR.
+        artifact: says which precision.
         device: as in :func:`devices`.
         tuning: threads, properties and the folder of compiled models.
-        part: what to compile of the model that is read.
+        model: see :func:`read_ir`, or a half of it.
 
     Raises:
         BackendError: OpenVINO refuses the model or the device.
@@ -243,7 +288,11 @@ def compile_ir(
     if tuning.cache is not None:
         properties["CACHE_DIR"] = str(tuning.cache)
     try:
-        return core.compile_model(part(core.read_model(artifact.file(".xml"))), device.upper(), properties)
+        return core.compile_model(model, device.upper(), properties)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())  # it comes in several lines
-        raise BackendError(f"OpenVINO cannot load {artifact.folder} on {device}: {reason}") from error
+        raise _refusal(artifact, f" on {device}", error) from error
+
+
+def _refusal(artifact: Artifact, where: str, error: RuntimeError) -> BackendError:
+    reason = " ".join(str(error).split())  # it comes in several lines
+    return BackendError(f"OpenVINO cannot load {artifact.folder}{where}: {reason}")

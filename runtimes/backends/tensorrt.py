@@ -14,10 +14,19 @@ from runtimes.backends.cuda_arrays import CudaArray, check_cuda_frames, read_cud
 from runtimes.backends.tensorrt_cache import RuntimeCache, gpu_facts
 from runtimes.base import Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
+from runtimes.device import About, Device
 from runtimes.errors import BackendError, DeviceMismatchError, FrameError
 from runtimes.frames import Array
-from runtimes.registry import Device
 from runtimes.tuning import Choices, Tuning
+
+ABOUT = About(
+    name="tensorrt",
+    title="TensorRT",
+    modules=("tensorrt", "tensorrt_rtx"),
+    distributions=("tensorrt", "tensorrt-rtx"),
+    extra="trt",
+    colour="#cc79a7",
+)
 
 DEFAULT_DEVICE = "cuda:0"
 
@@ -45,7 +54,8 @@ def devices() -> list[Device]:
     if status != cuda.cudaError_t.cudaSuccess or count == 0:
         return [Device(name="cuda:0", reason=f"no NVIDIA GPU or driver ({status.name})")]
     names = [_check(cuda.cudaGetDeviceProperties(i)).name.decode() for i in range(count)]
-    return [Device(name=f"cuda:{i}", description=name) for i, name in enumerate(names)]
+    driver = str(_check(cuda.cudaDriverGetVersion()))
+    return [Device(name=f"cuda:{i}", description=name, driver=driver) for i, name in enumerate(names)]
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
@@ -81,7 +91,7 @@ class TensorRtRuntime(Runtime):
         self._index = int(device.removeprefix("cuda:"))
         _check(cuda.cudaSetDevice(self._index))
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        self._engine = self._runtime.deserialize_cuda_engine(artifact.file(".engine").read_bytes())
+        self._engine = self._runtime.deserialize_cuda_engine(artifact.data(".engine"))
         if self._engine is None:
             built = artifact.manifest.details.get("compute_capabilities")
             raise DeviceMismatchError(
@@ -93,7 +103,7 @@ class TensorRtRuntime(Runtime):
         self._ready = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of its inputs
         self._cache: RuntimeCache | None = None
         if hasattr(trt, "IRuntimeCache"):  # TensorRT for RTX compiles kernels on first use; TensorRT has them built
-            facts = {"engine": str(artifact.manifest.files[artifact.file(".engine").name]["sha256"])}
+            facts = {"engine": str(artifact.manifest.files[artifact.name(".engine")]["sha256"])}
             facts |= {"tensorrt": str(trt.__version__), **gpu_facts(cuda, self._index)}
             self._cache = RuntimeCache(self._engine, artifact.folder, facts)
             self._context = self._engine.create_execution_context(self._cache.config)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from runtimes.contract import Size
-from runtimes.errors import ParityNotRunWarning, RuntimesError
+from runtimes.errors import RuntimesError, RuntimesWarning
 
 T = TypeVar("T")
 
@@ -27,13 +27,13 @@ def notes(tell: Callable[[str], None] = note) -> Iterator[None]:
     shown = warnings.showwarning
 
     def show(message: Any, category: type[Warning], *rest: Any) -> None:
-        if issubclass(category, ParityNotRunWarning):
+        if issubclass(category, RuntimesWarning):
             tell(f"warning: {message}")
         else:
             shown(message, category, *rest)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("default", ParityNotRunWarning)
+        warnings.simplefilter("default", RuntimesWarning)
         warnings.showwarning = show  # type: ignore[assignment]  # its last two parameters pass through *rest
         yield
 

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from runtimes.artifact import DeviceParity, Manifest, open_artifact
 from runtimes.cli import Parser
+from runtimes.commands.common import notes
+from runtimes.machine import Machine
+from runtimes.verdicts import Record, records_of
+
+_WIDTH = len("checkpoint")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -15,8 +20,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("artifact", type=Path, help="artifact folder")
     parser.add_argument("--json", action="store_true", help="print the manifest as it is")
     args = parser.parse_args(arguments)
-    manifest = open_artifact(args.artifact).manifest
-    print(manifest.to_json() if args.json else "\n".join(_lines(manifest)), end="" if args.json else "\n")
+    artifact = open_artifact(args.artifact)
+    manifest = artifact.manifest
+    if args.json:
+        print(manifest.to_json(), end="")
+        return 0
+    with notes():
+        lines = _lines(manifest) + [f"{'proved':{_WIDTH}}  {_own(record)}" for record in records_of(artifact)]
+    print("\n".join(lines))
     return 0
 
 
@@ -40,9 +51,8 @@ def _lines(manifest: Manifest) -> list[str]:
         "files": f"{', '.join(manifest.files)} ({megabytes:.1f} MB, sha256 verified)",
         "created": manifest.created,
     }
-    width = max(map(len, facts))
-    lines = [f"{name:{width}}  {value}" for name, value in facts.items()]
-    return lines + [f"{'parity':{width}}  {_verdict(record)}" for record in manifest.parity]
+    lines = [f"{name:{_WIDTH}}  {value}" for name, value in facts.items()]
+    return lines + [f"{'parity':{_WIDTH}}  {_verdict(record)}" for record in manifest.parity]
 
 
 def _verdict(record: DeviceParity) -> str:
@@ -56,4 +66,19 @@ def _verdict(record: DeviceParity) -> str:
         worst = (
             f"; max error {error:.1e}, PSNR {psnr:.1f} dB over {len(record.results)} comparisons ({', '.join(limits)})"
         )
-    return f"{record.device}{ran}: {record.verdict}{reason}{worst}"
+    where = f"; on {_machine(record.machine)}" if record.machine else ""
+    return f"{record.device}{ran}: {record.verdict}{reason}{worst}{where}"
+
+
+def _own(record: Record) -> str:
+    conditions = record.conditions
+    reason = f": {record.reason}" if record.reason else ""
+    where = f"{_machine(conditions.machine)}, {record.created}"
+    return f"{conditions.device} ({conditions.arithmetic}): {record.verdict}{reason}; on {where}"
+
+
+def _machine(machine: Machine) -> str:
+    sets = f"{machine.processor} ({' '.join(machine.instruction_sets)})"
+    device = f"{machine.device}, driver {machine.driver or 'unknown'}, " if machine.device else ""
+    versions = " ".join(f"{name} {version}" for name, version in machine.versions.items())
+    return f"{device}{sets}, {versions}"

@@ -24,7 +24,7 @@ import export.rewrites
 from export.__main__ import main
 from export.graph import DeployGraph, SeparatePair
 from ifrnet import warp
-from runtimes import ParityError, load
+from runtimes import ParityError, load, verify
 from runtimes.artifact import read_manifest
 from runtimes.cli import run
 from runtimes.contract import Verdict
@@ -48,6 +48,7 @@ def failed_the_gate(out: Path) -> None:
     with pytest.raises(ParityError, match="failed parity on cpu"):
         load(folder)
     load(folder, allow_failed=True, threads=1).close()
+    assert verify(folder).verdict is Verdict.FAILED, "the proof in the artifact missed what the gate saw"
 
 
 # ---- bugs in the traced module ---------------------------------------------------------------------------------------
@@ -215,6 +216,7 @@ def test_the_graph_without_a_bug_passes(traced: Callable[..., None], tmp_path: P
     assert build(tmp_path) == 0
     (folder,) = tmp_path.iterdir()
     load(folder, threads=1).close()
+    assert verify(folder).verdict is Verdict.PASSED
 
 
 @pytest.mark.parametrize("plant", SENTINELS_SEE, ids=lambda plant: plant.__name__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -176,6 +178,8 @@ def test_either_file_of_the_pair_loads_the_model(
 ) -> None:
     (tmp_path / "net.param").write_text(pair[0])
     (tmp_path / "net.bin").write_bytes(pair[1])
+    sha256 = hashlib.sha256(pair[0].encode() + pair[1]).hexdigest()
+    (tmp_path / "net.json").write_text(json.dumps({"sha256": sha256}))
     loaded = load_model(tmp_path / f"net{suffix}")
     assert loaded.info is not None
     assert (loaded.info.format, loaded.info.source, loaded.info.name) == ("ncnn", "net.param", "net")
@@ -183,6 +187,13 @@ def test_either_file_of_the_pair_loads_the_model(
     frames = torch.rand(2, 1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     img0, img1 = frames
     assert torch.equal(interpolate(loaded, img0, img1, ONE), interpolate(model, img0, img1, ONE))
+
+
+def test_a_pair_whose_file_is_a_web_page_says_so(pair: tuple[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "net.param").write_text(pair[0])
+    (tmp_path / "net.bin").write_text("<!DOCTYPE html><html></html>")
+    with pytest.raises(CheckpointError, match=r"net\.bin is no file of an ncnn pair but an HTML page"):
+        load_model(tmp_path / "net.param")
 
 
 def test_half_a_pair_names_the_missing_file(pair: tuple[str, bytes], tmp_path: Path) -> None:
@@ -302,7 +313,7 @@ BROKEN: dict[str, tuple[Callable[[str, bytes], tuple[str, bytes]], str]] = {
     "twin layers": (repeat_sigmoid, "two Sigmoid read the same blobs"),
     "endless name": (edit("Sigmoid sig", "Sigmoid " + "x" * 10_000 + "sig"), "has no end"),
     "undefined blob": (append_layer("Sigmoid extra 1 1 nowhere late"), "reads a blob before"),
-    "blob written twice": (append_layer("Sigmoid extra 1 1 b0_0 b1"), "writes one after another"),
+    "blob written twice": (append_layer("Sigmoid extra 1 1 b0_0 b1"), "or writes one for the second time"),
     "second reader": (append_layer("Convolution extra 1 1 b0_1 late 0=24 1=3 6=648"), r"ends inside|read the same"),
     "fourth input": (append_layer("Input extra 0 1 late"), "2 time inputs"),
     "negative count": (append_layer("Sigmoid extra -1 1 b0 late"), "cut short"),

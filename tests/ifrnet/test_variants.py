@@ -9,14 +9,17 @@ import pytest
 
 from ifrnet import (
     VARIANTS,
+    CheckpointError,
     CheckpointInfo,
     IFRNet,
     ModelError,
     SizeError,
+    TimestepError,
     Timesteps,
     padded_side,
     size_multiple,
 )
+from runtimes import contract, errors
 
 PARAMETERS = {"ifrnet_s": 2_803_610, "ifrnet": 4_959_692, "ifrnet_l": 19_699_460}
 
@@ -55,6 +58,12 @@ def test_scales_that_make_no_sense_are_refused(scale: float) -> None:
 def test_padded_side() -> None:
     assert [padded_side(side) for side in (1, 16, 17, 718, 720, 1080)] == [16, 16, 32, 720, 720, 1088]
     assert [padded_side(side, 0.8) for side in (20, 21, 720)] == [20, 40, 720]
+
+
+def test_model_and_artifact_share_one_vocabulary() -> None:
+    assert Timesteps is contract.Timesteps
+    assert TimestepError is errors.TimestepError
+    assert all(issubclass(error, errors.RuntimesError) for error in (CheckpointError, ModelError, SizeError))
 
 
 def test_size_errors_are_both_model_errors_and_value_errors() -> None:

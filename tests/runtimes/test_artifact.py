@@ -107,7 +107,8 @@ def refused(folder: Path, match: str) -> None:
 def test_what_is_written_comes_back(folder: Path) -> None:
     artifact = open_artifact(str(folder))
     assert artifact.manifest == manifest_for(folder)
-    assert artifact.file(".bin") == folder / "model.bin"
+    assert artifact.path(".bin") == folder / "model.bin"
+    assert artifact.data(".bin") == WEIGHTS
     assert artifact.manifest.parity_on("cpu").verdict is Verdict.PASSED
     assert artifact.manifest.parity_on("vulkan:0").verdict is Verdict.NOT_RUN
     assert "never compared" in artifact.manifest.parity_on("vulkan:0").reason
@@ -123,11 +124,11 @@ def test_the_manifest_is_strict_json(folder: Path) -> None:
 def test_a_file_by_its_ending(folder: Path) -> None:
     artifact = open_artifact(folder)
     with pytest.raises(ArtifactError, match=r"has 0 files ending in \.onnx"):
-        artifact.file(".onnx")
+        artifact.data(".onnx")
     (folder / "second.bin").touch()
     (folder / MANIFEST).write_text(manifest_for(folder).to_json())
     with pytest.raises(ArtifactError, match=r"has 2 files ending in \.bin"):
-        open_artifact(folder).file(".bin")
+        open_artifact(folder).data(".bin")
 
 
 def test_a_changed_byte(folder: Path) -> None:
@@ -148,8 +149,8 @@ def test_a_missing_file(folder: Path) -> None:
 
 
 def test_a_newer_format(folder: Path, edit: Callable[..., None]) -> None:
-    edit("format", value=2)
-    refused(folder, "its format is 2, this version reads 1: update ifrnet")
+    edit("format", value=3)
+    refused(folder, "its format is 3, this version reads 2: update ifrnet")
 
 
 @pytest.mark.parametrize(
@@ -178,9 +179,9 @@ def test_a_link_out_of_the_folder_does_not_matter_for_its_digest(folder: Path, t
         "3",
         '"x"',
         "{}",
-        '{"format": 1}',
+        '{"format": 2}',
         "[" * 100_000,
-        '{"format": 1, "sizes": 3}',
+        '{"format": 2, "sizes": 3}',
         "\x00",
         "NaN",
     ],

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from runtimes.graph_cut import NotCutError, boundary
+from runtimes.graph_cut import CannotCutError, cut_values
 
 
 def cut(inputs: Mapping[str, Sequence[str]], free: str = "") -> list[str]:
-    return boundary(
+    return cut_values(
         list(inputs), inputs, frames=("img0", "img1"), timestep="t", is_free=lambda name: name in free.split()
     )
 
@@ -41,7 +41,7 @@ def test_a_quantisation_at_the_cut_stays_with_what_reads_it() -> None:
 
 @pytest.mark.parametrize("last", [("f",), ("t",)])
 def test_a_graph_without_frames_or_t_is_not_cut(last: tuple[str, ...]) -> None:
-    with pytest.raises(NotCutError):
+    with pytest.raises(CannotCutError):
         cut({**SOURCES, "f": ("img0", "img1"), "out": last})
 
 

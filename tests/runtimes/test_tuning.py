@@ -15,7 +15,7 @@ from runtimes import ArtifactError, load
 from runtimes import tuning as module
 from runtimes.frames import to_tensor
 from runtimes.registry import BACKENDS, backend
-from runtimes.tuning import FILE, LIMIT, PACKAGES_OF, Tuning, read_tuning, write_tuning
+from runtimes.tuning import FILE, LIMIT, Tuning, read_tuning, write_tuning
 
 CHOICES = {"fast": (False, True), "level": (1, 2)}
 
@@ -23,25 +23,25 @@ TUNED = Tuning(threads=1, settings={"fast": True, "level": 2})
 
 
 def read(folder: Path, name: str = "ncnn", device: str = "cpu") -> Tuning:
-    return read_tuning(folder, name, device, CHOICES)
+    return read_tuning(folder, backend(name).ABOUT, device, CHOICES)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read(tmp_path) == Tuning()
-    assert write_tuning(tmp_path, "ncnn", "cpu", TUNED, {"ratio": 1.1}) == tmp_path / FILE
+    assert write_tuning(tmp_path, backend("ncnn").ABOUT, "cpu", TUNED, {"ratio": 1.1}) == tmp_path / FILE
     assert read(tmp_path) == TUNED
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 @pytest.mark.parametrize(("name", "device"), [("openvino", "cpu"), ("ncnn", "vulkan:0")])
 def test_it_holds_for_one_backend_and_device(name: str, device: str, tmp_path: Path) -> None:
-    write_tuning(tmp_path, "ncnn", "cpu", TUNED, {})
+    write_tuning(tmp_path, backend("ncnn").ABOUT, "cpu", TUNED, {})
     assert read(tmp_path, name, device) == Tuning()
 
 
-@pytest.mark.parametrize("what", ["_processor", "package_versions"])
+@pytest.mark.parametrize("what", ["processor", "package_versions"])
 def test_it_holds_for_one_machine_and_version(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_tuning(tmp_path, "ncnn", "cpu", TUNED, {})
+    write_tuning(tmp_path, backend("ncnn").ABOUT, "cpu", TUNED, {})
     monkeypatch.setattr(module, what, lambda *_: "another")
     assert read(tmp_path) == Tuning()
 
@@ -58,7 +58,7 @@ def test_it_holds_for_one_machine_and_version(what: str, tmp_path: Path, monkeyp
     ],
 )
 def test_what_the_backend_does_not_have_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
-    path = write_tuning(tmp_path, "ncnn", "cpu", TUNED, {})
+    path = write_tuning(tmp_path, backend("ncnn").ABOUT, "cpu", TUNED, {})
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ArtifactError, match="remove it, or tune again") as caught:
         read(tmp_path)
@@ -90,7 +90,7 @@ def test_every_setting_loads_and_computes_the_same(
         expected = runtime.infer(x0, x1, t)
         assert runtime.spec.settings == {}
     settings = {key: values[-1] for key, values in backend(name).SETTINGS.items()}
-    write_tuning(path, name, "cpu", Tuning(threads=1, settings=settings), {})
+    write_tuning(path, backend(name).ABOUT, "cpu", Tuning(threads=1, settings=settings), {})
     with load(path) as runtime:
         assert (runtime.spec.threads, runtime.spec.settings) == (1, settings)
         np.testing.assert_allclose(runtime.infer(x0, x1, t), expected, rtol=0.0, atol=2e-4)
@@ -112,4 +112,6 @@ def test_the_first_value_of_a_setting_is_the_default(artifact: Callable[..., Pat
 
 
 def test_every_backend_names_what_a_tuning_holds_for() -> None:
-    assert set(PACKAGES_OF) == set(BACKENDS)
+    for name in BACKENDS:
+        assert backend(name).ABOUT.name == name
+        assert backend(name).ABOUT.distributions

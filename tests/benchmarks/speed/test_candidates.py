@@ -8,7 +8,8 @@ from benchmarks.options import Selection
 from benchmarks.speed.candidates import candidates
 from export.targets import TARGETS, target
 from runtimes.contract import Precision, Size
-from runtimes.registry import BACKENDS, Device, backend
+from runtimes.device import Device
+from runtimes.registry import BACKENDS, backend
 
 
 def _selection(**given: object) -> Selection:

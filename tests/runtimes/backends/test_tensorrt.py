@@ -50,7 +50,7 @@ def open_runtime(folder: Path, *, engine: bytes = b"engine", **changes: Any) -> 
         files={"model.engine": {"bytes": len(engine), "sha256": "0" * 64}},
         **{"sizes": SIZES, **changes},
     )
-    runtime = trt.open_runtime(Artifact(folder, manifest), "cuda:0", Tuning())
+    runtime = trt.open_runtime(Artifact(folder, manifest, {"model.engine": engine}), "cuda:0", Tuning())
     assert isinstance(runtime, trt.TensorRtRuntime)
     return runtime
 

@@ -1,0 +1,68 @@
+"""What a verdict depends on besides the artifact: the machine, the device, its driver, the backend's version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from runtimes.device import About, Device
+from runtimes.environment import instruction_sets, package_versions, processor
+
+CPU = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where something ran.
+
+    Attributes:
+        processor: name of the CPU.
+        instruction_sets: of the CPU, see :func:`runtimes.environment.instruction_sets`.
+        device: what the device is, for example ``NVIDIA H100 80GB``; empty for the CPU.
+        driver: of the device; empty for the CPU.
+        versions: distribution -> version, of the backend.
+    """
+
+    processor: str
+    instruction_sets: tuple[str, ...]
+    device: str = ""
+    driver: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls, about: About, device: Device) -> Self:
+        """This machine, with one of its devices."""
+        return cls(
+            processor=processor(),
+            instruction_sets=instruction_sets(),
+            device="" if device.kind == CPU else device.description,
+            driver=device.driver,
+            versions=package_versions(about.distributions),
+        )
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Read what :meth:`to_json` wrote. Raises KeyError, TypeError, ValueError or AttributeError."""
+        texts: dict[str, Any] = {key: str(data[key]) for key in ("processor", "device", "driver")}
+        versions = {str(name): str(version) for name, version in data["versions"].items()}
+        return cls(**texts, instruction_sets=tuple(map(str, data["instruction_sets"])), versions=versions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "instruction_sets": list(self.instruction_sets)}
+
+    def difference(self, other: Machine, kind: str) -> str:
+        """Why what was proved on ``other`` is not proved here, on a device of a kind; empty when it is.
+
+        On a CPU the instruction sets decide which kernels run, on another device the device does. Another version of
+        the backend or the driver is no reason by itself.
+        """
+        if kind != CPU:
+            return "" if self.device == other.device else f"proved on {other.device}, this is {self.device}"
+        if self.instruction_sets == other.instruction_sets:
+            return ""
+        here, there = set(self.instruction_sets), set(other.instruction_sets)
+        parts = [f"without {', '.join(sorted(there - here))}"] if there - here else []
+        parts += [f"with {', '.join(sorted(here - there))}"] if here - there else []
+        return f"proved on {other.processor}; this processor is one {' and '.join(parts)}"
