@@ -231,7 +231,7 @@ def test_odd_sizes_are_encoded_without_subsampling(
 
 
 def test_memory_is_flat(artifact: Path, blenders: list[Blender], tmp_path: Path) -> None:
-    """Resident memory at output frame 500 is that at frame 50, within a quarter of what the frames between would add."""
+    """Resident memory at output frame 500 is that at frame 50, within a quarter of what the frames would add."""
     size = Size(320, 180)
     folder = write_artifact(tmp_path / "wide", size)
     clip = Clip(times=even(25, 260), size=size, pictures=lambda i: draw(i % 20, size))
