@@ -156,7 +156,8 @@ main(["--target", "onnx", "--model", "random:ifrnet_s", "--size", "160x96", "--o
     assert process.wait() == -signal.SIGKILL
     left = [path.name for path in tmp_path.iterdir()]
     assert len(left) == 1
-    assert left[0].startswith(f".{NAME}-")
+    assert left[0].startswith(f".{NAME}.")
+    assert left[0].endswith(".partial")
 
 
 @pytest.mark.usefixtures("traced")

@@ -37,6 +37,8 @@ class IFNet(torch.nn.Module):
 class Installed:
     """A distribution whose network mixes both frames by a stored share."""
 
+    requires: list[str] | None = None
+
     def __init__(self, root: Path, version: str = Rife.VERSION) -> None:
         self.version, self._root = version, root
         folder = root / Rife.FOLDER
