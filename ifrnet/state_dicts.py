@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
 from ifrnet.variants import VARIANTS, Variant
+from runtimes.printable import printable
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -248,8 +249,3 @@ def _listed(verb: str, keys: list[str]) -> str:
     """A few of many names, cut short: they come from the file."""
     shown = ", ".join(printable(key[:80]) for key in keys[:3])
     return f"{verb} {shown}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-
-
-def printable(text: str) -> str:
-    """A text of a file without control characters, which would act on the terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -15,7 +15,9 @@ from tests.heavy_packages import HEAVY
 
 ROOT = Path(__file__).parent.parent
 
-VOCABULARY = {f"runtimes.{name}" for name in ("atomic", "cli", "contract", "environment", "errors", "json_text")}
+VOCABULARY = {
+    f"runtimes.{name}" for name in ("atomic", "cli", "contract", "environment", "errors", "json_text", "printable")
+}
 """What model and artifact both speak of. These modules stand on each other and on the standard library only."""
 
 MAY_IMPORT: dict[str, set[str]] = {

@@ -13,6 +13,7 @@ from export.int8.errors import CalibrationError
 from ifrnet import CheckpointInfo
 from runtimes.atomic import write_text
 from runtimes.json_text import parse_json
+from runtimes.printable import MAX_REASON, one_line
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "scales"
@@ -63,8 +64,8 @@ def read_scales(path: Path) -> Scales:
         return Scales(checkpoint=checkpoint, scales=scales, provenance=dict(data["provenance"]))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CalibrationError(
-            f"{path} is no file of calibrated scales ({type(error).__name__}: {error}); make it with "
-            f"python -m calibration scales --out {path}"
+            f"{path} is no file of calibrated scales ({type(error).__name__}: {one_line(error, MAX_REASON)}); make it "
+            f"with python -m calibration scales --out {path}"
         ) from error
 
 
