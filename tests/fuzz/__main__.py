@@ -51,7 +51,7 @@ def try_kind(name: str, args: argparse.Namespace, work: Path) -> Counter[Outcome
             tally[verdict.outcome] += 1
             if verdict.outcome not in FINE:
                 keep(args.keep / f"{name}-{args.seed}-{number}", supervisor.input, verdict)
-                print(f"{name} {number} ({verdict.what}): {verdict.outcome}: {verdict.detail[-300:]}", flush=True)
+                print(f"{name} {number} ({verdict.what}): {verdict.outcome}: {verdict.detail[-600:]}", flush=True)
     finally:
         supervisor.close()
     return tally

@@ -10,6 +10,7 @@ from runtimes.contract import Verdict
 from runtimes.frames import Array
 from tests.fuzz import artifacts
 from tests.fuzz.damage import damaged
+from tests.fuzz.kind import RefusedError
 
 FILES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "ncnn": (".param", ".bin")}
 
@@ -73,8 +74,9 @@ class CorrectedModels(ChangedModels):
 
         artifact = folder / "artifact"
         found = artifacts.answer(artifact)
-        if runtimes.verify(artifact, device="cpu").verdict is not Verdict.PASSED:
-            return ""
+        record = runtimes.verify(artifact, device="cpu")
+        if record.verdict is not Verdict.PASSED:
+            raise RefusedError(f"its proof failed: {record.reason}")
         return artifacts.differs(found, self.expected[self.target])
 
 

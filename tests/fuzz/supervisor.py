@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -124,13 +125,20 @@ class Supervisor:
             found: dict[str, Any] = json.loads(line)
             return found
         code = worker.wait()
-        printed = self._log.read_text(errors="replace")[-2500:]
-        return Outcome.CRASH, f"exit code {code}: {printed}"
+        return Outcome.CRASH, f"exit code {code}: {self._printed()}"
 
     def _end(self, worker: subprocess.Popen[bytes], outcome: Outcome, detail: str) -> tuple[Outcome, str]:
-        worker.kill()
-        worker.wait()
-        return outcome, detail
+        """Have the worker print where it is, and end it."""
+        worker.send_signal(signal.SIGABRT)
+        try:
+            worker.wait(5.0)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+        return outcome, f"{detail}: {self._printed()}"
+
+    def _printed(self) -> str:
+        return self._log.read_text(errors="replace")[-2500:]
 
 
 def _resident_mb(process: int) -> float:
