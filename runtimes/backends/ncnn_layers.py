@@ -5,6 +5,7 @@ Source: ncnn's wiki "param and model file structure".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAGIC = "7767517"
@@ -16,6 +17,15 @@ MAX_NUMBER = 2**26
 
 WEIGHTS = {"Convolution": ("6",), "Deconvolution": ("6",), "PReLU": ("0",), "MemoryData": ("0", "1", "11", "2")}
 """Layer type -> parameters whose product is the number of its weights; those that are 0 or missing do not count."""
+
+LARGEST = {"Convolution": 64, "Deconvolution": 64, "Pooling": 16384}
+"""Layer type -> its largest kernel, stride, dilation or padding in pixels; none of them may be negative."""
+
+STEPS = ("1", "11", "2", "12", "3", "13")
+"""Kernel, dilation and stride of a convolution, across and down: 1 at least, for ncnn divides by them.
+
+Of a pooling the first four are kernel and stride.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +118,24 @@ def _check_layer(layer: Layer, known: set[str]) -> None:
             raise ValueError(f"layer {layer.name[:40]} has a list of another length than it states")
         if not all(abs(float(part)) <= MAX_NUMBER for part in parts):
             raise ValueError(f"layer {layer.name[:40]} has the parameter {key[:20]}={value[:20]}")
+    if layer.kind in LARGEST:
+        _check_window(layer)
+
+
+def _check_window(layer: Layer) -> None:
+    """Raises ValueError where a convolution or a pooling has a window that is none, or weights for another."""
+    pooling = layer.kind == "Pooling"
+    numbers = {key: int(value) for key, value in layer.numbers.items() if value.lstrip("-").isdigit()}
+    steps: Sequence[str] = STEPS
+    if pooling:
+        steps = () if numbers.get("4") else STEPS[:4]  # 4: over the whole frame, without a window
+    for key, value in numbers.items():
+        smallest, largest = int(key in steps), MAX_NUMBER if key in ("0", "6") else LARGEST[layer.kind]
+        if not smallest <= value <= largest:
+            raise ValueError(f"layer {layer.name[:40]} has the parameter {key}={value}")
+    outputs, across = numbers.get("0", 0), numbers.get("1", 1)
+    if not pooling and (outputs < 1 or numbers.get("6", 0) % (outputs * across * numbers.get("11", across))):
+        raise ValueError(f"layer {layer.name[:40]} has {numbers.get('6', 0)} weights for {outputs} outputs")
 
 
 def _weights(layer: Layer) -> int:

@@ -12,7 +12,10 @@ from tests.fuzz.kind import run_command
 VIDEOS = (
     (".mp4", "libx264", (("preset", "ultrafast"),), "aac"),
     (".mkv", "libx264", (("preset", "ultrafast"),), "aac"),
+    (".ts", "libx264", (("preset", "ultrafast"),), "aac"),
     (".avi", "mpeg4", (), ""),
+    (".webm", "libvpx-vp9", (("cpu-used", "8"), ("deadline", "realtime")), ""),
+    (".nut", "ffv1", (), ""),
 )
 PICTURES = ("moving.gif", "moving.webp", "moving.png", "still.png", "still.webp")
 
