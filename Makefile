@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench vulkan clean
+.PHONY: demo test lint bench weights vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -27,6 +27,12 @@ lint: $(VENV)/installed
 # The leaderboard that the README shows; about ten minutes on two cores.
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks latency --json benchmarks/results/latency.json
+
+# New built-in weights out of a training run: checkpoint, INT8 scales, accuracy beside the old ones, what else changes.
+STATE ?= runs/9/state.pt
+CANDIDATE ?= runs/candidate
+weights: $(VENV)/installed
+	$(RUN) -m benchmarks weights --state $(STATE) --output $(CANDIDATE) --openly-licensed
 
 $(VENV)/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)

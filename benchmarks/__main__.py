@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from benchmarks import demo
+from benchmarks.accuracy import candidate
 from benchmarks.accuracy import command as accuracy
 from benchmarks.report import compare_results, plots
 from benchmarks.speed import gpu, latency, parameters, throughput, tune
@@ -46,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "gpu": Entry(command=gpu, purpose="verify and measure every artifact on every GPU, within some minutes"),
         "throughput": Entry(command=throughput, purpose="frames a second with several requests at the same time"),
         "accuracy": Entry(command=accuracy, purpose="PSNR, SSIM and IE by the published protocols"),
+        "weights": Entry(command=candidate, purpose="a training state as new built-in weights"),
         "tune": Entry(command=tune, purpose="the fastest settings for an artifact here, kept beside it"),
         "parameters": Entry(command=parameters, purpose="parameters, multiply-adds and activation memory"),
         "compare": Entry(command=compare_results, purpose="two results of one kind; exit code 2 when slower"),

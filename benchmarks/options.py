@@ -101,7 +101,9 @@ class AccuracyOptions:
         device: where these run; None for each backend's default.
         threads: CPU threads.
         crop: side of the centre crop of the 8x sets, or None.
-        baselines: averaging and optical flow as well.
+        baselines: averaging, optical flow and FFmpeg's filter as well.
+        peers: networks of others, keys of ``benchmarks.accuracy.peers.PEERS``.
+        per_clip: pairs of frames from each clip of the footage; None for the usual number.
         journal: file that keeps scores as they come, or None.
     """
 
@@ -116,6 +118,8 @@ class AccuracyOptions:
     crop: int | None
     baselines: bool
     journal: Path | None
+    peers: tuple[str, ...] = ()
+    per_clip: int | None = None
 
 
 def add_selection(parser: Parser) -> None:

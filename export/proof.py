@@ -94,7 +94,9 @@ class Proofs:
 
     def _limits(self, case: Case, tolerance: Tolerance, precision: Precision, parity: Sequence[DeviceParity]) -> Limits:
         """The tolerance, or what the gate granted instead of it."""
-        limits = Limits(max_error=tolerance.max_error, psnr=tolerance.psnr, block_error=tolerance.block_error)
+        limits = Limits(
+            max_error=tolerance.max_error, psnr=tolerance.psnr, block_error=self._block_limit(case, tolerance)
+        )
         dtype = ROUNDINGS.get(precision)
         excused = any(
             result.max_error > tolerance.max_error or result.psnr < tolerance.psnr
@@ -105,16 +107,19 @@ class Proofs:
         )
         if not excused or dtype is None:
             return limits
-        rounded = self._reference.rounded(case, dtype)
-        own = compare(rounded, case.expected)
-        side = block_side(case.size)
-        blocks = np.abs(block_means(rounded[0], side) - block_means(case.expected[0], side))
+        own = compare(self._reference.rounded(case, dtype), case.expected)
         floor = tolerance.psnr if precision is Precision.FP32 else FLOOR
-        return Limits(
+        return replace(
+            limits,
             max_error=max(limits.max_error, MARGIN_OF_PIXELS * own.max_error),
             psnr=min(limits.psnr, max(floor, own.psnr - MARGIN)),
-            block_error=max(limits.block_error, MARGIN_OF_PIXELS * float(blocks.max())),
         )
+
+    def _block_limit(self, case: Case, tolerance: Tolerance) -> float:
+        """See :class:`export.declarations.Tolerance`."""
+        rounded, side = self._reference.rounded(case, torch.bfloat16), block_side(case.size)
+        moved = np.abs(block_means(rounded[0], side) - block_means(case.expected[0], side)).max()
+        return min(1.0, max(tolerance.block_error, tolerance.block_roundings * float(moved)))
 
 
 def sensitivity(rounded: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -40,8 +40,6 @@ class ParsedError(BaseException):
 
 def commands_in(text: str) -> Iterator[str]:
     """Command lines, continued lines joined, without comments and without what they are piped into."""
-    for name, value in VARIABLE.findall(text):
-        text = text.replace(f"${name}", " ".join(value.split()))
     lines = text.replace("\\\n", " ").splitlines()
     for line in lines:
         if (match := COMMAND.match(line)) and not PLACEHOLDER.search(match[1]):
@@ -52,7 +50,10 @@ def examples() -> list[Any]:
     """Each example once, named after the file it stands in."""
     found: dict[str, str] = {}
     for path in DOCUMENTS:
-        blocks = re.findall(r"```(?:sh|console)\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+        text = path.read_text(encoding="utf-8")
+        for name, value in VARIABLE.findall(text):
+            text = text.replace(f"${name}", " ".join(value.split()))
+        blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
         found |= {command: path.name for block in blocks for command in commands_in(block)}
     for path in SOURCES:
         epilog = re.search(r'^EPILOG = """(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

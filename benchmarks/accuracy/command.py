@@ -16,6 +16,9 @@ PSNR is that of float frames in [0, 1], averaged over samples; SSIM has a 3-D wi
 the mean difference of 8-bit levels. Flicker, in levels, compares the change between consecutive interpolated frames
 with the true one. LPIPS is left out: it needs the weights of another network.
 
+Footage is also reported by motion, the 95th percentile of OpenCV's DIS flow between the two frames: below 20 px, 20 to
+45 px, and beyond, which is where methods differ most.
+
 Artifacts and builds are also compared with the first --model in PyTorch: 'loss' is its PSNR against the true frame
 minus theirs, 'to model' the PSNR between the two outputs.
 
@@ -32,6 +35,7 @@ examples:
 def configure(parser: Parser) -> None:
     """The options of ``accuracy``."""
     from benchmarks.accuracy.datasets import NAMES
+    from benchmarks.accuracy.peers import PEERS
 
     add = parser.add_argument
     add("--dataset", default="footage", choices=NAMES, help="what to measure on (default: %(default)s)")
@@ -56,8 +60,15 @@ def configure(parser: Parser) -> None:
     add(
         "--baselines",
         action=argparse.BooleanOptionalAction,
-        help="averaging and OpenCV DIS flow as well (default: on footage)",
+        help="averaging, OpenCV DIS flow and FFmpeg's minterpolate as well (default: on footage)",
     )
+    add(
+        "--peer",
+        action="append",
+        choices=PEERS,
+        help="a network of others that a package ships; its own code runs, at the t that it serves; repeatable",
+    )
+    add("--per-clip", type=int, metavar="N", help="pairs of each clip of the footage, of either kind (default: 15)")
     add(
         "--json", type=Path, metavar="PATH", help="write the results with every sample's figures; makes a run resumable"
     )
@@ -82,11 +93,14 @@ def execute(args: argparse.Namespace) -> int:
         threads=args.threads,
         crop=args.crop,
         baselines=args.dataset == "footage" if args.baselines is None else args.baselines,
+        peers=tuple(dict.fromkeys(args.peer or ())),
+        per_clip=args.per_clip,
         journal=args.json.with_name(args.json.name + ".partial") if args.json else None,
     )
     from rich.console import Console
 
-    from benchmarks.accuracy.scoring import measure, print_table
+    from benchmarks.accuracy.scoring import measure
+    from benchmarks.accuracy.summary import print_table
     from benchmarks.report.progress import Progress
 
     console = Console()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,8 @@ from runtimes.frames import to_tensor
 Prediction = NDArray[np.float32]
 """(1, 3, H, W) in [0, 1]."""
 
-Method = Callable[[Sample], Prediction]
+Method = Callable[[Sample], Prediction | None]
+"""None where a method does not serve the sample's t."""
 
 
 def average(sample: Sample) -> Prediction:
@@ -67,6 +69,52 @@ class DisInterpolation:
         return planes
 
 
+class Minterpolate:
+    """FFmpeg's ``minterpolate``: block matching with overlapped compensation, what users have without a network.
+
+    Raises:
+        BenchmarkError: PyAV is not installed, or its FFmpeg has no such filter.
+    """
+
+    SETTINGS = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:scd=none"
+    """Its best quality; scene detection off, since large motion would count as a cut."""
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("av") is None:
+            raise BenchmarkError("PyAV is not installed: pip install 'ifrnet-export[bench]', or pass --no-baselines")
+        import av
+
+        if "minterpolate" not in av.filter.filters_available:
+            raise BenchmarkError(
+                "this PyAV's FFmpeg has no minterpolate: install PyAV from PyPI, or pass --no-baselines"
+            )
+
+    def __call__(self, sample: Sample) -> Prediction:
+        """See :data:`Method`."""
+        import av
+
+        time = Fraction(sample.t).limit_denominator(1000)
+        graph: Any = av.filter.Graph()
+        height, width = sample.frame0.shape[:2]
+        source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=Fraction(1))
+        # Twice each: the filter interpolates between the middle two of four frames.
+        frames = (sample.frame0, sample.frame0, sample.frame1, sample.frame1)
+        planes = graph.add("format", "gbrp")
+        filter_ = graph.add("minterpolate", f"fps={time.denominator}:{self.SETTINGS}")
+        graph.link_nodes(source, planes, filter_, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
+        for index, frame in enumerate(frames):
+            shown: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            shown.pts, shown.time_base = index, Fraction(1)
+            graph.push(shown)
+        while True:
+            try:
+                made = graph.pull()
+            except (av.BlockingIOError, av.EOFError) as error:
+                raise BenchmarkError(f"minterpolate gave no frame at t = {time}") from error
+            if made.pts * made.time_base == 1 + time:
+                return to_tensor(made.to_ndarray(format="rgb24"))
+
+
 class Network:
     """A loaded network, fed as the protocol of a dataset says.
 
@@ -100,6 +148,6 @@ class Network:
 
 
 BASELINES: MappingProxyType[str, Callable[[], Method]] = MappingProxyType(
-    {"averaging": lambda: average, "OpenCV DIS": DisInterpolation}
+    {"averaging": lambda: average, "OpenCV DIS": DisInterpolation, "FFmpeg minterpolate": Minterpolate}
 )
 """Row name -> baseline."""

@@ -45,6 +45,8 @@ class Sample:
         frame0, frame1: (H, W, 3) uint8 RGB.
         t: time of ``truth`` between the two, in (0, 1).
         truth: (H, W, 3) uint8 RGB.
+        motion: how far things move between the two frames in pixels, see :func:`ifrnet.training.flow.motion`; None
+            where nobody measured it.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Sample:
     frame1: NDArray[np.uint8]
     t: float
     truth: NDArray[np.uint8]
+    motion: float | None = None
 
 
 class Dataset(Protocol):

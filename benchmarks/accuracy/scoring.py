@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from benchmarks.accuracy.datasets import open_dataset
 from benchmarks.accuracy.methods import BASELINES, Method, Network, Prediction
 from benchmarks.accuracy.metrics import flicker, interpolation_error, psnr, ssim
-from benchmarks.accuracy.published import PUBLISHED
+from benchmarks.accuracy.peers import PEERS
 from benchmarks.accuracy.samples import Dataset, Sample
 from benchmarks.accuracy.score_log import Score, ScoreLog
+from benchmarks.accuracy.summary import summarise
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import AccuracyOptions
 from benchmarks.report import environment
@@ -24,9 +21,6 @@ from benchmarks.report.progress import Progress
 from benchmarks.report.results_file import Kind, Results, command_line
 from runtimes.base import Runtime
 from runtimes.frames import to_tensor
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progress) -> tuple[Results, ScoreLog]:
@@ -41,10 +35,10 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
         BenchmarkError: a dataset or a network that does not fit.
     """
     progress.stage(f"opening {options.dataset}")
-    dataset = open_dataset(options.dataset, options.root, options.crop)
+    dataset = open_dataset(options.dataset, options.root, options.crop, options.per_clip)
     with _networks(options, dataset, progress) as networks:
         methods: dict[str, Method] = {name: make() for name, make in BASELINES.items()} if options.baselines else {}
-        methods |= networks
+        methods |= {name: PEERS[name]() for name in options.peers} | networks
         variants = {name: network.runtime.manifest.variant for name, network in networks.items()}
         header = {
             "dataset": dataset.name,
@@ -115,6 +109,8 @@ def _score(
             reference: Prediction | None = None
             for name, method in methods.items():
                 output = method(sample)
+                if output is None:
+                    continue
                 score = _judge(name, sample, output, truth, before.get(name))
                 if reference is not None:
                     score = replace(score, model_psnr=psnr(reference, truth), to_model=psnr(output, reference))
@@ -137,91 +133,5 @@ def _judge(
         ssim=ssim(output, truth),
         ie=interpolation_error(output, truth),
         flicker=flicker(before[0], output, before[1], truth) if before else None,
+        motion=sample.motion,
     )
-
-
-def summarise(
-    scores: Sequence[Score], sections: Mapping[str, tuple[str, ...]], variants: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """Means over samples: a row for each method and group, and for each method and section of several groups.
-
-    Args:
-        scores: of all samples.
-        sections: see :class:`benchmarks.accuracy.samples.Dataset`.
-        variants: method -> variant, for the paper's figures.
-
-    Raises:
-        BenchmarkError: a group has no samples.
-    """
-    groups = {group: (group,) for part in sections.values() for group in part}
-    wholes = {f"all {name}": part for name, part in sections.items() if (name,) != part}
-    rows = []
-    for title, members in (*groups.items(), *wholes.items()):
-        for method in dict.fromkeys(score.method for score in scores):
-            chosen = [score for score in scores if score.method == method and score.group in members]
-            if not chosen:
-                raise BenchmarkError(f"{title} has no samples: the dataset is not complete")
-            paper = PUBLISHED.get(title, {}).get(variants.get(method, ""), (None, None))
-            distances = [score.to_model for score in chosen if score.to_model is not None]
-            pairs = [(score.model_psnr, score.psnr) for score in chosen if score.model_psnr is not None]
-            losses = [model - own for model, own in pairs]
-            high = [model - own for model, own in pairs if model > HIGH]
-            steady = [score.flicker for score in chosen if score.flicker is not None]
-            rows.append(
-                {
-                    "name": method,
-                    "part": title,
-                    "samples": len(chosen),
-                    "psnr": math.fsum(score.psnr for score in chosen) / len(chosen),
-                    "ssim": math.fsum(score.ssim for score in chosen) / len(chosen),
-                    "ie": math.fsum(score.ie for score in chosen) / len(chosen),
-                    "flicker": float(np.mean(steady)) if steady else None,
-                    "loss": float(np.mean(losses)) if losses else None,
-                    "worst_loss": max(losses) if losses else None,
-                    "high_loss": float(np.mean(high)) if high else None,
-                    "to_model": float(np.mean(distances)) if distances else None,
-                    "paper_psnr": paper[0],
-                    "paper_ssim": paper[1],
-                }
-            )
-    return rows
-
-
-HIGH = 35.0
-"""dB: samples that the model interpolates better than this have something to lose."""
-
-COLUMNS = (
-    ("samples", "samples", "d"),
-    ("PSNR dB", "psnr", ".2f"),
-    ("paper", "paper_psnr", ".2f"),
-    ("SSIM", "ssim", ".4f"),
-    ("paper", "paper_ssim", ".4f"),
-    ("IE", "ie", ".2f"),
-    ("flicker", "flicker", ".2f"),
-    ("loss dB", "loss", ".3f"),
-    ("worst", "worst_loss", ".3f"),
-    (f"above {HIGH:.0f}", "high_loss", ".3f"),
-    ("to model dB", "to_model", ".1f"),
-)
-"""Heading, key of a row, format. Columns without any figure are left out."""
-
-
-def print_table(console: Console, results: Results) -> None:
-    """A line for each row, the parts apart, and what a reader has to know."""
-    from rich.table import Table
-
-    columns = [column for column in COLUMNS if any(row[column[1]] is not None for row in results.rows)]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("on", "method"):
-        table.add_column(heading, no_wrap=True)
-    for heading, _, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    before = None
-    for row in results.rows:
-        cells = ("-" if row[key] is None else format(row[key], form) for _, key, form in columns)
-        table.add_row(row["part"] if row["part"] != before else "", row["name"], *cells)
-        before = row["part"]
-    console.width = max(console.width, 120)
-    console.print(table)
-    for note in results.summary["notes"]:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ class Archive(enum.Enum):
     """How a package is fetched."""
 
     DEB = "deb"
+    DEB_SOURCE = "source of a deb"
     SDIST = "sdist"
 
 
@@ -50,7 +51,8 @@ class Media:
         attribution: whom to credit.
         use: see :class:`Use`.
         rows: first row and one past the last that hold picture; None for all.
-        titles: frames [first, last] that show titles or credits and are never used.
+        skipped: frames [first, last] that are never used: titles, credits, black, fades, and the two frames on either
+            side of a cut that :func:`ifrnet.footage.triplets.find_cuts` does not see.
         evaluation: frames [first, last] kept for evaluation.
     """
 
@@ -62,7 +64,7 @@ class Media:
     attribution: str
     use: Use
     rows: tuple[int, int] | None = None
-    titles: tuple[tuple[int, int], ...] = ()
+    skipped: tuple[tuple[int, int], ...] = ()
     evaluation: tuple[int, int] | None = None
 
     @property
@@ -101,6 +103,12 @@ PACKAGES = MappingProxyType(
                 archive=Archive.DEB,
                 file_stem="lomiri-wallpapers-20.04_20.04.0-2",
             ),
+            Package(
+                name="libopenshot",
+                version="0.2.7+dfsg1-4",
+                archive=Archive.DEB_SOURCE,
+                file_stem="libopenshot_0.2.7+dfsg1.orig.tar",
+            ),
         )
     }
 )
@@ -118,7 +126,7 @@ _VIDEOS = (
         licence="CC-BY-3.0",
         attribution="Big Buck Bunny, (c) Blender Foundation, www.bigbuckbunny.org",
         use=Use.SPLIT,
-        titles=((0, 284), (11757, 14314)),
+        skipped=((0, 284), (11757, 14314)),
         evaluation=(9507, 10636),
     ),
     Media(
@@ -167,6 +175,37 @@ _VIDEOS = (
         use=Use.TRAIN,
         rows=(44, 244),
     ),
+    Media(
+        name="sintel",
+        package="libopenshot",
+        member="libopenshot-0.2.7/examples/sintel_trailer-720p.mp4",
+        sha256="cb0fe73fc0a7d543459996c0cdab730997e6eac1013d3ede18796f777cb7f273",
+        licence="CC-BY-3.0",
+        attribution="Sintel, (c) Blender Foundation, durian.blender.org",
+        use=Use.TRAIN,
+        rows=(90, 630),
+        skipped=(
+            (0, 23),  # black
+            (216, 291),  # fade, title, fade
+            (333, 334),  # a cut between dark shots
+            (384, 396),  # fade, black, one frame after the cut
+            (403, 404),  # a cut between fast shots
+            (419, 436),  # black
+            (512, 526),  # fade, black, fade
+            (671, 680),  # black, fade
+            (764, 775),  # fade, fade
+            (960, 1252),  # titles, credits
+        ),
+    ),
+    Media(
+        name="run",
+        package="libopenshot",
+        member="libopenshot-0.2.7/examples/run.mp4",
+        sha256="149e307ce4ccc9a448f26f358d4623e9d10b44460cd6a3588b03fce68b27953e",
+        licence="LGPL-3.0-or-later",
+        attribution="OpenShot Studios, examples of libopenshot",
+        use=Use.EVALUATE,
+    ),
 )
 
 _PHOTOGRAPHS = tuple(
@@ -202,8 +241,8 @@ def training_photographs() -> tuple[Media, ...]:
 
 
 def may_train(media: Media, frame: int) -> bool:
-    """Whether a frame of ``media`` may be trained on: no titles, nothing near the evaluation range."""
-    if media.use is Use.EVALUATE or any(first <= frame <= last for first, last in media.titles):
+    """Whether a frame of ``media`` may be trained on: nothing skipped, nothing near the evaluation range."""
+    if media.use is Use.EVALUATE or any(first <= frame <= last for first, last in media.skipped):
         return False
     if media.evaluation is None:
         return True

@@ -93,7 +93,10 @@ def is_fair(steps: NDArray[np.float32], cuts: NDArray[np.bool_], triplet: Triple
 
 def find_triplets(frames: Iterable[Frame], *, spacing: int = 1) -> list[Triplet]:
     """All fair triplets (i, i + spacing, i + 2 spacing) of a clip."""
-    steps = differences([small_gray(frame) for frame in frames])
+    return _fair(differences([small_gray(frame) for frame in frames]), spacing)
+
+
+def _fair(steps: NDArray[np.float32], spacing: int) -> list[Triplet]:
     cuts = find_cuts(steps)
     starts = range(len(steps) + 1 - 2 * spacing)
     candidates = (Triplet(first=i, middle=i + spacing, last=i + 2 * spacing) for i in starts)
@@ -108,23 +111,26 @@ def spread(triplets: Sequence[Triplet], count: int) -> list[Triplet]:
 
 
 @lru_cache(maxsize=8)
-def _fair_evaluation(name: str, path: Path) -> tuple[Triplet, ...]:
+def _evaluation_steps(name: str, path: Path) -> NDArray[np.float32]:
+    """Differences between the neighbouring frames of a clip's evaluation range."""
     media = MEDIA[name]
     first, last = media.evaluation or (0, None)
     stop = None if last is None else last + 1
-    triplets = find_triplets(read_frames(path, media.rows, start=first, stop=stop))
-    return tuple(Triplet(first=t.first + first, middle=t.middle + first, last=t.last + first) for t in triplets)
+    return differences(small_gray(frame) for frame in read_frames(path, media.rows, start=first, stop=stop))
 
 
-def evaluation_triplets(name: str, path: Path, count: int) -> list[Triplet]:
-    """``count`` fair triplets of neighbouring frames from a clip's evaluation range, evenly spread; deterministic.
+def evaluation_triplets(name: str, path: Path, count: int, *, spacing: int = 1) -> list[Triplet]:
+    """``count`` fair triplets (i, i + spacing, i + 2 spacing) from a clip's evaluation range, evenly spread.
 
     Args:
         name: key in :data:`MEDIA`.
         path: the clip, as :func:`ifrnet.footage.download.fetch` gives it.
         count: at most this many.
+        spacing: frames from each to the next.
     """
-    return spread(_fair_evaluation(name, path), count)
+    first, _ = MEDIA[name].evaluation or (0, None)
+    fair = _fair(_evaluation_steps(name, path), spacing)
+    return spread([Triplet(first=t.first + first, middle=t.middle + first, last=t.last + first) for t in fair], count)
 
 
 def frames_of(name: str, path: Path, triplets: Sequence[Triplet]) -> dict[int, Frame]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ifrnet.training import commands
 from ifrnet.training.flow import FLOW_ESTIMATORS
 from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
+from ifrnet.training.precision import AUTO
 from ifrnet.variants import VARIANTS
 from runtimes.cli import INTERRUPTED, Parser, run
 
@@ -57,13 +58,24 @@ def _configure_train(parser: Parser) -> None:
     add("--schedule", choices=[s.value for s in Schedule], default=paper.schedule.value)
     add("--clip", type=float, default=paper.clip, help="largest gradient norm, 0 for none (default: %(default)s)")
     add("--average", type=float, default=paper.average, help="decay of the weight average (default: %(default)s, none)")
-    add("--precision", choices=[p.value for p in Precision], default=paper.precision.value)
+    add(
+        "--precision",
+        choices=(AUTO, *(p.value for p in Precision)),
+        default=AUTO,
+        help="of the convolutions (default: auto, bfloat16 on a GPU or a processor that has it)",
+    )
     add("--reconstruction-weight", type=float, default=weights.reconstruction, help="default: %(default)s")
     add("--geometry-weight", type=float, default=weights.geometry, help="default: %(default)s")
     add("--distillation-weight", type=float, default=weights.distillation, help="default: %(default)s")
     add("--psnr-weight", type=float, default=weights.psnr, help="of minus the PSNR in dB (default: %(default)s)")
     add("--flow-weight", type=float, default=weights.flow, help="direct flow loss at step 0 (default: %(default)s)")
     add("--flow-floor", type=float, default=weights.flow_floor, help="what it falls to (default: %(default)s)")
+    add(
+        "--estimated-trust",
+        type=float,
+        default=paper.estimated_trust,
+        help="of estimated flows in the direct flow loss; 0 estimates none (default: %(default)s)",
+    )
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
     add("--seed", type=int, default=paper.seed)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
+from ifrnet.training.precision import AUTO, pick_precision
 from runtimes.json_text import parse_json
 
 
@@ -55,9 +56,12 @@ def train(arguments: argparse.Namespace) -> int:
     from ifrnet.training.state import FILE
 
     options, machine = train_options(arguments), run_options(arguments)
-    found = [sources.parse_source(text, options) for text in options.data]
     with join(arguments.device) as processes:
         options = replace(options, world=processes.world)
+        reason = "asked for"
+        if arguments.precision == AUTO:
+            options, reason = _with_precision(options, arguments.folder / FILE, processes.device.type)
+        found = [sources.parse_source(text, options) for text in options.data]
         run = loop.new_run(options, processes.device)
         if (arguments.folder / FILE).exists():
             loop.resume(run, arguments.folder)
@@ -68,9 +72,20 @@ def train(arguments: argparse.Namespace) -> int:
             evaluate = _evaluation(found)
         if processes.first:
             where = f"run folder {arguments.folder}, {processes.world} process(es) on {processes.device.type}"
-            print(f"{options.variant} from step {run.step} to {options.steps}, {where}", file=sys.stderr)
+            how = f"{options.precision.value} ({reason})"
+            print(f"{options.variant} from step {run.step} to {options.steps} in {how}, {where}", file=sys.stderr)
         loop.train(run, arguments.folder, found, machine, processes, evaluate)
     return 0
+
+
+def _with_precision(options: TrainOptions, path: Path, device: str) -> tuple[TrainOptions, str]:
+    """Options with the precision that fits the machine, or that of the run which is resumed; and why."""
+    from ifrnet.training import state as states
+
+    precision, reason = pick_precision(device)
+    if path.exists():
+        precision, reason = Precision(states.load(path).options["precision"]), "the run began with it"
+    return replace(options, precision=precision), reason
 
 
 def _evaluation(found: list[Any]) -> Any:
@@ -104,8 +119,11 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         raise TrainingError(f"--beta2 {arguments.beta2}: expected a decay between 0 and 1, for example 0.99")
     if not 0.0 <= arguments.average < 1.0:
         raise TrainingError(f"--average {arguments.average}: expected a decay from 0 to below 1, for example 0.999")
+    if not 0.0 <= arguments.estimated_trust <= 1.0:
+        raise TrainingError(f"--estimated-trust {arguments.estimated_trust}: expected 0 to 1")
     if not 1.0 <= arguments.fastest <= 200.0:
         raise TrainingError(f"--fastest {arguments.fastest}: expected 1 to 200 pixels")
+    paper = TrainOptions()
     return TrainOptions(
         variant=arguments.variant,
         steps=arguments.steps,
@@ -118,7 +136,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         schedule=Schedule(arguments.schedule),
         clip=arguments.clip,
         average=arguments.average,
-        precision=Precision(arguments.precision),
+        precision=paper.precision if arguments.precision == AUTO else Precision(arguments.precision),
         weights=LossWeights(
             reconstruction=arguments.reconstruction_weight,
             geometry=arguments.geometry_weight,
@@ -127,6 +145,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
             flow=arguments.flow_weight,
             flow_floor=arguments.flow_floor,
         ),
+        estimated_trust=arguments.estimated_trust,
         fastest=arguments.fastest,
         seed=arguments.seed,
         data=tuple(arguments.data),

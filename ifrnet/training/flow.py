@@ -49,5 +49,15 @@ class Dis:
         return flow
 
 
+PERCENTILE = 95
+"""Of the flow's length over a frame: what counts as the motion of a pair. A mean would be that of the background."""
+
+
+def motion(first: NDArray[np.uint8], second: NDArray[np.uint8], estimator: FlowEstimator) -> float:
+    """How far things move from one frame (H, W, 3) to another: a :data:`PERCENTILE` of the flow's length, in pixels."""
+    flow = estimator.estimate(first, second)  # (H, W, 2)
+    return float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE))
+
+
 FLOW_ESTIMATORS = {"dis": Dis}
 """Name -> estimator, for the command line."""

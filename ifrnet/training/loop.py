@@ -139,7 +139,9 @@ def start_from(run: Run, source: str) -> None:
         model = load_model(source)
         assert model.info is not None
         variant, weights = model.variant.name, model.state_dict()
-        parent = {"checkpoint": model.info.name, "sha256": model.info.sha256, "provenance": dict(model.info.provenance)}
+        # Without its figures: they are in its own file, and a line of checkpoints would outgrow what a loader reads.
+        told = {key: value for key, value in model.info.provenance.items() if key != "evaluation"}
+        parent = {"checkpoint": model.info.name, "sha256": model.info.sha256, "provenance": told}
     if variant != run.options.variant:
         raise TrainingError(
             f"{source} holds {variant}, this run trains {run.options.variant}: pass --variant {variant}"

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from ifrnet.footage.catalogue import MEDIA, evaluation_clips, may_train, training_photographs, training_videos
 from ifrnet.footage.download import fetch_all
 from ifrnet.footage.video import read_frames
-from ifrnet.training.clips import ClipSource, prepare, write_pictures
+from ifrnet.training.clips import write_pictures
+from ifrnet.training.cutting import ClipSource, prepare
 
 CLIPS = "clips"
 PICTURES = "pictures"
 
-STRIDES = {"bbb": 3, "box": 2, "vtest": 3, "iscc": 3}
+STRIDES = {"bbb": 3, "sintel": 2, "box": 2, "vtest": 3, "iscc": 3}
 """Frames between clips, so that the short live-action rows are not drowned by the film."""
 
-PER_WINDOW = {"bbb": 1, "box": 4, "vtest": 3, "iscc": 1}
+PER_WINDOW = {"bbb": 1, "sintel": 2, "box": 4, "vtest": 3, "iscc": 1}
 
 PICTURE_SIDE = 1600
 """Photographs are reduced until their longer side is at most this."""

@@ -63,6 +63,8 @@ class TrainOptions:
         warmup: steps over which the rate rises linearly from zero.
         clip: largest norm of the gradient; 0 for no clipping, as published.
         average: decay of the running average of the weights that is evaluated and exported; 0 for none, as published.
+        estimated_trust: what an estimated flow counts for in the direct flow loss, beside 1 of an exact one; 0 for
+            no estimates. The published distillation weighs flows by itself.
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
         seed: of the initial weights and of every sample.
@@ -83,6 +85,7 @@ class TrainOptions:
     average: float = 0.0
     precision: Precision = Precision.FLOAT32
     weights: LossWeights = field(default_factory=LossWeights)
+    estimated_trust: float = 0.3
     fastest: float = 40.0
     seed: int = 0
     data: tuple[str, ...] = ()

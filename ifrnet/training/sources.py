@@ -17,21 +17,18 @@ from ifrnet.training.stream import Source
 from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
 from ifrnet.training.vimeo import Vimeo90K
 
-ESTIMATED_TRUST = 0.3
-"""What an estimated flow counts for in the direct flow loss; the published distillation weighs it by itself."""
-
 
 def _synthetic(path: Path, options: TrainOptions) -> TrainingSet:
     return SyntheticMotion(Pictures(path), SyntheticOptions(side=options.crop, fastest=options.fastest))
 
 
 def _clips(path: Path, options: TrainOptions) -> TrainingSet:
-    wanted = options.weights.flow or options.weights.distillation
-    return Clips(path, Dis() if wanted else None, ESTIMATED_TRUST, options.crop)
+    wanted = options.weights.distillation or (options.weights.flow and options.estimated_trust)
+    return Clips(path, Dis() if wanted else None, options.estimated_trust, options.crop)
 
 
 def _vimeo(path: Path, options: TrainOptions) -> TrainingSet:
-    return Vimeo90K(path, ESTIMATED_TRUST, options.seed)
+    return Vimeo90K(path, options.estimated_trust, options.seed)
 
 
 def _gopro(path: Path, options: TrainOptions) -> TrainingSet:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ifrnet.training.errors import TrainingError
+from ifrnet.training.options import TrainOptions
 from runtimes.atomic import replacing
 
 FORMAT = 1
@@ -95,9 +96,11 @@ def check_resumable(state: State, options: dict[str, Any], path: Path) -> None:
     Raises:
         TrainingError: naming the first option that differs.
     """
+    # An option that came after the state was written had the effect of its default.
+    began = {**TrainOptions().as_record(), **state.options}
     for key, value in options.items():
-        if key != "steps" and state.options.get(key) != value:
+        if key != "steps" and began[key] != value:
             raise TrainingError(
-                f"{path} is a run with {key} = {state.options.get(key)}, asked for {value}: use another run folder, "
+                f"{path} is a run with {key} = {began[key]}, asked for {value}: use another run folder, "
                 "or --start-from to begin a new run from its weights"
             )

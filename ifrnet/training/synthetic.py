@@ -25,6 +25,12 @@ PAD = 32
 TIMES = (0.05, 0.95)
 """Range of t, drawn uniformly: real clips give the middle often enough."""
 
+REACH = 0.6
+"""Largest motion (|x| + |y|) as a share of the canvas: two fifths or more of a frame find their match in the other.
+
+What has left the canvas teaches to copy from the other frame, and where all has left there is no motion to be learnt.
+"""
+
 FLAT = 14.0
 """Standard deviation of the green levels below which a piece of a picture counts as flat."""
 
@@ -85,6 +91,16 @@ class Motion:
             out[..., 1] += ay * wave
         return out
 
+    def affine_inverse(
+        self, x: NDArray[np.float32], y: NDArray[np.float32], dt: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The x with F_tau(x) = ``x``, ``y`` (H, W) of a motion without waves, in closed form."""
+        dx = x - np.float32(self.centre[0] + self.velocity[0] * dt)
+        dy = y - np.float32(self.centre[1] + self.velocity[1] * dt)
+        scale = np.exp(-self.zoom * dt)
+        cos, sin = np.float32(scale * np.cos(self.rotation * dt)), np.float32(scale * np.sin(self.rotation * dt))
+        return cos * dx + sin * dy + np.float32(self.centre[0]), cos * dy - sin * dx + np.float32(self.centre[1])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -113,7 +129,7 @@ class SyntheticMotion:
 
     def at(self, t: float, rng: np.random.Generator) -> Sample:
         """A random scene at a given time: the same generator state gives the same scene and motion for every t."""
-        return self.render(self._scene(rng), t, rng)
+        return self.render(self._scene(t, rng), t, rng)
 
     def render(self, layers: Sequence[Layer], t: float, rng: np.random.Generator) -> Sample:
         """Frames 0, t and 1 of a scene and the flows of the topmost layer from t to either."""
@@ -143,7 +159,12 @@ class SyntheticMotion:
         import cv2
 
         frame = np.zeros((self.options.side, self.options.side, 3), dtype=np.float32)
+        canvas = np.s_[PAD : PAD + self.options.side, PAD : PAD + self.options.side]
         for layer in layers:
+            if dt == 0.0:  # nothing has moved
+                still = layer.picture[canvas].astype(np.float32)
+                frame = still if layer.opacity is None else frame + layer.opacity[canvas][..., None] * (still - frame)
+                continue
             x, y = self._inverse(layer.motion, dt)
             u, v = x + np.float32(PAD), y + np.float32(PAD)
             picture = cv2.remap(layer.picture, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)  # (S, S, 3)
@@ -157,21 +178,21 @@ class SyntheticMotion:
     def _inverse(self, motion: Motion, dt: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Where the points now on the canvas's pixels were at time t: x with x + displacement(x) = pixel."""
         x, y = self._x, self._y
-        if dt == 0.0:
-            return x, y
+        if not len(motion.waves):
+            return motion.affine_inverse(x, y, dt)
         for _ in range(INVERSIONS):
             moved = motion.displacement(x, y, dt)
             x, y = self._x - moved[..., 0], self._y - moved[..., 1]
         return x, y
 
-    def _scene(self, rng: np.random.Generator) -> list[Layer]:
-        """A background and up to ``max_layers`` cut-outs that share some of its motion."""
+    def _scene(self, t: float, rng: np.random.Generator) -> list[Layer]:
+        """A background and up to ``max_layers`` cut-outs that share some of its motion and stay on the canvas."""
         options = self.options
         background = self._motion(rng, None)
         layers = [Layer(picture=self._picture(rng), opacity=None, motion=background)]
         for _ in range(int(rng.integers(0, options.max_layers + 1))):
             motion = self._motion(rng, background if rng.random() < 0.7 else None)
-            layers.append(Layer(picture=self._picture(rng), opacity=self._opacity(rng), motion=motion))
+            layers.append(Layer(picture=self._picture(rng), opacity=self._opacity(motion, t, rng), motion=motion))
         return layers
 
     def _motion(self, rng: np.random.Generator, base: Motion | None) -> Motion:
@@ -181,6 +202,8 @@ class SyntheticMotion:
         velocity = (speed * float(np.cos(angle)), speed * float(np.sin(angle)))
         if base is not None:
             velocity = (0.5 * velocity[0] + base.velocity[0], 0.5 * velocity[1] + base.velocity[1])
+        reach = REACH * options.side / max(REACH * options.side, abs(velocity[0]) + abs(velocity[1]))
+        velocity = (reach * velocity[0], reach * velocity[1])
         # Turns and zooms grow with the speed, so that slow scenes exist too.
         share = min(1.0, speed / 12.0)
         centre = rng.uniform(0.0, options.side, size=2)
@@ -223,14 +246,20 @@ class SyntheticMotion:
         """Standard deviation in pixels: walls and skies out of focus, edges blurred by their own motion."""
         return float(np.exp(rng.uniform(np.log(sharpest), np.log(self.options.defocus))))
 
-    def _opacity(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A cut-out drawn here: an ellipse, a polygon, or a blob of thresholded noise, with an anti-aliased edge."""
+    def _opacity(self, motion: Motion, t: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A cut-out drawn here: an ellipse, a polygon, or a blob of thresholded noise, with an anti-aliased edge.
+
+        The first two are centred where ``motion`` leaves their centre on the canvas in both frames.
+        """
         import cv2
 
         side = self.options.side + 2 * PAD
         mask = np.zeros((side, side), dtype=np.uint8)
         kind = rng.random()
-        centre = rng.uniform(PAD, side - PAD, size=2)
+        # Backwards by t of the motion and forwards by the rest: both have to stay between 0 and the canvas's side.
+        velocity = np.array(motion.velocity)
+        before, after = np.maximum(t * velocity, (t - 1.0) * velocity), np.minimum(t * velocity, (t - 1.0) * velocity)
+        centre = PAD + before + rng.random(2) * (self.options.side + after - before)
         radius = float(np.exp(rng.uniform(np.log(8.0), np.log(side * 0.35))))
         if kind < 0.35:
             axes = (int(radius), max(3, int(radius * rng.uniform(0.2, 1.0))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ifrnet.training.clips import ClipSource, prepare
+from ifrnet.training.cutting import ClipSource, prepare
 from ifrnet.training.errors import TrainingError
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".ts", ".3gp", ".y4m")

@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from runtimes.cli import Parser
-from runtimes.commands.common import note, notes
+from runtimes.commands.common import notes
+from runtimes.commands.watch import say
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     require_video_packages()
     from runtimes.frames import check_frames
+    from runtimes.printable import printable
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.color import STANDARD
     from runtimes.video.gif import GifSink
@@ -50,9 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     for path in targets.values():
         if path.exists() and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
-    with notes(), ExitStack() as stack:
+    with notes(say), ExitStack() as stack:
         options = choose_artifact(
-            InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=note
+            InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=say
         )
         worker = load_workers(options, stack).all[0]
         largest = max(FACTORS)
@@ -74,5 +76,5 @@ def main(arguments: Sequence[str]) -> int:
             except BaseException:
                 sink.discard()
                 raise
-            print(f"{path}: {factor + 1} frames")
+            print(printable(f"{path}: {factor + 1} frames"))
     return 0

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes.cli import INTERRUPTED, Parser
-from runtimes.commands.common import note, notes, size
+from runtimes.commands.common import notes, size
+from runtimes.commands.watch import interruptible, say, watching
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from runtimes.video.summary import Summary
 
 EPILOG = """\
-inputs: whatever FFmpeg decodes, a GIF, a folder of .png/.jpg/.webp, or - for y4m on standard input.
+inputs: a video file, a GIF, an animated WebP, a folder of .png/.jpg/.webp or folder/f_%03d.png, or - for y4m on
+standard input.
 outputs: .mp4 .mkv .mov .webm .nut, .gif, .y4m, a folder or folder/name_%06d.png, or - for y4m on standard output.
 exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 stopped by Ctrl-C
 (what was done plays; a chunk cut short is not kept).
@@ -34,6 +36,28 @@ examples:
 """
 
 
+def ratio(text: str) -> Fraction:
+    """A number or a ratio, for argparse."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; expected for example 2, 2.5 or 5/2") from None
+
+
+def moment(text: str) -> Fraction:
+    """``90``, ``1:30`` or ``0:01:30.5`` in seconds, for argparse."""
+    try:
+        parts = [Fraction(part) for part in text.split(":")]
+    except (ValueError, ZeroDivisionError):
+        parts = []
+    if not 1 <= len(parts) <= 3 or min(parts) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected for example 90, 1:30 or 0:01:30.5")
+    seconds = Fraction(0)
+    for part in parts:
+        seconds = 60 * seconds + part
+    return seconds
+
+
 def parser() -> Parser:
     """The command line. Defaults are named in the help; what they are is decided in the options."""
     result = Parser(
@@ -42,12 +66,15 @@ def parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("input", help="video to read")
-    result.add_argument("output", help="video to write")
+    result.add_argument("input", nargs="+", help="video to read; several, or a folder of videos, go to a folder")
+    result.add_argument("output", help="video to write, or the folder for several")
     _timing(result.add_argument_group("timing"))
     _network(result.add_argument_group("network"))
     _encoding(result.add_argument_group("encoding and other streams"))
     _work(result.add_argument_group("long jobs"))
+    result.add_argument(
+        "--dry-run", action="store_true", help="do the first 2 s only, write nothing, and say what all would take"
+    )
     result.add_argument("--force", action="store_true", help="replace the output")
     result.add_argument("--stats", type=Path, metavar="FILE", help="write what was done and how fast, as JSON")
     return result
@@ -55,12 +82,16 @@ def parser() -> Parser:
 
 def _timing(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--factor", type=int, help="output frames for each source frame (default: 2)")
+    add("--factor", type=ratio, help="output frames for each source frame (default: 2; 2.5 or 5/2 at a constant rate)")
     add("--fps", help="output frames a second: 60, 24000/1001, 59.94 (taken as 60000/1001), ...")
-    add("--slowmo", type=int, default=1, help="times slower; alone it keeps the frame rate, so 4 makes 4x frames")
+    add("--slowmo", type=ratio, default=Fraction(1), help="times slower, 1.5 too; alone it keeps the frame rate")
     add("--input-fps", help="frame rate of a folder of images (default: 24)")
     add("--scene-threshold", type=float, default=27.0, help="a larger change is a cut, and not blended (default: 27)")
     add("--no-scene-cuts", action="store_true", help="blend across cuts too")
+    add("--start", type=moment, help="begin here: seconds or h:mm:ss of the source")
+    add("--end", type=moment, help="end before this: seconds or h:mm:ss of the source")
+    add("--loop", action="store_true", help="interpolate from the last frame to the first too, for GIFs that loop")
+    add("--deinterlace", action="store_true", help="make whole pictures of interlaced ones (FFmpeg's bwdif)")
     add(
         "--dedup",
         action="store_true",
@@ -108,32 +139,40 @@ def main(arguments: Sequence[str]) -> int:
     require_video_packages()
     if sum((args.resume, args.chunk is not None, args.ray is not None)) > 1:
         raise UsageError("--resume, --chunk and --ray are three ways to cut a job into parts: pass one of them")
-    with notes():
-        return _run(args, _options(args))
+    from runtimes.commands.batch import jobs_of, run_all
+
+    jobs = jobs_of(args.input, args.output)
+    if len(jobs) > 1 and (args.stats is not None or args.chunk is not None):
+        raise UsageError("--stats and --chunk belong to one video: leave them out for several")
+    with notes(say):
+        if jobs == [(args.input[0], args.output)]:
+            return _run(args, _options(args, *jobs[0]))
+        return run_all(jobs, lambda source, target: _run(args, _options(args, source, target)))
 
 
-def _options(args: argparse.Namespace) -> VideoOptions:
-    from runtimes.video.encode import EncodeOptions
+def _options(args: argparse.Namespace, source: str, target: str) -> VideoOptions:
+    from runtimes.video.encoders import EncodeOptions
     from runtimes.video.options import Chunk, InferOptions, VideoOptions
     from runtimes.video.other_streams import AudioMode
     from runtimes.video.timeline import Timing, parse_rate
 
     if args.factor is not None and args.fps is not None:
         raise UsageError("--factor and --fps exclude each other: pass one of them")
-    factor = args.factor
-    if factor is None and args.fps is None:
-        factor = args.slowmo if args.slowmo > 1 else 2
+    slowdown: Fraction = args.slowmo
     fps = None if args.fps is None else parse_rate(args.fps)
-    audio = AudioMode(args.audio or ("copy" if args.slowmo == 1 else "drop"))
-    if args.audio is None and args.slowmo != 1:
-        note("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
+    factor: Fraction | None = args.factor
+    if factor is None and fps is None:
+        factor = slowdown if slowdown > 1 else Fraction(2)
+    audio = AudioMode(args.audio or ("copy" if slowdown == 1 else "drop"))
+    if args.audio is None and slowdown != 1:
+        say("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
     pairs = [item.partition("=") for item in args.encoder_option]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise UsageError(f"--encoder-option is {wrong[0]!r}; expected NAME=VALUE, for example tune=animation")
     return VideoOptions(
-        source=args.input,
-        target=args.output,
-        timing=Timing(factor=factor, fps=fps, slowdown=Fraction(args.slowmo)),
+        source=source,
+        target=target,
+        timing=Timing(factor=factor, fps=fps, slowdown=slowdown),
         infer=InferOptions(
             artifact=args.artifact,
             devices=tuple(args.device or [None]),
@@ -154,48 +193,87 @@ def _options(args: argparse.Namespace) -> VideoOptions:
         subtitles=not args.no_subtitles,
         cut_threshold=None if args.no_scene_cuts else args.scene_threshold,
         dedup=args.dedup,
+        deinterlace=args.deinterlace,
+        loop=args.loop,
+        start=args.start,
+        end=args.end,
         chunk=None if args.chunk is None else Chunk.parse(args.chunk),
         force=args.force,
     )
 
 
 def _run(args: argparse.Namespace, options: VideoOptions) -> int:
-    from runtimes.commands.watch import interruptible, watching
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.outputs import check_target, open_source
     from runtimes.video.pipeline import open_job
-    from runtimes.video.resume import parts_folder, run_in_parts
+    from runtimes.video.resume import parts_folder, remove_stale_parts, run_in_parts
+    from runtimes.video.sink import STDOUT
     from runtimes.video.source import describe
 
     check_target(options)
+    stats = _check_stats(args.stats, options.target)
     summary: Summary | None
     with ExitStack() as stack:
-        source = open_source(options.source, options.input_rate, note)
+        source = open_source(options, say)
         stack.callback(source.close)
-        note(describe(source.info))
-        infer = choose_artifact(options.infer, source.info.size, export=args.export, note=note)
-        options = replace(options, infer=infer)
+        say(describe(source.info))
+        infer = choose_artifact(options.infer, source.info.size, export=args.export, note=say)
+        options = replace(options, infer=infer, timing=options.timing.settled(source.info.rate))
         _say_cost(options, source.info.size)
+        if args.dry_run:
+            from runtimes.video.estimate import estimate
+
+            say(f"{options.target}: {estimate(options, source, say)}; nothing is written (--dry-run)")
+            return 0
         if args.ray is not None:
             from runtimes.video.ray_driver import run_on_ray
 
-            run_on_ray(options, args.part_seconds, address=args.ray, note=note)
-            return 0
-        stop = stack.enter_context(interruptible(note))
+            summary = run_on_ray(options, args.part_seconds, address=args.ray, note=say)
+            return _end(options, summary, stats)
+        stop = stack.enter_context(interruptible(say))
         tell, progress = stack.enter_context(watching())
         if args.resume:
             summary = run_in_parts(options, args.part_seconds, note=tell, progress=progress, stop=stop)
         else:
             summary = open_job(options, stack, note=tell, progress=progress, stop=stop, source=source).run()
+            if not stop.is_set() and options.target != STDOUT:
+                remove_stale_parts(Path(options.target), None, tell)
     if stop.is_set() and args.resume:
-        note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
+        say(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
     elif stop.is_set() and summary is not None:
-        note(f"interrupted: {options.target} is playable and holds the first {summary.end:.2f} s")
+        say(f"interrupted: {options.target} is playable and holds the first {summary.end:.2f} s")
     if summary is not None:
-        note(f"{options.target}: {summary}")
-        if args.stats is not None:
-            args.stats.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+        _end(options, summary, stats)
     return INTERRUPTED if stop.is_set() else 0
+
+
+def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> int:
+    """Say what was done, and write it where asked to."""
+    from runtimes.video.sink import StagedFile
+
+    say(f"{options.target}: {summary}")
+    if stats is not None:
+        file = StagedFile(stats, force=False)
+        file.staging.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+        file.finish()
+    return 0
+
+
+def _check_stats(path: Path | None, target: str) -> Path | None:
+    """``--stats`` replaces nothing, and that is known before the work.
+
+    Raises:
+        UsageError: the file exists, is the output, or its folder does not exist.
+    """
+    if path is None:
+        return None
+    if path.exists():
+        raise UsageError(f"--stats {path} exists, and is not replaced: name a new file")
+    if not path.parent.is_dir():
+        raise UsageError(f"--stats: {path.parent} does not exist: make that folder first")
+    if path.resolve() == Path(target).resolve():
+        raise UsageError(f"--stats {path} is the output: name another file")
+    return path
 
 
 def _say_cost(options: VideoOptions, frame: object) -> None:
@@ -205,6 +283,6 @@ def _say_cost(options: VideoOptions, frame: object) -> None:
     assert isinstance(frame, Size)
     if options.infer.tile is not None:
         cost = tile_cost(frame, options.infer.tile, options.infer.overlap)
-        note(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
+        say(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
     if options.infer.tta:
-        note(f"--tta runs the network {TTA_COST} times for each frame")
+        say(f"--tta runs the network {TTA_COST} times for each frame")

@@ -7,18 +7,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
+from runtimes.commands.common import note
+from runtimes.printable import printable
 from runtimes.video.summary import Progress
 
 _LINE_EVERY_S = 30.0
+
+
+def say(line: str) -> None:
+    """Tell the user, on standard error; names and tags in the line can do nothing to the terminal."""
+    note(printable(line))
+
 
 Watch = tuple[Callable[[str], None], Callable[[Progress], None]]
 """Functions for notes and for progress."""
 
 
 @contextmanager
-def interruptible(note: Callable[[str], None]) -> Iterator[threading.Event]:
+def interruptible(tell: Callable[[str], None]) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C (or SIGTERM) sets; the second interrupts as usual."""
     stop = threading.Event()
 
@@ -26,7 +35,7 @@ def interruptible(note: Callable[[str], None]) -> Iterator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        note("stopping: the frame in work is finished and the file closed; once more stops at once")
+        tell("stopping: the frame in work is finished and the file closed; once more stops at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -44,7 +53,7 @@ def watching() -> Iterator[Watch]:
     console = Console(stderr=True)
 
     def tell(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
     if not console.is_terminal:
         yield tell, _lines(tell)
@@ -55,7 +64,6 @@ def watching() -> Iterator[Watch]:
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
     from rich.progress import Progress as Bar
 
@@ -63,28 +71,33 @@ def watching() -> Iterator[Watch]:
         SpinnerColumn(),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[frames]} frames, {task.fields[fps]:.2f} fps, left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("after"),
+        TextColumn("{task.fields[frames]} frames, {task.fields[left]} left after"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, frames=0, fps=0.0)
+        task = bar.add_task("", total=None, frames=0, left="-:--:--")
         start = time.monotonic()
 
         def show(progress: Progress) -> None:
             elapsed = time.monotonic() - start
-            done, total = _share(progress)
-            fps = progress.frames_out / elapsed if elapsed else 0.0
-            bar.update(task, completed=done, total=total, frames=progress.frames_out, fps=fps)
+            left = seconds_left(progress, elapsed)
+            bar.update(
+                task,
+                completed=float(progress.done),
+                total=None if progress.total is None else float(progress.total),
+                frames=progress.frames_out,
+                left="-:--:--" if left is None else str(timedelta(seconds=round(left))),
+            )
 
         yield tell, show
 
 
-def _share(progress: Progress) -> tuple[float, float | None]:
-    """Source seconds done, and their total where it is known."""
-    done = float(progress.position - progress.begin)
-    return done, None if progress.total is None else float(progress.total - progress.begin)
+def seconds_left(progress: Progress, elapsed: float) -> float | None:
+    """By the speed of this run; None where the source does not say how long it is, or nothing was done yet."""
+    here = float(progress.done - progress.before)
+    if progress.total is None or here <= 0:
+        return None
+    return max(0.0, float(progress.total - progress.done)) / here * elapsed
 
 
 def _lines(tell: Callable[[str], None]) -> Callable[[Progress], None]:
@@ -97,9 +110,8 @@ def _lines(tell: Callable[[str], None]) -> Callable[[Progress], None]:
         if now - last < _LINE_EVERY_S:
             return
         last = now
-        done, total = _share(progress)
-        rate = progress.frames_out / (now - start)
-        left = f", {(total - done) / done * (now - start):.0f} s left" if total and done > 0 else ""
-        tell(f"{progress.frames_out} frames, {rate:.2f} fps{left}")
+        left = seconds_left(progress, now - start)
+        share = "" if not progress.total else f" ({float(progress.done / progress.total):.0%})"
+        tell(f"{progress.frames_out} frames{share}" + ("" if left is None else f", {left:.0f} s left"))
 
     return show

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def choose_artifact(options: InferOptions, size: Size, *, export: bool, note: Ca
             f"pass --export, or run {shlex.join(command)}"
         )
     note(f"running {shlex.join(command)}")
-    code = subprocess.run([sys.executable, *command[1:]], stdout=sys.stderr, check=False).returncode
+    code = run_export(command[len(_EXPORT) :])
     found = find(options.artifact.parent, manifest, size)
     if code != 0 or found is None:
         raise ArtifactError(
@@ -68,6 +69,24 @@ def choose_artifact(options: InferOptions, size: Size, *, export: bool, note: Ca
 
 
 _EXPORT = ("python", "-m", "export")
+
+_RUN_EXPORT = """\
+import runpy, sys
+home = sys.argv.pop(1)
+if home not in sys.path:
+    sys.path.insert(0, home)
+runpy.run_module("export", run_name="__main__", alter_sys=True)
+"""
+
+
+def run_export(arguments: Sequence[str]) -> int:
+    """Run the toolchain's own export, never what is called so in the working directory. Returns its exit code."""
+    home = str(Path(__file__).resolve().parents[2])  # where runtimes, and in a checkout or an installation export, is
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    safe = [entry for entry in entries if os.path.isabs(entry) and Path(entry).resolve() != Path.cwd().resolve()]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(safe), "PYTHONSAFEPATH": "1"}
+    call = [sys.executable, "-P", "-c", _RUN_EXPORT, home, *arguments]
+    return subprocess.run(call, env=environment, stdout=sys.stderr, check=False).returncode
 
 
 def takes(manifest: Manifest, size: Size) -> bool:

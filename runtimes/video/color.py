@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-import av
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -97,10 +96,6 @@ STANDARD = Color(matrix=1, full=False, primaries=1, transfer=1)
 """What RGB sources are encoded as: BT.709, limited range."""
 
 
-_LOSSLESS = frozenset({"ffv1", "ffvhuff", "huffyuv", "png", "rawvideo", "utvideo"})
-"""Encoders that keep RGB as RGB; for the others RGB becomes YUV, which everything plays."""
-
-
 class Converter:
     """Converts frames of one video. Not for use from several threads: each stage has its own."""
 
@@ -108,15 +103,16 @@ class Converter:
         self._color = color
         self._reformatter = VideoReformatter()
 
-    def to_rgb(self, frame: VideoFrame) -> Array:
-        """(H, W, 3) uint8, or uint16 where the frame has more than 8 bits."""
-        name = "rgb48le" if bit_depth(frame.format) > 8 else "rgb24"
+    def to_rgb(self, frame: VideoFrame, *, alpha: bool = False) -> Array:
+        """(H, W, 3) uint8, or uint16 where the frame has more than 8 bits; with ``alpha`` (H, W, 4)."""
+        names = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
+        name = names[0] if bit_depth(frame.format) > 8 else names[1]
         return np.ascontiguousarray(self._convert(frame, name, rgb_in=frame.format.is_rgb, rgb_out=True).to_ndarray())
 
     def from_rgb(self, rgb: Array, name: str) -> VideoFrame:
-        """A frame of pixel format ``name`` in this video's matrix and range."""
-        source = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
-        frame = VideoFrame.from_ndarray(rgb, format=source)
+        """A frame of pixel format ``name`` in this video's matrix and range, from (H, W, 3) or, with alpha, 4."""
+        names = ("rgba64le", "rgba") if rgb.shape[2] == 4 else ("rgb48le", "rgb24")
+        frame = VideoFrame.from_ndarray(rgb, format=names[0] if rgb.dtype == np.uint16 else names[1])
         if self._color.full and without_jpeg_name(name) in _ROUNDED:
             deep = self._convert(frame, without_jpeg_name(name) + "16le", rgb_in=True, rgb_out=False)
             return self._tag(_rounded(deep, name))
@@ -191,62 +187,6 @@ def without_jpeg_name(name: str) -> str:
 def has_alpha(format: VideoFormat) -> bool:
     """Whether there is transparency, which the network does not see."""
     return any(component.is_alpha for component in format.components)
-
-
-def choose_format(native: VideoFormat, encoder: str, color: Color) -> tuple[str, str]:
-    """The pixel format to encode in, and why it is not the source's; the reason is empty when it is.
-
-    Raises:
-        VideoError: the encoder takes none that keeps the picture.
-    """
-    offered = [fmt.name for fmt in av.codec.Codec(encoder, "w").video_formats or []]
-    own = without_jpeg_name(native.name)
-    plain = (not native.is_rgb and native.name != "pal8") or encoder in _LOSSLESS
-    if plain and not has_alpha(native) and (own in offered or not offered):
-        return own, ""
-    depth, (width, height) = bit_depth(native), (native.width, native.height)
-    even = width % 2 == 0 and height % 2 == 0
-    suffix = {8: ("",), 10: ("10le", "12le", "16le")}.get(depth, ("16le", "12le", "10le") if depth > 10 else ("",))
-    layouts = [
-        own.removesuffix("10le").removesuffix("12le").removesuffix("16le").replace("yuva", "yuv"),
-        "yuv420p",
-        "yuv444p",
-    ]
-    if native.is_rgb or native.name == "pal8":
-        layouts = ["yuv420p", "yuv444p"]
-    for end in (*suffix, ""):
-        for layout in layouts:
-            if layout + end in offered and (even or layout != "yuv420p"):
-                why = f"{native.name} is encoded as {layout}{end}" if layout + end != own else ""
-                return layout + end, why
-    raise VideoError(
-        f"{encoder} takes {', '.join(offered)}; none fits {native.name} at {width}x{height}: pass --pix-fmt or another "
-        "--encoder"
-    )
-
-
-def check_subsampling(name: str, width: int, height: int, encoder: str) -> str:
-    """The format to use at this size: encoders of the MPEG family refuse odd sizes with subsampled chroma.
-
-    Returns ``name``, or its 4:4:4 form where the encoder has that.
-
-    Raises:
-        VideoError: the encoder has no 4:4:4 form.
-    """
-    format = VideoFormat(name, width, height)
-    if format.is_rgb or encoder in _ODD_SIZES:
-        return name
-    chroma = format.components[1] if len(format.components) > 1 else format.components[0]
-    fits = (width % 2 == 0 or chroma.width == width) and (height % 2 == 0 or chroma.height == height)
-    if fits:
-        return name
-    full = name.replace("420", "444").replace("422", "444")
-    if full not in [fmt.name for fmt in av.codec.Codec(encoder, "w").video_formats or []]:
-        raise VideoError(f"{encoder} cannot encode {width}x{height} in {name}: pass --encoder ffv1 or libx264")
-    return full
-
-
-_ODD_SIZES = frozenset({"ffv1", "rawvideo", "libvpx-vp9", "mjpeg", "png"})
 
 
 def seconds(value: Fraction) -> str:

@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.video.format import VideoFormat
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
-from runtimes.video.encode import container_options
+from runtimes.video.containers import one_line, open_input, open_output
+from runtimes.video.encode import MOV, container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
+from runtimes.video.seal import sealed_frames
 from runtimes.video.sink import StagedFile
 
 
@@ -52,7 +56,8 @@ def concat(
             stack.callback(other_streams.close)
         staged = StagedFile(target, force=force)
         stack.callback(staged.discard)
-        _write(filled, staged.staging, other_streams)
+        with one_line(f"{target} cannot be written"):
+            _write(filled, staged.staging, other_streams)
         staged.finish()
 
 
@@ -70,8 +75,11 @@ class _Part:
 
 
 def _read(path: Path) -> _Part:
-    empty = PartTag.read_empty(path) if path.is_file() else None
+    if not path.is_file():
+        raise VideoError(f"{path} does not exist: make that chunk first")
+    empty = PartTag.read_empty(path)
     if empty is not None:
+        sealed_frames(path)
         return _Part(path=path, tag=empty)
     with _open(path) as container:
         tag = PartTag.read(container.metadata, path)
@@ -80,17 +88,18 @@ def _read(path: Path) -> _Part:
             raise VideoError(f"{path} is not a part made with --chunk: it has {count} video streams")
         context = container.streams.video[0].codec_context
         encoding = tuple(getattr(context, key) for key in ("name", "width", "height", "pix_fmt", "extradata"))
+        frames = sealed_frames(path)
         shown = [packet.pts for packet in _retimed(container, tag) if packet.pts is not None]
-    if not shown:
-        raise VideoError(f"{path} has lost its frames: make that chunk again")
+    if len(shown) != frames or not shown:
+        raise VideoError(f"{path} has {len(shown)} of its {frames} frames: make that chunk again")
     return _Part(path=path, tag=tag, encoding=encoding, shown=shown)
 
 
 def _open(path: Path) -> InputContainer:
     try:
-        return av.open(str(path))
-    except av.error.FFmpegError as error:
-        raise VideoError(f"{path} cannot be read ({error.strerror}): make that chunk again") from error
+        return open_input(path)
+    except VideoError as error:
+        raise VideoError(f"{path} is no part that can be read: make that chunk again") from error
 
 
 def _check(parts: Sequence[_Part]) -> None:
@@ -104,8 +113,8 @@ def _check(parts: Sequence[_Part]) -> None:
     have = [part.tag.chunk.index for part in parts]
     lacking = sorted(set(range(1, first.chunk.count + 1)) - set(have))
     if lacking or len(set(have)) != len(have):
-        what = f"lacking are {', '.join(map(str, lacking))}" if lacking else "some are given twice"
-        raise VideoError(f"the job has {first.chunk.count} chunks, {len(have)} are given and {what}")
+        what = f"missing chunks: {', '.join(map(str, lacking))}" if lacking else "some are given twice"
+        raise VideoError(f"the job has {first.chunk.count} chunks, {len(have)} are given; {what}")
     if not any(part.shown for part in parts):
         raise VideoError("none of the chunks has a frame: is the source a whole video?")
 
@@ -123,15 +132,17 @@ def _check_encoding(parts: Sequence[_Part]) -> None:
 def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | None) -> None:
     first = parts[0].tag
     try:
-        output = av.open(
-            str(path), "w", container_options=container_options(path, first.unit, tags=other_streams is not None)
-        )
+        free_tags = other_streams is not None and not other_streams.needs_itunes_tags(path)
+        output = open_output(path, container_options(path, first.unit, tags=free_tags, fast_start=True))
     except ValueError as error:
         raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
     with output:
         with _open(parts[0].path) as template:
             stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
         assert isinstance(stream, VideoStream)
+        if stream.codec_context.name == "hevc" and path.suffix.lower() in MOV:
+            stream.codec_context.codec_tag = "hvc1"
+        _tag_color(stream, first)
         stream.time_base = first.unit
         if other_streams is not None:
             other_streams.attach(output)
@@ -142,11 +153,31 @@ def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | Non
                     packet.dts = next(schedule)
                     time = packet.dts * part.tag.unit
                     packet.stream = stream
-                    output.mux(packet)
+                    _mux(output, packet, other_streams)
                     if other_streams is not None:
                         other_streams.copy_until(time)
         if other_streams is not None:
             other_streams.copy_until(None)
+
+
+def _mux(output: OutputContainer, packet: Packet[VideoStream], other_streams: OtherStreams | None) -> None:
+    """Write a packet. What the muxer refuses of other streams, which it held back, does not cost the video."""
+    try:
+        output.mux_one(packet)
+    except OSError:
+        raise
+    except av.error.FFmpegError:
+        if other_streams is None:
+            raise
+        other_streams.was_refused()
+
+
+def _tag_color(stream: VideoStream, tag: PartTag) -> None:
+    """Give the output the colour tags that the container of the parts did not keep."""
+    context = stream.codec_context
+    if tag.color and context.pix_fmt is not None and not VideoFormat(context.pix_fmt).is_rgb:
+        context.colorspace, context.color_primaries, context.color_trc = tag.color[:3]
+        context.color_range = ColorRange.JPEG if tag.color[3] else ColorRange.MPEG
 
 
 def _packets(container: InputContainer) -> Iterator[Packet[VideoStream]]:

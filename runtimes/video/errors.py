@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 
 from runtimes.errors import RuntimesError
+from runtimes.printable import printable
 
 
 class VideoError(RuntimesError):
-    """The video, or what is asked for with it, cannot be processed."""
+    """The video, or what is asked for with it, cannot be processed. The message is safe to print, names included."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def require_video_packages() -> None:

@@ -12,6 +12,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from runtimes.frames import Array
+from runtimes.video.containers import open_output
 from runtimes.video.errors import VideoError
 from runtimes.video.sink import OutputFormat, StagedFile
 
@@ -42,12 +43,13 @@ class GifSink:
         size = output_format.size
         last = round(100 / output_format.rate) if output_format.rate else 4  # the muxer would take one hundredth
         options = {"loop": "0", "final_delay": str(last)}
-        self._container = av.open(str(self._staged.staging), "w", format="gif", options=options)
+        self._container = open_output(self._staged.staging, options, format="gif")
         stream = self._container.add_stream("gif", rate=100)
         stream.width, stream.height, stream.pix_fmt = size.width, size.height, "pal8"
         stream.time_base = stream.codec_context.time_base = _UNIT
         self._stream = stream
-        self._graph = _palettes(size.width, size.height)
+        self._format = "rgba" if output_format.alpha else "rgb24"
+        self._graph = _palettes(size.width, size.height, self._format)
         self._origin, self._last = output_format.origin, -1
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
@@ -57,7 +59,7 @@ class GifSink:
             VideoError: the frame is due in the same hundredth of a second as the one before.
         """
         rgb = picture if picture.dtype == "uint8" else (picture >> 8).astype("uint8")
-        frame = VideoFrame.from_ndarray(rgb, format="rgb24")
+        frame = VideoFrame.from_ndarray(rgb, format=self._format)
         begin = round((time - self._origin) / _UNIT)
         if begin <= self._last:
             raise VideoError(
@@ -86,12 +88,15 @@ class GifSink:
         self._staged.discard()
 
 
-def _palettes(width: int, height: int) -> Graph:
-    """RGB -> the best 256 colours of each frame, dithered in an ordered pattern, which does not flicker."""
+def _palettes(width: int, height: int, format: str) -> Graph:
+    """RGB -> the best 256 colours of each frame, dithered in an ordered pattern, which does not flicker.
+
+    With alpha one of them is transparency, for what is more than half transparent: GIF has no more.
+    """
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=_UNIT)
+    source = graph.add_buffer(width=width, height=height, format=VideoFormat(format), time_base=_UNIT)
     split = graph.add("split")
-    generate = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+    generate = graph.add("palettegen", f"stats_mode=single:reserve_transparent={int(format == 'rgba')}")
     use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
     sink = graph.add("buffersink")
     source.link_to(split)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from runtimes.atomic import sync, temporary_folder
 from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.frames import Array, size_of
 from runtimes.video.color import STANDARD, seconds
 from runtimes.video.errors import VideoError
+from runtimes.video.sink import free_name, refuse_second_writer
 from runtimes.video.source import SourceFrame, SourceInfo
-from runtimes.video.stills import SUFFIXES, check_suffix, read_image, write_image
+from runtimes.video.stills import SUFFIXES, check_suffix, may_be_transparent, read_image, save_image
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -30,29 +31,43 @@ def image_paths(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."), key=_natural)
 
 
-class ImageFolder:
-    """The images of a folder in the order of their numbers, at a constant rate."""
+def images_of(source: Path) -> list[Path] | None:
+    """The images that a folder or a pattern such as ``in/f_%03d.png`` stands for, in order; None for anything else."""
+    if source.is_dir():
+        return image_paths(source)
+    parts = re.fullmatch(r"([^%]*)%(?:0(\d+))?d([^%]*)", source.name)
+    if parts is None or source.exists() or source.suffix.lower() not in SUFFIXES or not source.parent.is_dir():
+        return None
+    before, digits, after = parts.groups()
+    numbered = re.compile(re.escape(before) + rf"\d{{{int(digits or 1)},}}" + re.escape(after))
+    return [path for path in image_paths(source.parent) if numbered.fullmatch(path.name)]
 
-    def __init__(self, folder: Path, rate: Fraction) -> None:
-        """Look at the folder and its first image.
+
+class ImageFolder:
+    """Images in the order of their numbers, at a constant rate."""
+
+    def __init__(self, name: Path, paths: Sequence[Path], rate: Fraction) -> None:
+        """Look at all headers and at the first image. ``name`` is for messages.
 
         Raises:
             VideoError: no images.
         """
-        self._paths = image_paths(folder)
+        self._paths = paths
         if not self._paths:
-            raise VideoError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+            raise VideoError(f"{name} holds no images ({', '.join(SUFFIXES)})")
         self._rate = rate
-        first = read_image(self._paths[0])
+        self._alpha = any(map(may_be_transparent, self._paths))
+        first = read_image(self._paths[0], alpha=self._alpha)
         self.info = SourceInfo(
-            name=str(folder),
+            name=str(name),
             size=size_of(first),
             rate=rate,
             tick=1 / rate,
             start=Fraction(0),
             duration=len(self._paths) / rate,
             color=STANDARD,
-            pixel_format="rgb48le" if first.dtype == np.uint16 else "rgb24",
+            pixel_format=self._format_of(first),
+            alpha=self._alpha,
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
@@ -63,8 +78,8 @@ class ImageFolder:
         """
         start = 0 if since is None else max(0, int(since * self._rate))
         for index, path in enumerate(self._paths[start:], start):
-            rgb = read_image(path)
-            depth = "rgb48le" if rgb.dtype == np.uint16 else "rgb24"
+            rgb = read_image(path, alpha=self._alpha)
+            depth = self._format_of(rgb)
             if (size_of(rgb), depth) != (self.info.size, self.info.pixel_format):
                 raise VideoError(
                     f"{path} is {size_of(rgb)} {depth}, the images before it are {self.info.size} "
@@ -72,6 +87,10 @@ class ImageFolder:
                     "bring them to one size and depth first"
                 )
             yield SourceFrame(time=index / self._rate, duration=1 / self._rate, rgb=rgb)
+
+    def _format_of(self, picture: Array) -> str:
+        deep, plain = ("rgba64le", "rgba") if self._alpha else ("rgb48le", "rgb24")
+        return deep if picture.dtype == np.uint16 else plain
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -90,17 +109,33 @@ class ImageSink:
             why = "exists: pass --force to replace it" if _replaceable(self.path) else "exists and holds other files"
             raise UsageError(f"{self.path} {why}, or name another folder")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._staging = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
-        self._staging.chmod(0o755)
+        self._force = force
+        self._staging = temporary_folder(self.path)
+        try:
+            if not force:
+                refuse_second_writer(self._staging, self.path)
+        except UsageError:
+            self.discard()
+            raise
         self._count = 0
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
         """Add one image; the times are those of the numbers."""
         self._count += 1
-        write_image(picture, self._staging / (self._pattern % self._count))
+        save_image(picture, self._staging / (self._pattern % self._count))
 
     def finish(self, *, whole: bool = True) -> None:
-        """Give the folder its name. The folder that had it goes last, so that a failure loses nothing."""
+        """Give the folder its name. The folder that had it goes last, so that a failure loses nothing.
+
+        Raises:
+            UsageError: without ``force``, a folder of that name appeared meanwhile. Both are kept.
+        """
+        for path in [*self._staging.iterdir(), self._staging]:
+            sync(path)
+        if self.path.exists() and not self._force:
+            kept = free_name(self.path)
+            self._staging.rename(kept)
+            raise UsageError(f"{self.path} appeared while this job ran, and is not replaced: the result is {kept}")
         old = self._staging.with_name(f"{self._staging.name}-old")
         try:
             if self.path.exists():

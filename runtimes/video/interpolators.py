@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from runtimes.frames import Array, size_of
 
 Interpolate = Callable[[Array, Array, Sequence[Fraction]], list[Array]]
 """(H, W, 3) twice and several t in (0, 1) -> as many (H, W, 3) of the same dtype."""
+
+_DEEP = 65535
 
 TTA_COST = 8
 """Inferences for each frame with :func:`averaged`: 4 flips in both directions of time."""
@@ -46,18 +49,28 @@ def stepping(inner: Interpolate, timesteps: Timesteps) -> Interpolate:
 
 
 def halved(inner: Interpolate) -> Interpolate:
-    """Serve t = k / 2^n with a checkpoint for t = 0.5: each frame is the middle of two coarser ones, made once."""
+    """Serve t = k / 2^n with a checkpoint for t = 0.5: each frame is the middle of two coarser ones, made once.
+
+    Steps of one pair may come in several calls, in order: what a later one can need is kept, a frame for each halving.
+    """
+    known: dict[Fraction, Array] = {}
+
+    def at(t: Fraction) -> Array:
+        if t not in known:
+            half = Fraction(1, t.denominator)
+            known[t] = inner(at(t - half), at(t + half), [Fraction(1, 2)])[0]
+        return known[t]
 
     def interpolate(img0: Array, img1: Array, steps: Sequence[Fraction]) -> list[Array]:
-        known: dict[Fraction, Array] = {Fraction(0): img0, Fraction(1): img1}
-
-        def at(t: Fraction) -> Array:
-            if t not in known:
-                half = Fraction(1, t.denominator)
-                known[t] = inner(at(t - half), at(t + half), [Fraction(1, 2)])[0]
-            return known[t]
-
-        return [at(t) for t in steps]
+        if known.get(Fraction(0)) is not img0 or known.get(Fraction(1)) is not img1:
+            known.clear()
+            known.update({Fraction(0): img0, Fraction(1): img1})
+        made = []
+        for t in steps:
+            made.append(at(t))
+            for other in [x for x in known if x < t and x + Fraction(1, x.denominator) <= t]:
+                del known[other]  # all that it bounds is made
+        return made
 
     return interpolate
 
@@ -77,6 +90,47 @@ def averaged(inner: Interpolate) -> Interpolate:
         return [np.rint(total / TTA_COST).astype(img0.dtype) for total in sums]
 
     return interpolate
+
+
+def with_alpha(inner: Interpolate) -> Interpolate:
+    """Serve (H, W, 4) too: a second run of the network over alpha, so twice the work where a pixel is transparent.
+
+    Colours are multiplied with alpha in 16 bits before and divided by it after, since under a transparent pixel lies
+    anything.
+    """
+
+    def interpolate(img0: Array, img1: Array, steps: Sequence[Fraction]) -> list[Array]:
+        if img0.shape[2] == 3:
+            return inner(img0, img1, steps)
+        peak = np.iinfo(img0.dtype).max
+        if min(img0[..., 3].min(), img1[..., 3].min()) == peak:
+            opaque = np.full((*img0.shape[:2], 1), peak, img0.dtype)
+            made = inner(np.ascontiguousarray(img0[..., :3]), np.ascontiguousarray(img1[..., :3]), steps)
+            return [np.concatenate([rgb, opaque], axis=2) for rgb in made]
+        colours = inner(_multiplied(img0, peak), _multiplied(img1, peak), steps)
+        alphas = inner(_alpha_as_grey(img0, peak), _alpha_as_grey(img1, peak), steps)
+        return [_divided(rgb, grey, img0.dtype) for rgb, grey in zip(colours, alphas, strict=True)]
+
+    return interpolate
+
+
+def _multiplied(img: Array, peak: int) -> Array:
+    """(H, W, 4) -> colours times alpha, (H, W, 3) uint16."""
+    share = img[..., 3:].astype(np.float32) / np.float32(peak)
+    return np.rint(img[..., :3] * (share * np.float32(_DEEP / peak))).astype(np.uint16)
+
+
+def _alpha_as_grey(img: Array, peak: int) -> Array:
+    """(H, W, 4) -> alpha three times, (H, W, 3) uint16."""
+    return np.ascontiguousarray(np.repeat(img[..., 3:].astype(np.uint16) * (_DEEP // peak), 3, axis=2))
+
+
+def _divided(rgb: Array, grey: Array, dtype: np.dtype[Any]) -> Array:
+    """The inverse of the two above: (H, W, 4) of ``dtype``."""
+    alpha = grey.mean(axis=2, keepdims=True, dtype=np.float32)  # (H, W, 1)
+    straight = np.clip(rgb * (_DEEP / np.maximum(alpha, 1)), 0, _DEEP)
+    scale = np.float32(np.iinfo(dtype).max / _DEEP)
+    return np.rint(np.concatenate([straight, alpha], axis=2) * scale).astype(dtype)
 
 
 def tiled(inner: Interpolate, tile: Size, overlap: int) -> Interpolate:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtimes.contract import Size
 from runtimes.errors import UsageError
-from runtimes.video.encode import EncodeOptions
+from runtimes.video.encoders import EncodeOptions
 from runtimes.video.other_streams import AudioMode
 from runtimes.video.scenes import CUT_THRESHOLD
 from runtimes.video.timeline import Timing
@@ -65,7 +65,10 @@ class VideoOptions:
         target: .mp4, .mkv, ..., .gif, .y4m, a folder or ``folder/name_%d.png``, or ``-`` for y4m on standard output.
         input_rate: of a folder of images; None is 24.
         cut_threshold: None blends across cuts.
+        deinterlace: make whole pictures of interlaced ones first.
         dedup: replace repeated frames by interpolated ones.
+        loop: go on from the last frame to the first, for what is shown again and again.
+        start, end: source seconds from the first frame on, half open; the output begins at 0 then.
         chunk: make one part only, without other streams.
     """
 
@@ -79,10 +82,22 @@ class VideoOptions:
     subtitles: bool = True
     cut_threshold: float | None = CUT_THRESHOLD
     dedup: bool = False
+    deinterlace: bool = False
+    loop: bool = False
+    start: Fraction | None = None
+    end: Fraction | None = None
     chunk: Chunk | None = None
     force: bool = False
 
     def __post_init__(self) -> None:
+        if self.loop and self.chunk is not None:
+            raise UsageError(
+                "--loop needs the first frame at the end: leave out --resume, --chunk, --ray and --dry-run"
+            )
+        if self.chunk is not None and (self.start is not None or self.end is not None):
+            raise UsageError("--start and --end are for one run: leave out --resume, --chunk, --ray and --dry-run")
+        if (self.start or 0) < 0 or (self.end is not None and self.end <= (self.start or 0)):
+            raise UsageError("--start and --end enclose nothing; expected 0 <= start < end, in seconds of the source")
         if self.audio is AudioMode.STRETCH and self.timing.slowdown == 1:
             raise UsageError("--audio stretch belongs to --slowmo; sound is copied otherwise")
         if self.audio is AudioMode.COPY and self.timing.slowdown != 1:

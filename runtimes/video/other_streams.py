@@ -1,23 +1,26 @@
-"""Audio, subtitles, attachments, chapters and metadata: copied as they are, or retimed for slow motion."""
+"""Audio, subtitles, covers, attachments, chapters and metadata: copied, or converted where the container cannot hold
+them, and retimed for slow motion."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
-from runtimes.video.audio_stretch import AudioStretcher
-from runtimes.video.errors import VideoError
-from runtimes.video.source import clock_zero, open_video, video_stream
+from runtimes.video.clock import clock_zero
+from runtimes.video.sound import EncodedSound
+from runtimes.video.streams import open_video, video_stream
+from runtimes.video.tracks import ConvertedText, Copied, Setting, Track, refusal
 
 
 class AudioMode(StrEnum):
@@ -28,21 +31,39 @@ class AudioMode(StrEnum):
     STRETCH = "stretch"
 
 
-_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+_OF_THE_CONTAINER = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id", "ifrnet", "alpha_mode"}
+)
 """Metadata that describes the old file and not its content."""
+
+_STATISTICS = ("_STATISTICS", "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "DURATION")
+"""How Matroska's tags about the size of the old streams begin."""
+
+_ITUNES = frozenset(
+    {
+        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping"),
+        *("lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "episode_sort", "track"),
+        *("season_number", "disc", "tmpo", "compilation", "hd_video", "media_type", "gapless_playback", "sort_name"),
+        *("sort_artist", "sort_album_artist", "sort_album", "sort_composer", "sort_show"),
+    }
+)
+"""Tags that MP4 has a name for."""
+
+_LOOKED_AT, _TRIED = 500, 8
+"""Packets from the beginning of a file, and of one stream, by which it is tried whether a container holds it."""
+
+_MICROSECOND = Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherStreamOptions:
-    """What to carry over. Source times become output times by ``slowdown``, as in the timeline."""
+    """What to carry over. Source times become output times by ``slowdown``, as in the timeline, less ``shift``."""
 
     path: Path
     audio: AudioMode
     subtitles: bool
     slowdown: Fraction
-
-
-_MATROSKA = ("matroska", "webm")
+    shift: Fraction = Fraction(0)
 
 
 class OtherStreams:
@@ -50,126 +71,204 @@ class OtherStreams:
 
     def __init__(self, options: OtherStreamOptions, note: Callable[[str], None]) -> None:
         self._options, self._note = options, note
-        self._source: InputContainer = open_video(str(options.path), str(options.path))
+        self._source: InputContainer = open_video(str(options.path))
         self._zero = clock_zero(self._source)
-        self._targets: dict[int, Stream | AudioStretcher] = {}
+        self._tracks: dict[int, Track] = {}
         self._packets: Iterator[Packet[Stream]] | None = None
         self._waiting: Packet[Stream] | None = None
+        self._cover: Packet[Stream] | None = None
+        self._refused = 0
 
     def attach(self, output: OutputContainer) -> None:
         """Add the streams, metadata and chapters to the output, whose video stream is there already.
 
         Raises:
-            VideoError: the container cannot hold one of them, or the source has no video to be in step with.
+            VideoError: the source has no video to be in step with.
         """
+        options = self._options
         self._output = output
-        video = video_stream(self._source, str(self._options.path))
+        self._setting = Setting(
+            source_format=self._source.format.name,
+            output=output,
+            slowdown=options.slowdown,
+            place=self._map,
+            moved=bool(options.slowdown != 1 or self._zero or options.shift),
+            note=self._note,
+        )
+        video = video_stream(self._source, str(options.path))
+        self._samples = _first_packets(options.path)
         for stream in self._source.streams:
             if stream.index != video.index:
                 self._attach(stream)
-        kept = {key: value for key, value in self._source.metadata.items() if key.lower() not in _OF_THE_CONTAINER}
-        output.metadata.update(kept)
+        tags = kept_tags(self._source.metadata)
+        if self._has_cover and output.format.name == "mp4" and (lost := sorted(set(map(str.lower, tags)) - _ITUNES)):
+            self._note(f"beside a cover picture MP4 has names for some tags only: {', '.join(lost)} are left out")
+        output.metadata.update(tags)
         mine = output.streams.video[0]
-        mine.metadata.update({key: video.metadata[key] for key in ("language", "title") if key in video.metadata})
+        mine.metadata.update(kept_tags(video.metadata))
+        mine.disposition = video.disposition
         if chapters := self._source.chapters():
             for chapter in chapters:
                 unit = chapter["time_base"] or Fraction(1, av.time_base)
                 for edge in ("start", "end"):
-                    chapter[edge] = round(self._map(chapter[edge] * unit) / unit)
-            output.set_chapters(chapters)
-        inputs = [self._source.streams[index] for index in self._targets]
+                    chapter[edge] = max(0, round(self._map(chapter[edge] * unit) / unit))
+                chapter["time_base"] = unit
+            output.set_chapters([chapter for chapter in chapters if chapter["end"] > chapter["start"]])
+        inputs = [self._source.streams[index] for index in self._tracks]
         self._packets = self._source.demux(*inputs) if inputs else iter(())
 
+    @property
+    def _has_cover(self) -> bool:
+        return any(stream.disposition & Disposition.attached_pic for stream in self._source.streams)
+
+    def needs_itunes_tags(self, path: Path) -> bool:
+        """Whether the output is to be tagged as iTunes does: the muxer writes a cover picture among those only."""
+        return path.suffix.lower() == ".mp4" and self._has_cover
+
     def _attach(self, stream: Stream) -> None:
-        options = self._options
         wanted = {
-            "audio": options.audio is not AudioMode.DROP,
-            "subtitle": options.subtitles,
+            "audio": self._options.audio is not AudioMode.DROP,
+            "subtitle": self._options.subtitles,
             "attachment": self._output.format.name == "matroska",
         }
+        name = f"{stream.type} stream {stream.index} of {self._options.path}"
+        if stream.disposition & Disposition.attached_pic:
+            self._attach_cover(stream)
+            return
         if not wanted.get(stream.type, False):
-            self._note(f"{stream.type} stream {stream.index} of {options.path} is not carried over")
+            self._note(f"{name} is not carried over")
+        elif stream.type == "attachment":
+            self._output.add_stream_from_template(stream).metadata.update(stream.metadata)
+        else:
+            try:
+                self._tracks[stream.index] = self._track(stream, name)
+            except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
+                self._note(f"{name} is not carried over: {getattr(error, 'strerror', None) or error}")
+
+    def _track(self, stream: Stream, name: str) -> Track:
+        """How a stream gets into the output.
+
+        Raises:
+            ValueError, av.error.FFmpegError: it does not.
+        """
+        format, codec = self._output.format.name, getattr(stream.codec_context, "name", "unknown")
+        track: Copied | EncodedSound | ConvertedText
+        if isinstance(stream, AudioStream) and self._options.audio is AudioMode.STRETCH:
+            track = EncodedSound(stream, self._setting)
+        elif (why := refusal(stream, format, self._samples.get(stream.index, ()))) is None:
+            track = Copied(stream, self._setting)
+        elif stream.codec_context is None:
+            raise ValueError(why)
+        else:
+            kind = EncodedSound if isinstance(stream, AudioStream) else ConvertedText
+            track = kind(stream, self._setting)  # type: ignore[arg-type]
+            self._note(f"{name} is converted from {codec} to {track.codec}: {why}")
+        track.target.metadata.update(kept_tags(stream.metadata))
+        track.target.disposition = stream.disposition
+        return track
+
+    def _attach_cover(self, stream: Stream) -> None:
+        """A cover picture: an attachment in Matroska, a stream with one picture elsewhere."""
+        name = f"the cover picture (stream {stream.index}) of {self._options.path}"
+        mime = {"mjpeg": "image/jpeg", "png": "image/png"}.get(getattr(stream.codec_context, "name", ""))
+        format = self._output.format.name
+        if mime is None or format not in ("mp4", "matroska"):
+            self._note(f"{name} is not carried over: {format} cannot hold it")
             return
-        if isinstance(stream, AudioStream) and options.audio is AudioMode.STRETCH:
-            self._targets[stream.index] = AudioStretcher(
-                stream, self._output, options.slowdown, place=self._map, note=self._note
-            )
+        picture = self._picture(stream)
+        if not picture:
+            self._note(f"{name} is not carried over: it is damaged")
             return
-        try:
-            target = self._output.add_stream_from_template(stream)
-        except ValueError as error:
-            kind = "--no-subtitles" if stream.type == "subtitle" else "--audio drop"
-            raise VideoError(
-                f"{self._output.format.name} cannot hold the {stream.type} stream {stream.index} of {options.path} "
-                f"({stream.codec_context.name}): write .mkv, or pass {kind}"
-            ) from error
-        target.metadata.update(stream.metadata)
-        target.disposition = stream.disposition
-        if stream.type != "attachment":
-            self._targets[stream.index] = target
+        if format == "matroska":
+            self._output.add_attachment(f"cover.{mime[6:].replace('jpeg', 'jpg')}", mime, picture)
+            return
+        target = self._output.add_stream_from_template(stream, opaque=True)
+        target.disposition = Disposition.attached_pic
+        self._cover = av.Packet(picture)
+        self._cover.pts = self._cover.dts = 0
+        self._cover.time_base, self._cover.stream = _MICROSECOND, target
+
+    def _picture(self, stream: Stream) -> bytes:
+        """The bytes of a cover picture; empty when it is damaged."""
+        with open_video(str(self._options.path)) as again:
+            try:
+                return bytes(next(again.demux(again.streams[stream.index]), b""))
+            except OSError:
+                raise
+            except av.error.FFmpegError:
+                return b""
 
     def copy_until(self, time: Fraction | None) -> None:
         """Write what begins up to ``time`` of the output; None writes all that is left."""
         assert self._packets is not None
+        if self._cover is not None:
+            with suppress(av.error.ArgumentError, av.error.InvalidDataError):  # then the file has no cover
+                self._output.mux_one(self._cover)
+            self._cover = None
         while True:
             packet = self._waiting or self._next()
             self._waiting = None
             if packet is None:
                 break
             assert packet.pts is not None
-            if time is not None and self._map(packet.pts * packet.time_base) > time:
+            begin = self._map(packet.pts * packet.time_base)
+            if time is not None and begin > time:
                 self._waiting = packet
                 return
-            self._write(packet)
-        for target in self._targets.values():
-            if isinstance(target, AudioStretcher):
-                target.finish()
+            if self._options.shift and begin < 0:
+                continue  # before what is cut out
+            self._tracks[packet.stream_index].take(packet)
+        self.finish()
+
+    def finish(self) -> None:
+        """Write what the tracks hold back, and say what was left out."""
+        for track in self._tracks.values():
+            track.finish()
+        if self._refused:
+            self._note(f"{self._refused} packets of other streams were refused by {self._output.format.name}")
+            self._refused = 0
+
+    def was_refused(self) -> None:
+        """Count a packet that the muxer held back and refused later, while it wrote others."""
+        self._refused += 1
 
     def _next(self) -> Packet[Stream] | None:
         assert self._packets is not None
         try:
             return next((packet for packet in self._packets if packet.pts is not None), None)
-        except av.error.InvalidDataError as error:
+        except OSError:
+            raise
+        except av.error.FFmpegError as error:
             self._note(f"{self._options.path} is damaged: its other streams end early ({error.strerror})")
+            self._packets = iter(())
             return None
 
-    def _write(self, packet: Packet[Stream]) -> None:
-        target = self._targets[packet.stream_index]
-        if isinstance(target, AudioStretcher):
-            target.take(packet)
-            return
-        if _silent(packet) and not self._can_say_silent(packet):
-            self._note(
-                f"audio stream {packet.stream_index} begins with a decoder's warm-up, which {self._output.format.name} "
-                "cannot mark as such: it is left out, and the first hundredths of a second fade in"
-            )
-            return
-        if self._options.slowdown != 1 or self._zero:
-            assert packet.pts is not None
-            unit = packet.time_base
-            packet.pts = packet.dts = round(self._map(packet.pts * unit) / unit)  # neither sound nor subtitles reorder
-            packet.duration = round((packet.duration or 0) * self._options.slowdown)
-        packet.stream = target
-        self._output.mux(packet)
-
-    def _can_say_silent(self, packet: Packet[Stream]) -> bool:
-        """Whether the output can mark a decoder's warm-up as not to be played: MP4 before time 0, Matroska if the
-        source did. Otherwise it would be played, and in Matroska delay everything, so it is left out."""
-        if self._output.format.name in _MATROSKA:
-            return self._source.format.name.startswith(_MATROSKA)
-        return (packet.pts or 0) < 0
-
     def _map(self, time: Fraction) -> Fraction:
-        return (time - self._zero) * self._options.slowdown
+        return (time - self._zero) * self._options.slowdown - self._options.shift
 
     def close(self) -> None:
         """Release the source."""
         self._source.close()
 
 
-def _silent(packet: Packet[Stream]) -> bool:
-    """Whether all of an audio packet only warms up the decoder."""
-    if not packet.has_sidedata("skip_samples") or not isinstance(packet.stream, AudioStream):
-        return False
-    (skipped,) = struct.unpack("<I", bytes(packet.get_sidedata("skip_samples"))[:4])
-    return bool(skipped >= packet.stream.codec_context.frame_size > 0)
+def _first_packets(path: Path) -> dict[int, list[Packet[Stream]]]:
+    """A few packets of each stream of sound, from the beginning of a file."""
+    found: dict[int, list[Packet[Stream]]] = {}
+    with open_video(str(path)) as container:
+        try:
+            for packet in islice(container.demux(), _LOOKED_AT):
+                mine = found.setdefault(packet.stream_index, [])
+                if packet.dts is not None and packet.stream.type == "audio" and len(mine) < _TRIED:
+                    mine.append(packet)
+        except av.error.FFmpegError:
+            pass  # damaged: what is there is tried
+    return found
+
+
+def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Without those that describe the old file."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower() not in _OF_THE_CONTAINER and not key.upper().startswith(_STATISTICS)
+    }

@@ -6,14 +6,21 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+from av.video.format import VideoFormat
+
 from runtimes.errors import UsageError
-from runtimes.video.encode import ENCODERS, EncodeOptions, VideoSink
+from runtimes.video.animation import AnimatedWebp, is_webp
+from runtimes.video.color import has_alpha
+from runtimes.video.containers import STDIN, one_line
+from runtimes.video.encode import VideoSink
+from runtimes.video.encoders import ENCODERS, EncodeOptions, check_container
 from runtimes.video.gif import GifSink
-from runtimes.video.images import ImageFolder, ImageSink, split_pattern
+from runtimes.video.images import ImageFolder, ImageSink, images_of, split_pattern
 from runtimes.video.options import VideoOptions
 from runtimes.video.other_streams import OtherStreamOptions, OtherStreams
+from runtimes.video.pixel_formats import WITH_ALPHA
 from runtimes.video.sink import STDOUT, OutputFormat, Sink
-from runtimes.video.source import STDIN, Source, SourceInfo, VideoSource
+from runtimes.video.source import Source, SourceInfo, VideoSource
 from runtimes.video.stills import SUFFIXES
 from runtimes.video.timeline import output_unit
 from runtimes.video.y4m import Y4mSink
@@ -24,19 +31,27 @@ DEFAULT_INPUT_RATE = Fraction(24)
 """Frames a second of a folder of images unless told otherwise."""
 
 
-def open_source(path: str, input_rate: Fraction | None, note: Note) -> Source:
-    """Open a file, a folder of images, or standard input.
+def open_source(options: VideoOptions, note: Note) -> Source:
+    """Open a file, a folder or a numbered pattern of images, or standard input.
 
     Raises:
+        UsageError: options that do not fit the kind of source.
         VideoError: see the sources.
     """
-    if path != STDIN and Path(path).is_dir():
+    path, input_rate = options.source, options.input_rate
+    images = None if path == STDIN else images_of(Path(path))
+    if options.deinterlace and images is not None:
+        raise UsageError("--deinterlace is for videos; images are whole pictures: leave it out")
+    if images is not None:
         input_rate = input_rate or DEFAULT_INPUT_RATE
         note(f"{path} is read at {float(input_rate):g} frames a second (--input-fps)")
-        return ImageFolder(Path(path), input_rate)
+        return ImageFolder(Path(path), images, input_rate)
     if input_rate is not None:
         raise UsageError(f"--input-fps is for folders of images; {path} has times of its own")
-    return VideoSource(path, note)
+    if path != STDIN and Path(path).is_file() and is_webp(Path(path)):
+        return AnimatedWebp(Path(path))
+    with one_line(f"{path} cannot be read as a video"):
+        return VideoSource(path, note, deinterlace=options.deinterlace)
 
 
 def check_target(options: VideoOptions) -> None:
@@ -44,6 +59,7 @@ def check_target(options: VideoOptions) -> None:
 
     Raises:
         UsageError: either of these.
+        VideoError: the container does not take the encoder.
     """
     target, source = Path(options.target), Path(options.source)
     if (options.target == STDOUT or target.suffix.lower() not in ENCODERS) and options.encode != EncodeOptions():
@@ -52,8 +68,8 @@ def check_target(options: VideoOptions) -> None:
         return
     suffix = target.suffix.lower()
     replaced = split_pattern(target)[0] if suffix in SUFFIXES else target
-    inputs = (source, *source.resolve().parents) if source.exists() else ()
-    if replaced.exists() and any(replaced.samefile(path) for path in inputs):
+    inputs = (source, *source.resolve().parents) if source.exists() or "%" in source.name else ()
+    if replaced.exists() and any(path.exists() and replaced.samefile(path) for path in inputs):
         raise UsageError(f"{replaced} is the input or holds it: name another output")
     if options.chunk is not None and suffix not in ENCODERS:
         raise UsageError(f"{target} cannot be joined later: chunks go to {', '.join(ENCODERS)}")
@@ -64,7 +80,9 @@ def check_target(options: VideoOptions) -> None:
     if suffix in SUFFIXES and "%" not in target.name:
         raise UsageError(f"{target} is one image: name a folder, or number them with {target.stem}_%06d{suffix}")
     if suffix in ENCODERS:
-        options.encode.codec_options(options.encode.encoder_for(target))
+        encoder = options.encode.encoder_for(target)
+        options.encode.codec_options(encoder)
+        check_container(target, encoder)
 
 
 def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction | None) -> OutputFormat:
@@ -77,7 +95,20 @@ def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction 
         unit=output_unit(options.timing, info.start, info.tick, snapped),
         origin=info.start * options.timing.slowdown,
         aspect=info.aspect,
+        extras=info.extras,
+        alpha=info.alpha and holds_alpha(options),
     )
+
+
+def holds_alpha(options: VideoOptions) -> bool:
+    """Whether the output can hold transparency."""
+    target = Path(options.target)
+    suffix = "" if options.target == STDOUT else target.suffix.lower()
+    if suffix not in ENCODERS:
+        return options.target != STDOUT and suffix not in (".y4m", ".jpg", ".jpeg")
+    encoder = options.encode.encoder_for(target)
+    chosen = options.encode.pixel_format
+    return encoder in WITH_ALPHA and (chosen is None or has_alpha(VideoFormat(chosen)))
 
 
 def open_sink(
@@ -92,6 +123,8 @@ def open_sink(
     if suffix not in ENCODERS:
         if info.path is not None and not info.pixel_format.startswith(("bgra", "pal8")):
             note("this output holds pictures only: sound and other streams are not carried over")
+        if lost := info.extras.losses(None):
+            note(f"this output cannot say {', '.join(lost)}: left out")
         if suffix == ".gif":
             return GifSink(Path(options.target), output_format, force=options.force)
         if suffix == ".y4m" or options.target == STDOUT:
@@ -105,6 +138,7 @@ def open_sink(
                 audio=options.audio,
                 subtitles=options.subtitles,
                 slowdown=options.timing.slowdown,
+                shift=output_format.shift,
             ),
             note,
         )

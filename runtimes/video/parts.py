@@ -13,9 +13,11 @@ from typing import Any
 
 from runtimes.artifact import read_manifest
 from runtimes.errors import UsageError
+from runtimes.video.encoders import takes
 from runtimes.video.errors import VideoError
-from runtimes.video.images import image_paths
+from runtimes.video.images import images_of
 from runtimes.video.options import Chunk, VideoOptions
+from runtimes.video.seal import seal
 from runtimes.video.sink import StagedFile
 from runtimes.video.source import SourceInfo
 
@@ -25,8 +27,20 @@ TAG = "ifrnet"
 _MARK = f'{{"{TAG}": '.encode()
 """How the files of empty parts begin."""
 
-SUFFIX = ".nut"
-"""Of parts made to be joined: NUT takes every codec and keeps times exact."""
+_LONGEST_TAG = 4096
+"""Bytes of a file that can be the tag of an empty part."""
+
+
+def part_suffix(encoder: str) -> str:
+    """Of parts made to be joined: NUT keeps times exact and is written as it goes; MOV has what it does not take.
+
+    Raises:
+        VideoError: nothing takes the encoder.
+    """
+    for suffix in (".nut", ".mov", ".mkv"):
+        if takes(suffix, encoder):
+            return suffix
+    raise VideoError(f"nothing that parts are made in takes {encoder}: pass another --encoder, or no --resume")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +53,7 @@ class PartTag:
         start: time of its first frame.
         unit: time base of the whole output.
         slowdown: maps source times to output times.
+        color: matrix, primaries, transfer and 1 for full range; NUT does not store them.
     """
 
     job: str
@@ -46,10 +61,12 @@ class PartTag:
     start: Fraction
     unit: Fraction
     slowdown: Fraction
+    color: tuple[int, ...] = ()
 
     def to_metadata(self) -> dict[str, str]:
         """For the container."""
-        return {TAG: json.dumps({**{key: str(value) for key, value in vars(self).items()}})}
+        told = {key: str(value) for key, value in vars(self).items()}
+        return {TAG: json.dumps(told | {"color": " ".join(map(str, self.color))})}
 
     @classmethod
     def read(cls, metadata: Mapping[str, str], path: Path) -> PartTag:
@@ -64,7 +81,10 @@ class PartTag:
             times = {key: Fraction(data[key]) for key in ("start", "unit", "slowdown")}
             if times["unit"] <= 0 or times["slowdown"] <= 0:
                 raise ValueError
-            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), **times)
+            color = tuple(map(int, str(data.get("color", "")).split()))
+            if len(color) not in (0, 4):
+                raise ValueError
+            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), color=color, **times)
         except (KeyError, TypeError, ValueError, ArithmeticError, UsageError) as error:
             raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error
 
@@ -77,6 +97,7 @@ class PartTag:
         file = StagedFile(path, force=force)
         try:
             file.staging.write_text(json.dumps(self.to_metadata()))
+            seal(file.staging, 0)
             file.finish()
         except BaseException:
             file.discard()
@@ -90,12 +111,14 @@ class PartTag:
             VideoError: not a part.
         """
         with path.open("rb") as file:
-            if file.read(len(_MARK)) != _MARK:
-                return None
+            text = file.read(_LONGEST_TAG)
+        if not text.startswith(_MARK):
+            return None
         try:
-            return cls.read(json.loads(path.read_text()), path)
+            tags, _ = json.JSONDecoder().raw_decode(text.decode("utf-8", "replace"))
         except ValueError as error:
             raise VideoError(f"{path} is damaged: make that chunk again") from error
+        return cls.read(tags, path)
 
 
 def window(info: SourceInfo, chunk: Chunk | None) -> tuple[Fraction | None, Fraction | None]:
@@ -134,7 +157,8 @@ def _length(info: SourceInfo) -> Fraction:
 def fingerprint(options: VideoOptions) -> str:
     """Changes with whatever changes the frames or how they are encoded."""
     path = Path(options.source)
-    files = image_paths(path) if path.is_dir() else [path]
+    images = images_of(path)
+    files = [path] if images is None else images
     manifest = read_manifest(options.infer.artifact)
     told: dict[str, Any] = {
         "source": [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files],
@@ -142,6 +166,6 @@ def fingerprint(options: VideoOptions) -> str:
         "infer": [options.infer.tta, options.infer.tile, options.infer.overlap],
         "timing": asdict(options.timing),
         "encode": asdict(options.encode) | {"options": dict(options.encode.options)},
-        "rest": [options.input_rate, options.cut_threshold, options.dedup],
+        "rest": [options.input_rate, options.cut_threshold, options.dedup, options.deinterlace],
     }
     return hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()[:16]

@@ -19,17 +19,20 @@ import numpy as np
 
 from runtimes.artifact import read_manifest
 from runtimes.frames import Array
-from runtimes.video.color import Converter
+from runtimes.video.cadence import Regularizer
+from runtimes.video.color import Converter, seconds
+from runtimes.video.containers import one_line
+from runtimes.video.errors import VideoError
 from runtimes.video.options import Chunk, VideoOptions
-from runtimes.video.outputs import check_target, open_sink, open_source, output_format_of
+from runtimes.video.outputs import check_target, holds_alpha, open_sink, open_source, output_format_of
 from runtimes.video.parts import PartTag, fingerprint, window
 from runtimes.video.plan import Picture, Planner, Rules
 from runtimes.video.scenes import Thumbnail, thumbnail_size
 from runtimes.video.sink import OutputFormat, Sink
-from runtimes.video.source import Source, SourceFrame, SourceInfo
+from runtimes.video.source import Source, SourceFrame, SourceInfo, is_transparent
 from runtimes.video.stages import Crew
 from runtimes.video.summary import Progress, Summary
-from runtimes.video.timeline import Regularizer, Slot, check_timing
+from runtimes.video.timeline import Slot, check_timing
 from runtimes.video.workers import SlotPicture, Workers, load_workers
 
 DEPTH = 2
@@ -60,10 +63,14 @@ class Job:
         """
         info = self.source.info
         check_timing(self.options.timing, self.workers.timesteps, info.rate)
+        if info.alpha:
+            kept = "is kept: the network runs twice for frames with transparent pixels, over colours and over alpha"
+            lost = "is left out: .webm, --encoder prores_ks (.mov), ffv1 (.mkv), .gif and folders of .png keep it"
+            self.note(f"{info.name} has transparency, which {kept if self.alpha else lost}")
         planner = Planner(self._rules(info), info.name)
         inferred, spent = self.workers.spent
         start = time.perf_counter()
-        with Crew() as crew:
+        with Crew() as crew, one_line(f"{info.name} to {self.options.target} failed in FFmpeg"):
             frames_out, end = self._work(crew, planner)
         return Summary(
             frames_in=planner.frames,
@@ -78,8 +85,17 @@ class Job:
             complete=not self.stop.is_set(),
         )
 
+    @property
+    def alpha(self) -> bool:
+        """Whether frames keep their transparency."""
+        return self.source.info.alpha and holds_alpha(self.options)
+
     def _rules(self, info: SourceInfo) -> Rules:
         since, until = window(info, self.options.chunk)
+        if self.options.start is not None:
+            since = info.start + self.options.start
+        if self.options.end is not None:
+            until = info.start + self.options.end
         return Rules(
             timing=self.options.timing,
             timesteps=self.workers.timesteps,
@@ -87,6 +103,7 @@ class Job:
             rate=info.rate,
             cut_threshold=self.options.cut_threshold,
             dedup=self.options.dedup,
+            loop=self.options.loop,
             since=since,
             until=until,
         )
@@ -94,10 +111,12 @@ class Job:
     def _work(self, crew: Crew, planner: Planner) -> tuple[int, Fraction]:
         """Build the stages and run the last one here. Returns frames written, and the output time they end at."""
         info, rules = self.source.info, planner.rules
-        regular = Regularizer(info.rate, info.tick, info.start)
+        regular = Regularizer(info.grid, info.tick, info.start)
         decoded = crew.stage(self.source.frames(rules.since), DEPTH)
         planned = crew.stage(planner.plan(self._prepare(decoded, regular)), DEPTH)
         first = next(planned, None)
+        if first is None and self.options.chunk is None:
+            raise VideoError(f"{info.name} has no frames between --start and --end")
         if first is None:
             self._mark_empty(rules, regular)
             return 0, info.start
@@ -108,7 +127,7 @@ class Job:
             count, end = self._encode(ready, sink, rules)
             if self.stop.is_set() and (count == 0 or self.options.chunk is not None):
                 raise KeyboardInterrupt
-            sink.finish(whole=not self.stop.is_set())
+            sink.finish(whole=not self.stop.is_set() and self.options.end is None)
         except BaseException:
             sink.discard()
             raise
@@ -122,15 +141,19 @@ class Job:
         if self.options.chunk is not None:
             output_format = replace(output_format, origin=first, shift=first)
             tags = self._tag(self.options.chunk, output_format).to_metadata()
+        elif self.options.start is not None:
+            output_format = replace(output_format, origin=first, shift=first)
         return open_sink(self.options, output_format, info, self.note, tags)
 
     def _tag(self, chunk: Chunk, output_format: OutputFormat) -> PartTag:
+        color = output_format.color
         return PartTag(
             job=fingerprint(self.options),
             chunk=chunk,
             start=output_format.origin,
             unit=output_format.unit,
             slowdown=self.options.timing.slowdown,
+            color=(*(int(x) for x in (color.matrix, color.primaries, color.transfer)), int(color.full)),
         )
 
     def _mark_empty(self, rules: Rules, regular: Regularizer) -> None:
@@ -149,13 +172,14 @@ class Job:
         info = self.source.info
         begin = rules.since or info.start
         last = rules.until or (None if info.duration is None else info.start + info.duration)
+        length = None if last is None else last - begin
         count, end = 0, info.start
         for slot, picture in ready:
             if self.stop.is_set():
                 break
             sink.write(picture, slot.time, slot.duration)
             count, end = count + 1, slot.time + slot.duration
-            self.progress(Progress(frames_out=count, position=slot.source, begin=begin, total=last))
+            self.progress(Progress(frames_out=count, done=slot.source - begin, total=length))
         return count, end
 
     def _prepare(self, frames: Iterable[SourceFrame], regular: Regularizer) -> Iterator[Picture]:
@@ -163,14 +187,22 @@ class Job:
         converter, small = Converter(self.source.info.color), Converter(self.source.info.color)
         judge = self.options.cut_threshold is not None or self.options.dedup
         width, height = thumbnail_size(self.source.info.size)
+        opaque = self.source.info.pixel_format == "bgra" and not self.source.info.alpha
         for frame in frames:
             if frame.native is not None:
-                rgb = converter.to_rgb(frame.native)
-                thumbnail = Thumbnail.of(small.thumbnail(frame.native, width, height)) if judge else None
+                if opaque and is_transparent(frame.native):
+                    self.note(f"{self.source.info.name} turns transparent at {seconds(frame.time)}, which is left out")
+                    opaque = False
+                rgb = converter.to_rgb(frame.native, alpha=self.alpha)
             else:
                 assert frame.rgb is not None
-                rgb = frame.rgb
-                thumbnail = Thumbnail.of(_shrink(rgb, width, height)) if judge else None
+                rgb = frame.rgb if self.alpha else np.ascontiguousarray(frame.rgb[..., :3])
+            thumbnail = None
+            if judge:
+                if frame.native is None or self.alpha:
+                    thumbnail = Thumbnail.of(_shrink(rgb, width, height))
+                else:
+                    thumbnail = Thumbnail.of(small.thumbnail(frame.native, width, height))
             yield Picture(
                 time=regular(frame.time), duration=frame.duration, rgb=rgb, native=frame.native, thumbnail=thumbnail
             )
@@ -194,6 +226,8 @@ def _shrink(rgb: Array, width: int, height: int) -> Array:
     from PIL import Image
 
     eight = rgb if rgb.dtype == "uint8" else (rgb >> 8).astype("uint8")
+    if rgb.shape[2] == 4:  # what shows: under a transparent pixel lies anything
+        eight = (eight[..., :3] * (eight[..., 3:] / np.float32(255))).astype("uint8")
     return np.asarray(Image.fromarray(eight).resize((width, height), Image.Resampling.BOX))
 
 
@@ -215,14 +249,14 @@ def open_job(
     """
     check_target(options)
     if source is None:
-        source = open_source(options.source, options.input_rate, note)
+        source = open_source(options, note)
         stack.callback(source.close)
     if workers is None:
         if options.infer.tile is None:
             read_manifest(options.infer.artifact).sizes.check(source.info.size)
         workers = load_workers(options.infer, stack)
     return Job(
-        options=options,
+        options=replace(options, timing=options.timing.settled(source.info.rate)),
         source=source,
         workers=workers,
         note=note,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from av.video.frame import VideoFrame
 
@@ -23,9 +23,17 @@ MAX_DEPTH = 7
 """Halvings of one interval, as many as the largest factor needs."""
 
 
+BATCH = 8
+"""Output frames of one segment at most, whatever lies between two source frames: a pause has thousands. Fewer would
+encode a pair more often for factors up to 9; more would only add memory."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A source frame, prepared once for both intervals it bounds. ``native`` is the decoded frame, if there was one."""
+    """A source frame, prepared once for both intervals it bounds. ``native`` is the decoded frame, if there was one.
+
+    ``rgb`` is (H, W, 3), or (H, W, 4) where transparency is kept.
+    """
 
     time: Fraction
     duration: Fraction | None
@@ -36,7 +44,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """The output frames that depict source times from ``left`` up to, but not including, ``right``.
+    """Up to :data:`BATCH` output frames that depict source times from ``left`` up to, but not including, ``right``.
 
     ``steps`` holds t for each slot; 0 is ``left`` itself. ``right`` is None after the last frame, which is held.
     """
@@ -46,13 +54,12 @@ class Segment:
     slots: tuple[Slot, ...]
     steps: tuple[Fraction, ...]
     cut: bool = False
-    sources: int = 1
-    """Source frames that this segment accounts for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How to plan. ``since`` and ``until`` bound the source times of one chunk."""
+    """How to plan. ``since`` and ``until`` bound the source times of one chunk; ``loop`` goes on from the last frame to
+    the first."""
 
     timing: Timing
     timesteps: Timesteps
@@ -60,13 +67,14 @@ class Rules:
     rate: Fraction | None
     cut_threshold: float | None
     dedup: bool = False
+    loop: bool = False
     since: Fraction | None = None
     until: Fraction | None = None
 
 
 @dataclass
 class Planner:
-    """Counts what it saw while it plans."""
+    """Counts what it saw while it plans; over the chunks of a job, each frame once."""
 
     rules: Rules
     name: str
@@ -84,8 +92,12 @@ class Planner:
             TimestepError: a time that a t = 0.5 checkpoint does not reach.
         """
         gap: Fraction | None = None
+        first: Picture | None = None
+        seen = 0
         for picture in pictures:
-            self.frames += 1
+            first = first or (picture if self.rules.loop else None)
+            seen += 1
+            self.frames += self._is_ours(picture)
             if self._run:
                 gap = picture.time - self._run[-1].time
                 if self._repeats(picture):
@@ -95,11 +107,19 @@ class Planner:
                 if self.rules.until is not None and picture.time >= self.rules.until:
                     return
             self._run = [picture]
-        if self.frames < 2 and self.rules.since is None:
-            raise VideoError(f"{self.name} has {self.frames} frame{'s' * (self.frames != 1)}; at least 2 are needed")
+        if seen < 2 and self.rules.since is None:
+            raise VideoError(f"{self.name} has {seen} frame{'s' * (seen != 1)}; at least 2 are needed")
         last = self._run[-1]
         length = last.duration or (1 / self.rules.rate if self.rules.rate else gap) or Fraction(1, 25)
-        yield from self._hold(last.time + length)
+        if first is not None:
+            yield from self._between(replace(first, time=last.time + length))
+        else:
+            yield from self._hold(last.time + length)
+
+    def _is_ours(self, picture: Picture) -> bool:
+        """Whether it counts here, and not in the chunk before or after."""
+        since, until = self.rules.since, self.rules.until
+        return (since is None or picture.time >= since) and (until is None or picture.time < until)
 
     def _repeats(self, picture: Picture) -> bool:
         if not self.rules.dedup or len(self._run) > MAX_REPEATS:
@@ -115,40 +135,35 @@ class Planner:
             for left, following in zip(self._run, [*self._run[1:], right], strict=True):
                 yield from self._segment(left, following, [left.time, following.time])
             return
-        self.duplicates += len(self._run) - 1
+        self.duplicates += sum(map(self._is_ours, self._run[1:]))
         yield from self._segment(self._run[0], right, times)
 
     def _segment(self, left: Picture, right: Picture, times: Sequence[Fraction]) -> Iterator[Segment]:
-        found = self._slots(times)
         threshold = self.rules.cut_threshold
         cut = False
         if threshold is not None:
             assert left.thumbnail is not None
             assert right.thumbnail is not None
             cut = cut_score(left.thumbnail, right.thumbnail) >= threshold
-        self.cuts += cut
-        steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
-        if not cut:
-            for slot, t in zip(found, steps, strict=True):
-                self._check(slot, t)
-        if found:
-            yield Segment(left=left, right=right, slots=found, steps=steps, cut=cut, sources=len(times) - 1)
+        self.cuts += cut and self._is_ours(left)
+        for found in _batches(self._slots(times)):
+            steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
+            if not cut:
+                for slot, t in zip(found, steps, strict=True):
+                    self._check(slot, t)
+            yield Segment(left=left, right=right, slots=found, steps=steps, cut=cut)
 
     def _hold(self, end: Fraction) -> Iterator[Segment]:
-        found = self._slots([picture.time for picture in self._run] + [end])
-        if found:
-            zeros = (Fraction(0),) * len(found)
-            yield Segment(left=self._run[0], right=None, slots=found, steps=zeros, sources=len(self._run))
+        for found in _batches(self._slots([picture.time for picture in self._run] + [end])):
+            yield Segment(left=self._run[0], right=None, slots=found, steps=(Fraction(0),) * len(found))
 
-    def _slots(self, times: Sequence[Fraction]) -> tuple[Slot, ...]:
+    def _slots(self, times: Sequence[Fraction]) -> Iterator[Slot]:
         rules = self.rules
-        return tuple(
-            slot
-            for left, right in pairwise(times)
-            for slot in slots(rules.timing, rules.origin, left, right)
-            if (rules.since is None or slot.source >= rules.since)
-            and (rules.until is None or slot.source < rules.until)
-        )
+        for left, right in pairwise(times):
+            for slot in slots(rules.timing, rules.origin, left, right, since=rules.since):
+                if rules.until is not None and slot.source >= rules.until:
+                    return
+                yield slot
 
     def _check(self, slot: Slot, t: Fraction) -> None:
         if self.rules.timesteps is Timesteps.MIDDLE and not 0 <= depth_of(t) <= MAX_DEPTH:
@@ -156,6 +171,11 @@ class Planner:
                 f"the frame at {float(slot.source):.3f} s lies at t = {t} between unevenly spaced source frames, and "
                 "this checkpoint was trained at t = 0.5 only: pass --factor 2, 4, 8, ..., or use a checkpoint for any t"
             )
+
+
+def _batches(found: Iterator[Slot]) -> Iterator[tuple[Slot, ...]]:
+    while batch := tuple(islice(found, BATCH)):
+        yield batch
 
 
 def _halvable(times: Sequence[Fraction]) -> bool:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import av
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from runtimes.contract import Size
 from runtimes.frames import Array
+from runtimes.video.cadence import Grid
+from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts
 from runtimes.video.color import Color, has_alpha, seconds
+from runtimes.video.containers import STDIN
 from runtimes.video.errors import VideoError
+from runtimes.video.hdr import Extras
 from runtimes.video.rotation import transposes, upright
+from runtimes.video.stills import MAX_PIXELS
+from runtimes.video.streams import decoder_with_alpha, open_video, video_stream
 
 Note = Callable[[str], None]
 """Receives one line that the user should know."""
 
-STDIN = "-"
-
 _PEEKED = 8
 """Frames that are looked at before the first one is given out: enough for the B-frames of a first group to show."""
-
-_FREE_CLOCKS = ("mpegts", "mpeg", "flv")
-"""Formats whose times count from when the broadcast or the camera began, and not from the start of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,10 @@ class SourceInfo:
         color: how YUV numbers are meant.
         pixel_format: of the decoded frames; ``rgb24`` or ``rgb48le`` for images.
         aspect: of a pixel, or None for square.
+        alpha: frames have transparency.
         path: the file that other streams can be copied from, or None.
+        extras: what the video says beside pixels and colours.
+        grid: what the times were before the container rounded them, or None where they are exact or variable.
     """
 
     name: str
@@ -60,7 +61,10 @@ class SourceInfo:
     color: Color
     pixel_format: str
     aspect: Fraction | None = None
+    alpha: bool = False
     path: Path | None = None
+    grid: Grid | None = None
+    extras: Extras = Extras()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,26 +92,31 @@ class Source(Protocol):
 class VideoSource:
     """Anything PyAV decodes."""
 
-    def __init__(self, path: str, note: Note) -> None:
+    def __init__(self, path: str, note: Note, *, deinterlace: bool = False) -> None:
         """Open and decode the first frame.
 
         Raises:
             VideoError: not a video, no video stream, or a matrix that cannot be converted.
         """
-        self._path, self._note = path, note
+        self._path, self._note, self._deinterlace = path, note, deinterlace
         self._name = "standard input" if path == STDIN else path
-        self._container = open_video(path, self._name)
+        self._container = open_video(path)
         self._stream = video_stream(self._container, self._name)
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a size may also change on the way
         self._zero = clock_zero(self._container)
+        self._decoder = decoder_with_alpha(self._stream)
         self._bad = self._dropped = 0
         self._decoded = self._decode()
         peeked = 1 + (_PEEKED - 1) * bool(self._stream.codec_context.has_b_frames)
         self._waiting = deque(islice(self._decoded, peeked))
         if not self._waiting:
-            raise VideoError(f"{self._name} has no frame that can be decoded: is it a whole video?")
+            raise VideoError(
+                f"{self._name} has no frame that can be decoded: it is damaged, or its frames have more than "
+                f"{MAX_PIXELS / 1e6:.0f} million pixels"
+            )
         first = self._waiting[0]
-        self._lead = _lead_of_dts(self._waiting, self._container.format.name)
+        self._lead = lead_of_dts(self._waiting, self._container.format.name)
         self._orient = upright(first, self._stream, note)
         aspect = self._stream.sample_aspect_ratio or None
         self.info = self._describe(first, 1 / aspect if aspect and transposes(first) else aspect)
@@ -117,13 +126,10 @@ class VideoSource:
         stream, color = self._stream, Color.of(frame)
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
-        if frame.interlaced_frame:
-            self._note(f"{self._name} is interlaced, which shows as combs: deinterlace it first (ffmpeg -vf bwdif)")
-        if has_alpha(frame.format) and stream.codec_context.name != "gif":
-            self._note(f"{self._name} has transparency, which is dropped")
-        rate, base = stream.average_rate, stream.base_rate
-        constant = rate and base and abs(rate / base - 1) < Fraction(1, 1000)
+        if frame.interlaced_frame and not self._deinterlace:
+            self._note(f"{self._name} is interlaced, which shows as combs: pass --deinterlace")
         assert stream.time_base is not None
+        grid = None if self._path == STDIN else grid_of(self._path, stream)
         ticks = stream.duration
         duration = ticks * stream.time_base if ticks else None
         start = self._time(first, None)
@@ -134,14 +140,17 @@ class VideoSource:
         return SourceInfo(
             name=self._name,
             size=Size(frame.width, frame.height),
-            rate=base if constant else None,
+            rate=constant_rate(stream, grid),
             tick=stream.time_base,
             start=start,
             duration=duration,
             color=color,
             pixel_format=frame.format.name,
             aspect=aspect,
+            alpha=is_transparent(frame) if stream.codec_context.name == "gif" else has_alpha(frame.format),
             path=None if self._path == STDIN else Path(self._path),
+            grid=grid,
+            extras=Extras.of(self._container, stream.index, self._waiting),
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
@@ -150,6 +159,14 @@ class VideoSource:
         Raises:
             VideoError: the size changes on the way.
         """
+        found = self._frames(since)
+        if self._deinterlace:
+            from runtimes.video.deinterlace import deinterlaced
+
+            found = deinterlaced(found)
+        return found
+
+    def _frames(self, since: Fraction | None) -> Iterator[SourceFrame]:
         if since is not None:
             self._seek(since)
         last: Fraction | None = None
@@ -188,6 +205,8 @@ class VideoSource:
             target = max(self.info.start, since - margin)
             ticks = int((target + self._zero) / self._stream.time_base)
             self._container.seek(ticks, stream=self._stream, backward=True)
+            if self._decoder is not None:
+                self._decoder.flush_buffers()
             self._decoded = self._decode()
             self._waiting = deque(islice(self._decoded, 1))
             at_start = target == self.info.start
@@ -227,7 +246,7 @@ class VideoSource:
             if packet is None:
                 return
             try:
-                yield from packet.decode()
+                yield from packet.decode() if self._decoder is None else self._decoder.decode(packet)
             except OSError:
                 raise
             except av.error.FFmpegError:  # InvalidDataError as a rule; some decoders give other ones
@@ -254,66 +273,9 @@ class VideoSource:
             )
 
 
-def _lead_of_dts(frames: Sequence[VideoFrame], container: str) -> int | None:
-    """What to subtract from a frame's dts to get when it is shown; None where its pts says so.
-
-    AVI stores no pts, and what FFmpeg puts in their place follows the coded order, as do the pts of other files that
-    were written badly. Their dts keep the order of the frames. Other files are judged as FFmpeg's guess_correct_pts
-    does, by which of the two goes back more often.
-    """
-    first = frames[0]
-    if first.dts is None or first.pts is None:
-        return None
-    guessed = container == "avi" or _faults(frame.pts for frame in frames) > _faults(frame.dts for frame in frames)
-    return first.dts - first.pts if guessed else None
-
-
-def _faults(stamps: Iterable[int | None]) -> int:
-    """How often they do not increase."""
-    return sum(right <= left for left, right in pairwise(stamp for stamp in stamps if stamp is not None))
-
-
-def open_video(path: str, name: str) -> InputContainer:
-    """Open a file, or y4m on standard input; ``name`` is for messages.
-
-    Raises:
-        VideoError: missing, or not a video.
-    """
-    if path != STDIN and not Path(path).exists():
-        raise VideoError(
-            f"{path} does not exist: pass a video, a GIF, a folder of images, or - for y4m on standard input"
-        )
-    try:
-        if path == STDIN:
-            return av.open(sys.stdin.buffer, mode="r", format="yuv4mpegpipe")
-        return av.open(path, mode="r", metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        expected = "y4m" if path == STDIN else "a video"
-        raise VideoError(f"{name} cannot be read as {expected} ({error.strerror}): is it whole?") from error
-
-
-def clock_zero(container: InputContainer) -> Fraction:
-    """What to subtract from all times of a file, so that they count from where its first stream starts.
-
-    Streams keep their distances. A whole number of ticks: these formats have one for all streams.
-    """
-    if container.format.name not in _FREE_CLOCKS:
-        return Fraction(0)
-    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
-    return min(starts, default=Fraction(0))
-
-
-def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The first video stream that is not a cover picture.
-
-    Raises:
-        VideoError: there is none.
-    """
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not streams:
-        kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
-        raise VideoError(f"{name} has no video stream; it has {kinds}")
-    return streams[0]
+def is_transparent(frame: VideoFrame) -> bool:
+    """Whether any pixel of a frame is; GIF always has an alpha channel, mostly for nothing."""
+    return bool(has_alpha(frame.format) and frame.to_ndarray(format="rgba")[..., 3].min() < 255)
 
 
 def describe(info: SourceInfo) -> str:

@@ -2,51 +2,115 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtimes.atomic import replacing
 from runtimes.errors import UsageError
 from runtimes.frames import Array
 from runtimes.video.errors import VideoError, require_video_packages
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
-_LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True}, ".png": {"compress_level": 3}}
+MAX_PIXELS = 1 << 26
+"""Of one picture: 8192x8192. A file of a few kilobytes can declare gigabytes; nothing larger is decoded."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "TGA", "GIF", "JPEG2000", "AVIF")
+"""What Pillow may take a file for. It knows formats that run programs (EPS) or open other files."""
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError, TypeError, struct.error)
+"""What Pillow raises for damaged files; it has no class of its own."""
+
+_LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True, "exact": True}, ".png": {"compress_level": 3}}
 """Pillow's options for suffixes that keep every pixel."""
 
 _DEEP_PNG = b"\x10"
 _DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk header, 8 of width and height
 
 
-def read_image(path: Path) -> Array:
+def read_image(path: Path, *, alpha: bool = False) -> Array:
     """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits. EXIF orientation is applied, transparency dropped.
 
+    With ``alpha`` (H, W, 4), opaque where the file has no transparency.
+
     Raises:
-        VideoError: missing, or not an image.
+        VideoError: missing, not an image, or larger than what is decoded; the size is read before.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
 
     if not path.is_file():
         raise VideoError(f"{path} does not exist: pass an image ({', '.join(SUFFIXES)})")
-    if _is_deep_png(path):
-        require_video_packages()
-        import av
-
-        try:
-            with av.open(str(path)) as container:
-                return next(container.decode(video=0)).to_ndarray(format="rgb48le")
-        except (av.error.FFmpegError, StopIteration) as error:
-            reason = getattr(error, "strerror", "it holds no picture")
-            raise VideoError(f"{path} cannot be read as an image: {reason}") from error
-    try:
-        with Image.open(path) as image:
+    with opened(path) as image:
+        if not _is_deep_png(path):
             upright = ImageOps.exif_transpose(image)
+            if alpha:
+                return np.asarray(upright.convert("RGBA"))
             return np.asarray(upright.convert("RGBA").convert("RGB") if upright.mode == "P" else upright.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    return _read_deep_png(path, "rgba64le" if alpha else "rgb48le")
+
+
+def may_be_transparent(path: Path) -> bool:
+    """Whether a file has a channel or a colour for transparency, by its header.
+
+    Raises:
+        VideoError: not an image.
+    """
+    with opened(path) as image:
+        return bool(image.has_transparency_data)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A Pillow image of one of :data:`_FORMATS`, not larger than what is decoded.
+
+    Raises:
+        VideoError: not such an image, or what is read from it in the block is damaged.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
+            image = Image.open(path, formats=_FORMATS)
+        with image:
+            check_pixels(*image.size, path)
+            yield image
+    except VideoError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise VideoError(f"{path} declares a size that is not decoded: {error}") from error
+    except _DAMAGE as error:
         raise VideoError(f"{path} cannot be read as an image: {error}") from error
+
+
+def check_pixels(width: int, height: int, path: object) -> None:
+    """Raises VideoError for pictures that are larger than what is decoded."""
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{path} is {width}x{height}, {width * height / 1e6:.0f} million pixels; expected at most "
+            f"{MAX_PIXELS / 1e6:.0f} million: scale it down first"
+        )
+
+
+def _read_deep_png(path: Path, format: str) -> Array:
+    require_video_packages()
+    import av
+
+    codec = av.CodecContext.create("png", "r")
+    try:
+        frames = [*codec.decode(av.Packet(path.read_bytes())), *codec.decode(None)]
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path} cannot be read as an image: {error.strerror}") from error
+    if not frames:
+        raise VideoError(f"{path} cannot be read as an image: it holds no picture")
+    return frames[0].to_ndarray(format=format)
 
 
 def _is_deep_png(path: Path) -> bool:
@@ -56,41 +120,41 @@ def _is_deep_png(path: Path) -> bool:
 
 
 def write_image(rgb: Array, path: Path) -> None:
-    """Write (H, W, 3) RGB by the suffix: lossless for .png and .webp, quality 95 for .jpg. uint16 goes to .png only.
+    """Write (H, W, 3) RGB, or 4 with alpha (not in .jpg), by the suffix: lossless for .png and .webp, quality 95 for
+    .jpg. uint16 goes to .png only. The file is there whole or not at all.
 
     Raises:
         UsageError: a suffix that is not an image's, or one that cannot hold 16 bits.
     """
+    check_suffix(path)
+    with replacing(path) as partial:
+        save_image(rgb, partial)
+
+
+def save_image(rgb: Array, path: Path) -> None:
+    """As :func:`write_image`, straight to the file."""
     from PIL import Image
 
     suffix = path.suffix.lower()
-    check_suffix(path)
-    staging = path.with_name(f".{path.name}.part{suffix}")
-    try:
-        if rgb.dtype == np.uint16:
-            if suffix != ".png":
-                raise UsageError(f"{path} cannot hold 16 bits: write .png")
-            require_video_packages()
-            import av
+    if rgb.dtype == np.uint16:
+        if suffix != ".png":
+            raise UsageError(f"{path} cannot hold 16 bits: write .png")
+        require_video_packages()
+        path.write_bytes(_deep_png(rgb))
+    else:
+        Image.fromarray(rgb).save(path, **_LOSSLESS.get(suffix, {"quality": 95}))
 
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb48le")
-            codec = av.CodecContext.create("png", "w")
-            codec.width, codec.height, codec.pix_fmt, codec.time_base = (
-                frame.width,
-                frame.height,
-                "rgb48be",
-                Fraction(1, 25),
-            )
-            packets = [*codec.encode(frame.reformat(format="rgb48be")), *codec.encode(None)]
-            staging.write_bytes(b"".join(bytes(packet) for packet in packets))
-        else:
-            options: dict[str, Any] = {"quality": 95}
-            if suffix in _LOSSLESS:
-                options = _LOSSLESS[suffix]
-            Image.fromarray(rgb).save(staging, **options)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
+
+def _deep_png(rgb: Array) -> bytes:
+    """16 bits, which Pillow does not write in colour."""
+    import av
+
+    source, stored = ("rgba64le", "rgba64be") if rgb.shape[2] == 4 else ("rgb48le", "rgb48be")
+    frame = av.VideoFrame.from_ndarray(rgb, format=source)
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = frame.width, frame.height, stored, Fraction(1, 25)
+    packets = [*codec.encode(frame.reformat(format=stored)), *codec.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)
 
 
 def check_suffix(path: Path) -> None:

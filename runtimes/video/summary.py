@@ -10,12 +10,15 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a job is. Times in source seconds; ``total`` is the declared end, or None."""
+    """Where a job is. ``done`` and ``total`` are source seconds; ``total`` is None where the source does not say.
+
+    ``before`` is the share of ``done`` that an earlier run did, and that says nothing about this one's speed.
+    """
 
     frames_out: int
-    position: Fraction
-    begin: Fraction
+    done: Fraction
     total: Fraction | None
+    before: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,7 @@ class Summary:
         seconds: from the first decoded frame to the closed file.
         end: output time in seconds.
         complete: false when it was stopped early.
+        frames_kept: of ``frames_out``, those in parts that an earlier run had made; the other numbers leave them out.
     """
 
     frames_in: int
@@ -40,6 +44,7 @@ class Summary:
     devices: int
     end: float
     complete: bool
+    frames_kept: int = 0
 
     @property
     def throughput(self) -> float:
@@ -61,6 +66,8 @@ class Summary:
         ]
         if self.inferred:
             parts.append(f"{self.throughput:.3g} inferred a second; {self.infer_throughput:.3g} by the network alone")
+        if self.frames_kept:
+            parts.append(f"{self.frames_kept} of those out were there from an earlier run")
         if self.cuts:
             parts.append(f"{self.cuts} cuts not blended")
         if self.duplicates:
@@ -68,15 +75,16 @@ class Summary:
         return "; ".join(parts)
 
 
-def total(parts: Sequence[Summary]) -> Summary:
-    """The sum over the parts of one job, in order."""
-    last = parts[-1]
+def total(parts: Sequence[Summary], frames_kept: int) -> Summary:
+    """The sum over the parts of one job that this run made, and ``frames_kept`` of the others."""
+    sums: dict[str, Any] = {
+        key: sum(getattr(part, key) for part in parts)
+        for key in ("frames_in", "frames_out", "inferred", "cuts", "duplicates", "seconds", "infer_seconds")
+    }
     return Summary(
-        **{
-            key: sum(getattr(part, key) for part in parts)
-            for key in ("frames_in", "frames_out", "inferred", "cuts", "duplicates", "seconds", "infer_seconds")
-        },
-        devices=last.devices,
-        end=max(part.end for part in parts),  # the last may have no frames
-        complete=last.complete,
+        **sums | {"frames_out": sums["frames_out"] + frames_kept},
+        devices=parts[-1].devices if parts else 0,
+        end=max((part.end for part in parts), default=0.0),  # the last may have no frames
+        complete=all(part.complete for part in parts),
+        frames_kept=frames_kept,
     )

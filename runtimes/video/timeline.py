@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from runtimes.contract import Timesteps
@@ -25,12 +25,12 @@ class Timing:
     """The output times asked for: ``factor`` per source interval, or an even ``fps``; then ``slowdown``.
 
     Attributes:
-        factor: output frames for each source frame; None with ``fps``.
+        factor: output frames for each source frame; None with ``fps``. A fraction has to be :meth:`settled` first.
         fps: output frames a second; None with ``factor``.
         slowdown: output seconds for each source second, at least 1.
     """
 
-    factor: int | None = 2
+    factor: Fraction | int | None = 2
     fps: Fraction | None = None
     slowdown: Fraction = Fraction(1)
 
@@ -43,6 +43,21 @@ class Timing:
             raise UsageError(f"the frame rate is {self.fps}; expected more than 0, up to {MAX_RATE}")
         if not 1 <= self.slowdown <= MAX_FACTOR:
             raise UsageError(f"the slow motion is {self.slowdown}; expected 1 to {MAX_FACTOR}")
+
+    def settled(self, source_rate: Fraction | None) -> Timing:
+        """Itself; a factor that is a fraction becomes the even frame rate that it means at a constant rate.
+
+        Raises:
+            UsageError: the source has no constant rate.
+        """
+        if self.factor is None or Fraction(self.factor).denominator == 1:
+            return self if self.factor is None else replace(self, factor=int(self.factor))
+        if source_rate is None:
+            raise UsageError(
+                f"a factor of {float(self.factor):g} needs a constant frame rate, which this source does not have: "
+                "pass a whole factor, or --fps"
+            )
+        return replace(self, factor=None, fps=source_rate * self.factor / self.slowdown)
 
     def rate(self, source_rate: Fraction | None) -> Fraction | None:
         """Output frames a second of a source of constant rate; None when that is unknown."""
@@ -79,21 +94,24 @@ def parse_rate(text: str) -> Fraction:
     return ntsc if "." in text and rate.denominator != 1 and abs(rate - ntsc) < Fraction(1, 1000) else rate
 
 
-def slots(timing: Timing, origin: Fraction, left: Fraction, right: Fraction) -> Iterator[Slot]:
+def slots(
+    timing: Timing, origin: Fraction, left: Fraction, right: Fraction, since: Fraction | None = None
+) -> Iterator[Slot]:
     """The output frames that depict source times in ``[left, right)``, in order; an even rate counts from ``origin``.
 
     ``left`` and ``right`` are the times of neighbouring source frames, or of the last one and its end. Neighbouring
-    intervals share no slot and leave no gap.
+    intervals share no slot and leave no gap. With ``since``, only those from that source time on.
     """
+    begin = left if since is None else max(left, since)
     if timing.factor is not None:
         step = (right - left) / timing.factor
-        for i in range(timing.factor):
+        for i in range(math.ceil((begin - left) / step), int(timing.factor)):
             source = left + i * step
             yield Slot(time=source * timing.slowdown, duration=step * timing.slowdown, source=source)
         return
     assert timing.fps is not None
     spacing = 1 / (timing.fps * timing.slowdown)  # of source time
-    index = math.ceil((left - origin) / spacing)
+    index = math.ceil((begin - origin) / spacing)
     while (source := origin + index * spacing) < right:
         yield Slot(time=source * timing.slowdown, duration=1 / timing.fps, source=source)
         index += 1
@@ -116,7 +134,7 @@ def check_timing(timing: Timing, timesteps: Timesteps, source_rate: Fraction | N
     reason = "this checkpoint was trained at t = 0.5 only and reaches other times by halving: "
     if timing.factor is not None:
         if depth_of(Fraction(1, timing.factor)) < 0:
-            low = 2 ** (timing.factor.bit_length() - 1)
+            low = 2 ** (int(timing.factor).bit_length() - 1)
             raise TimestepError(
                 f"the factor is {timing.factor}, but {reason}pass {low} or {2 * low}, or use a checkpoint for any t"
             )
@@ -151,7 +169,7 @@ def output_unit(timing: Timing, origin: Fraction, tick: Fraction, rate: Fraction
     Args:
         origin: time of the first source frame.
         tick: time base of the source.
-        rate: constant rate that source times are snapped to, see :class:`Regularizer`, or None.
+        rate: rate of the grid that source times are put on, see :mod:`runtimes.video.cadence`, or None.
     """
     if timing.fps is not None:
         unit = common_unit(origin * timing.slowdown, 1 / timing.fps)
@@ -160,27 +178,3 @@ def output_unit(timing: Timing, origin: Fraction, tick: Fraction, rate: Fraction
         scale = timing.slowdown / timing.factor
         unit = common_unit(tick, tick * scale, *([] if rate is None else [scale / rate]))
     return unit if unit.denominator <= _LARGEST and unit.numerator <= _LARGEST else Fraction(1, 1_000_000)
-
-
-class Regularizer:
-    """Undoes the rounding of timestamps: Matroska's milliseconds hide an exact 24000/1001.
-
-    A time within one tick of the grid ``origin + k / rate`` is taken to be on it; others stay as they are, so that
-    variable rates pass through. Does nothing when ticks are too coarse to tell, or fine enough to be exact.
-    """
-
-    def __init__(self, rate: Fraction | None, tick: Fraction, origin: Fraction) -> None:
-        exact = rate is None or (1 / rate / tick).denominator == 1
-        coarse = rate is not None and tick * rate * 4 > 1
-        self.rate = None if exact or coarse else rate
-        self._tick, self._origin = tick, origin
-        self._previous: Fraction | None = None
-
-    def __call__(self, time: Fraction) -> Fraction:
-        """The exact time of the next frame."""
-        if self.rate is not None:
-            snapped = self._origin + Fraction(round((time - self._origin) * self.rate)) / self.rate
-            if abs(snapped - time) <= self._tick and (self._previous is None or snapped > self._previous):
-                time = snapped
-        self._previous = time
-        return time

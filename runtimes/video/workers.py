@@ -9,7 +9,7 @@ from fractions import Fraction
 import runtimes
 from runtimes.contract import Timesteps
 from runtimes.frames import Array
-from runtimes.video.interpolators import Interpolate, Meter, averaged, stepping, tiled
+from runtimes.video.interpolators import Interpolate, Meter, averaged, stepping, tiled, with_alpha
 from runtimes.video.options import InferOptions
 from runtimes.video.plan import Picture, Segment
 from runtimes.video.timeline import Slot
@@ -71,6 +71,6 @@ def load_workers(options: InferOptions, stack: ExitStack) -> Workers:
         inner: Interpolate = meter if options.tile is None else tiled(meter, options.tile, options.overlap)
         if options.tta:
             inner = averaged(inner)
-        workers.append(Worker(meter=meter, interpolate=stepping(inner, runtime.spec.timesteps)))
+        workers.append(Worker(meter=meter, interpolate=stepping(with_alpha(inner), runtime.spec.timesteps)))
         timesteps = runtime.spec.timesteps
     return Workers(all=tuple(workers), timesteps=timesteps)

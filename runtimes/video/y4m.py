@@ -31,6 +31,9 @@ COLOURSPACES = MappingProxyType(
 )
 """Pixel format -> the C and X parameters that FFmpeg writes and reads."""
 
+_SITINGS = MappingProxyType({"left": "420mpeg2", "topleft": "420paldv"})
+"""Where chroma is sampled -> the C parameter for 4:2:0 in 8 bits; 420jpeg is the centre."""
+
 
 class Y4mSink:
     """A .y4m file, or standard output."""
@@ -53,9 +56,10 @@ class Y4mSink:
         self._staged = None if target == STDOUT else StagedFile(Path(target), force=force)
         self._file = sys.stdout.buffer if self._staged is None else self._staged.staging.open("wb")
         size, aspect = output_format.size, output_format.aspect or Fraction(1)
+        chroma = _colourspace(self.pixel_format, output_format.extras.chroma)
         header = (
             f"YUV4MPEG2 W{size.width} H{size.height} F{self._rate.numerator}:{self._rate.denominator} "
-            f"Ip A{aspect.numerator}:{aspect.denominator} C{COLOURSPACES[self.pixel_format]} "
+            f"Ip A{aspect.numerator}:{aspect.denominator} C{chroma} "
             f"XCOLORRANGE={'FULL' if output_format.color.full else 'LIMITED'}\n"
         )
         self._file.write(header.encode("ascii"))
@@ -91,3 +95,8 @@ class Y4mSink:
         if self._staged is not None:
             self._file.close()
             self._staged.discard()
+
+
+def _colourspace(pixel_format: str, chroma: str) -> str:
+    known = COLOURSPACES[pixel_format]
+    return _SITINGS.get(chroma, known) if pixel_format == "yuv420p" else known

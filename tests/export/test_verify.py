@@ -36,7 +36,7 @@ from runtimes.device import Device
 from runtimes.errors import BackendError, DeviceMismatchError
 from runtimes.registry import backend
 
-TOLERANCE = Tolerance(max_error=2e-4, psnr=80.0, block_error=2e-5, reason="a test")
+TOLERANCE = Tolerance(max_error=2e-4, psnr=80.0, block_error=2e-5, block_roundings=0.0, reason="a test")
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

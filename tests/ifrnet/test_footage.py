@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ifrnet.footage import catalogue, download, triplets, video
-from ifrnet.footage.catalogue import MEDIA, PACKAGES, may_train
+from ifrnet.footage.catalogue import MEDIA, PACKAGES, Use, may_train
 from ifrnet.footage.errors import FootageError
 from ifrnet.footage.triplets import Triplet, differences, find_cuts, find_triplets, is_fair, spread
 
@@ -32,17 +32,28 @@ def test_evaluation_footage_is_never_trained_on() -> None:
     assert set(range(285)) | set(range(11757, 14315)) <= set(kept)
     assert may_train(film, 9482)
     assert may_train(film, 10661)
-    for name in ("phone", "cup"):
+    for name in ("phone", "cup", "run"):
         assert not may_train(MEDIA[name], 0)
         assert MEDIA[name] not in catalogue.training_videos()
-    assert {m.name for m in catalogue.evaluation_clips()} == {"phone", "cup", "bbb"}
+    assert {m.name for m in catalogue.evaluation_clips()} == {"phone", "cup", "run", "bbb"}
+
+
+def test_the_trailer_is_trained_on_without_titles_and_across_no_cut() -> None:
+    trailer = MEDIA["sintel"]
+    for shown in (0, 240, 420, 1000, 1200, 1252):  # black, a title, black, the logo, credits, black
+        assert not may_train(trailer, shown)
+    for before in (333, 403):  # cuts that are no outliers
+        assert not may_train(trailer, before)
+        assert not may_train(trailer, before + 1)
+    used = [i for i in range(1253) if may_train(trailer, i)]
+    assert 700 < len(used) < 850
 
 
 def test_rows_are_consistent() -> None:
     for media in MEDIA.values():
         assert media.package in PACKAGES
         assert len(media.sha256) == 64
-        assert not media.licence.startswith("GPL")
+        assert "GPL" not in media.licence or media.use is Use.EVALUATE
         assert media.attribution
     assert len({m.sha256 for m in MEDIA.values()}) == len(MEDIA)
 
@@ -105,7 +116,12 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("archive", "tool"), [(catalogue.Archive.SDIST, sys.executable), (catalogue.Archive.DEB, "apt-get")]
+    ("archive", "tool"),
+    [
+        (catalogue.Archive.SDIST, sys.executable),
+        (catalogue.Archive.DEB, "apt-get"),
+        (catalogue.Archive.DEB_SOURCE, "apt-get"),
+    ],
 )
 def test_a_package_that_cannot_be_had_says_how_else(
     tmp_path: Path, rows: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, archive: catalogue.Archive, tool: str
@@ -122,7 +138,37 @@ def test_a_package_that_cannot_be_had_says_how_else(
     with pytest.raises(FootageError, match=r"cannot fetch toy 1: .*no such package; get its archive \(toy-1\*\)"):
         download.fetch("a", cache=tmp_path)
     assert commands[0][0] == tool
-    assert any("toy" in part and part.endswith("=1") for part in commands[0])
+    if archive is not catalogue.Archive.DEB_SOURCE:
+        assert any("toy" in part and part.endswith("=1") for part in commands[0])
+
+
+def test_a_source_package_is_fetched_without_a_change_to_the_systems_lists(
+    tmp_path: Path, rows: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def apt(command: list[str], cwd: Path | None = None, **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        if "source" in command:
+            assert cwd is not None
+            assert (cwd / "sources.list").read_text() == "deb-src mirror/debian stable main\n"
+            sdist(cwd / "toy_1.orig.tar.gz", rows)
+            (cwd / "toy_1.dsc").write_text("a description")
+        lines = "deb-src mirror/debian stable main\n" if "indextargets" in command else ""
+        return subprocess.CompletedProcess(command, 0, lines, "")
+
+    toy = replace(
+        PACKAGES["moviepy"], name="toy", version="1", file_stem="toy_1.orig.tar", archive=catalogue.Archive.DEB_SOURCE
+    )
+    monkeypatch.setattr(download, "PACKAGES", MappingProxyType({"toy": toy}))
+    monkeypatch.setattr(subprocess, "run", apt)
+    assert download.fetch("b", cache=tmp_path).read_bytes() == b"the video"
+    assert [command[1] for command in commands] == ["indextargets", "update", "source"]
+    for command in commands[1:]:
+        for setting in ("Dir::Etc::SourceList", "Dir::Etc::SourceParts", "Dir::State::Lists", "Dir::Cache"):
+            assert any(part.startswith(f"{setting}=") for part in command)
+    assert "toy=1" in commands[-1]
+    assert [path.name for path in tmp_path.iterdir()] == [path.name for path in tmp_path.glob("b-*")]  # no scratch left
 
 
 def test_the_cache_follows_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

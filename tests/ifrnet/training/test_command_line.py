@@ -12,8 +12,9 @@ import torch
 
 from ifrnet import load_model
 from ifrnet.footage.errors import FootageError
-from ifrnet.training import evaluate, state
+from ifrnet.training import evaluate, precision, state
 from ifrnet.training.__main__ import main
+from ifrnet.training.options import Precision
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ["--crop", "32", "--rate", "1e-3", "--seed", "5", "--workers", "0", "--threads", "1", "--evaluate-steps", "0"]
@@ -46,6 +47,7 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
         (["train", "--folder", "x", "--data", "clips=nowhere", "--rate", "0"], "expected 0 < final <= rate"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--average", "1"], "expected a decay"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--fastest", "0"], "expected 1 to 200 pixels"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--estimated-trust", "2"], "expected 0 to 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--clip", "-1"], "--clip -1.0: expected at least 0"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--clip", "nan"], "--clip nan: expected at least 0"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--seed", "-1"], "--seed -1: expected at least 0"),
@@ -100,6 +102,33 @@ def test_other_data_refuse_to_resume(tmp_path: Path, picture_folder: Path, capsy
     assert "is a run with data = " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("flags", "chosen"), [("sse2 avx512_bf16", "bfloat16"), ("sse2 avx512f", "float32")])
+def test_the_processor_decides_the_precision_of_a_new_run_and_the_run_that_of_the_next(
+    flags: str,
+    chosen: str,
+    tmp_path: Path,
+    picture_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    once = train(tmp_path / "run", picture_folder, "--batch", "1", "--device", "cpu", "--schedule", "constant")
+    assert main([*once, "--steps", "1"]) == 0
+    assert f"in {chosen} (this processor has" in capsys.readouterr().err
+    assert state.load(tmp_path / "run" / "state.pt").options["precision"] == chosen
+    (tmp_path / "cpuinfo").write_text("flags: avx512_bf16" if chosen == "float32" else "flags: sse2")
+    assert main([*once, "--steps", "2"]) == 0
+    assert f"in {chosen} (the run began with it)" in capsys.readouterr().err
+    assert main([*once, "--steps", "2", "--precision", "float32"]) == (0 if chosen == "float32" else 1)
+
+
+def test_a_machine_that_tells_nothing_of_its_processor_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "CPU_INFO", Path("nowhere"))
+    assert precision.pick_precision("cpu")[0] is Precision.FLOAT32
+    assert precision.pick_precision("cuda")[0] is Precision.BFLOAT16
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [("{", "is no JSON"), ("[]", "holds a list; expected a dict"), ("{}", "expected the JSON of")],
@@ -122,7 +151,7 @@ def test_usage_errors_exit_with_1(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(tmp_path: Path, picture_folder: Path) -> None:
     """torchrun with gloo on the CPU: gradients are averaged, the samples of a step are shared out, one evaluates."""
-    steps = ["--steps", "2", "--device", "cpu"]
+    steps = ["--steps", "2", "--device", "cpu", "--precision", "float32"]
     script = tmp_path / "without_clips.py"
     script.write_text(
         "import sys\nfrom ifrnet.training import evaluate\nfrom ifrnet.training.__main__ import main\n"

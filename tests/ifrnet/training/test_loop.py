@@ -104,6 +104,19 @@ def test_starting_from_another_run_takes_its_average(tmp_path: Path, scenes: Syn
     assert all(torch.equal(value, expected[key]) for key, value in second.model.state_dict().items())
 
 
+def test_an_option_that_a_state_does_not_know_had_the_effect_of_its_default(
+    tmp_path: Path, scenes: SyntheticMotion
+) -> None:
+    trained(tmp_path, scenes, replace(SMALL, steps=1))
+    old = state.load(tmp_path / state.FILE)
+    del old.options["estimated_trust"]
+    state.save(old, tmp_path)
+    assert trained(tmp_path, scenes, replace(SMALL, steps=2)).step == 2
+    state.save(old, tmp_path)
+    with pytest.raises(TrainingError, match=r"estimated_trust = 0\.3, asked for 0\.0"):
+        trained(tmp_path, scenes, replace(SMALL, estimated_trust=0.0))
+
+
 def test_a_copied_state_is_known_by_its_content(tmp_path: Path, scenes: SyntheticMotion) -> None:
     first = trained(tmp_path, scenes, SMALL)
     copy = (tmp_path / state.FILE).rename(tmp_path / "best.pt")
@@ -118,10 +131,12 @@ def test_a_copied_state_is_known_by_its_content(tmp_path: Path, scenes: Syntheti
 def test_fine_tuning_starts_from_a_checkpoint() -> None:
     run = loop.new_run(SMALL, ALONE.device)
     loop.start_from(run, "ifrnet_s")
+    assert run.parent is not None
+    assert "data" in run.parent["provenance"]
+    assert "evaluation" not in run.parent["provenance"], "figures add up from checkpoint to checkpoint"
     expected = load_model("ifrnet_s")
     assert all(torch.equal(value, expected.state_dict()[key]) for key, value in run.model.state_dict().items())
     assert expected.info is not None
-    assert run.parent is not None
     assert run.parent["sha256"] == expected.info.sha256
     assert next(run.model.parameters()).requires_grad
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ifrnet.training.synthetic import Layer, Motion, SyntheticMotion, SyntheticOptions
+from ifrnet.training.synthetic import PAD, REACH, Layer, Motion, SyntheticMotion, SyntheticOptions
 
 NO_WAVES = np.empty((0, 5), dtype=np.float32)
 
@@ -58,6 +58,41 @@ def test_the_topmost_layer_decides_the_flow(pictures: list[NDArray[np.uint8]]) -
     assert not sample.flow1[:10].any()
     assert np.array_equal(sample.img1[10:30, 15:35], sample.truth[10:30, 10:30])  # moved by five pixels
     assert np.array_equal(sample.img0[40:], sample.img1[40:])  # the background stands still
+
+
+def test_the_inverse_of_a_motion_without_waves_is_exact() -> None:
+    motion = Motion(velocity=(50.0, -9.0), rotation=0.3, zoom=0.2, centre=(30.0, 40.0), waves=NO_WAVES)
+    x, y = np.meshgrid(*[np.arange(64, dtype=np.float32)] * 2)
+    before = motion.affine_inverse(x, y, 0.7)
+    moved = motion.displacement(*before, 0.7)
+    assert np.allclose(before[0] + moved[..., 0], x, atol=1e-3)
+    assert np.allclose(before[1] + moved[..., 1], y, atol=1e-3)
+
+
+@pytest.mark.parametrize("t", [0.05, 0.5, 0.9])
+def test_the_largest_motion_keeps_its_match_on_the_canvas(pictures: list[NDArray[np.uint8]], t: float) -> None:
+    side = 64
+    data = SyntheticMotion(pictures, SyntheticOptions(side=side, slowest=190.0, fastest=200.0, max_layers=3))
+    seen = 0
+    for seed in range(40):
+        layers = data._scene(t, np.random.default_rng(seed))
+        for layer in layers:
+            velocity = np.array(layer.motion.velocity)
+            assert 0.1 * side < np.abs(velocity).sum() <= REACH * side + 1e-6 or layer.opacity is not None
+            assert np.abs(velocity).sum() <= REACH * side + 1e-6
+        for layer in layers[1:]:
+            assert layer.opacity is not None
+            mass = layer.opacity / layer.opacity.sum()
+            if layer.opacity[0].any() or layer.opacity[:, 0].any() or mass.max() < 4e-4:
+                continue  # a blob without a centre, or a shape cut off by the picture's edge
+            rows, columns = np.indices(mass.shape)
+            centre = np.array([(mass * columns).sum(), (mass * rows).sum()]) - PAD
+            for dt in (-t, 1.0 - t):
+                place = centre + dt * np.array(layer.motion.velocity)
+                assert (place > -12).all()
+                assert (place < side + 12).all()
+            seen += 1
+    assert seen > 20
 
 
 def test_the_same_generator_gives_the_same_scene_at_every_t(scenes: SyntheticMotion) -> None:

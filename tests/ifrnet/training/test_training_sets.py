@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ifrnet.footage.errors import FootageError
-from ifrnet.training.clips import LENGTH, SIDE, Clips, Pictures
+from ifrnet.training import cutting
+from ifrnet.training.clips import BANDS, Clips, Pictures
+from ifrnet.training.cutting import ARRAY, INDEX, LENGTH, SIDE
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import Dis
 from ifrnet.training.gopro import GoPro
@@ -162,6 +165,34 @@ def test_flow_of_a_clip_follows_its_motion(videos: Path, tmp_path: Path) -> None
     assert moved < -6.0  # the camera pans to the right by 4 pixels a frame, over at least two frames
 
 
+def test_pairs_of_large_motion_are_drawn_more_often_than_there_are(tmp_path: Path) -> None:
+    clips = [{"source": "a", "speed": 1.0, "triplets": [[0, 1, 2]]}] * 19  # 2 px
+    clips += [{"source": "a", "speed": 12.0, "triplets": [[0, 1, 2], [0, 3, 6]]}]  # 24 px and 72 px
+    clips += [{"source": "a", "speed": 90.0, "triplets": [[0, 1, 2]]}]  # 180 px: no match in half of a crop
+    (tmp_path / INDEX).write_text(json.dumps({"length": LENGTH, "side": 16, "clips": clips}))
+    frames = np.zeros((len(clips), LENGTH, 16, 16, 3), dtype=np.uint8)
+    frames += np.arange(len(clips), dtype=np.uint8)[:, None, None, None, None]
+    (tmp_path / ARRAY).write_bytes(frames.tobytes())
+    data = Clips(tmp_path, None, 0.0, 16)
+    drawn = np.array([data.draw(0, np.random.default_rng(i)).truth[0, 0, 0] for i in range(400)])
+    shares = [dict(BANDS)[limit] for limit in (10.0, 45.0, 120.0)]
+    assert (drawn < 19).mean() == pytest.approx(shares[0] / sum(shares), abs=0.08)
+    assert (drawn == 19).mean() == pytest.approx(sum(shares[1:]) / sum(shares), abs=0.08)
+    assert not (drawn == 20).any()
+
+
+def test_the_index_says_how_fast_a_clip_moves(videos: Path, tmp_path: Path) -> None:
+    prepare_videos(videos, tmp_path / "clips")
+    speeds = [clip["speed"] for clip in json.loads((tmp_path / "clips" / INDEX).read_text())["clips"]]
+    assert np.median(speeds) == pytest.approx(4.0 * SIDE / 208, abs=0.8)  # 4 px, enlarged from 208 rows
+
+
+def test_fast_windows_give_more_clips(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = prepare_videos(videos, tmp_path / "slow")
+    monkeypatch.setattr(cutting, "FAST", 2.0)
+    assert prepare_videos(videos, tmp_path / "fast") == cutting.FAST_PLACES * slow
+
+
 def test_still_videos_and_empty_folders_give_no_clips(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(TrainingError, match="looked for videos"):
@@ -188,8 +219,14 @@ def test_clips_that_are_missing_small_or_cut_short_are_refused(videos: Path, tmp
     with pytest.raises(TrainingError, match=r"ifrnet\.training prepare"):
         Clips(tmp_path / "nothing", None, 0.0, 64)
     prepare_videos(videos, tmp_path / "clips")
-    with pytest.raises(TrainingError, match="crops of 224 px do not fit"):
-        Clips(tmp_path / "clips", None, 0.0, 224)
+    with pytest.raises(TrainingError, match="crops of 288 px do not fit"):
+        Clips(tmp_path / "clips", None, 0.0, 288)
+    index = tmp_path / "clips" / "clips.json"
+    content = index.read_text()
+    index.write_text(content.replace('"speed"', '"pace"'))
+    with pytest.raises(TrainingError, match="says nothing of how fast its clips move: prepare it again"):
+        Clips(tmp_path / "clips", None, 0.0, 64)
+    index.write_text(content)
     array = tmp_path / "clips" / "clips.npy"
     array.write_bytes(array.read_bytes()[:-1])
     with pytest.raises(TrainingError, match="prepare it again"):
@@ -225,6 +262,11 @@ def test_a_source_with_its_share(picture_folder: Path) -> None:
 
 def test_clips_without_a_use_for_flows_estimate_none(videos: Path, tmp_path: Path) -> None:
     prepare_videos(videos, tmp_path / "clips")
-    options = TrainOptions(crop=64, weights=LossWeights(distillation=0.0))
-    source = parse_source(f"clips={tmp_path / 'clips'}", options)
-    assert source.data.draw(0, np.random.default_rng(0)).trust == 0.0
+    for weights, trust, expected in (
+        (LossWeights(distillation=0.0), 0.3, 0.0),
+        (LossWeights(distillation=0.0, flow=0.1), 0.0, 0.0),
+        (LossWeights(distillation=0.0, flow=0.1), 0.3, 0.3),
+    ):
+        options = TrainOptions(crop=64, weights=weights, estimated_trust=trust)
+        source = parse_source(f"clips={tmp_path / 'clips'}", options)
+        assert source.data.draw(0, np.random.default_rng(0)).trust == expected

@@ -15,7 +15,7 @@ from runtimes.__main__ import main
 from runtimes.artifact import MANIFEST
 from runtimes.contract import Precision, Size, SizeRange, Timesteps
 from runtimes.errors import ArtifactError, UsageError
-from runtimes.video.artifact_for_size import choose_artifact, export_command
+from runtimes.video.artifact_for_size import choose_artifact, export_command, run_export
 from runtimes.video.errors import VideoError
 from runtimes.video.options import InferOptions
 from tests.runtimes.video.clips import SIZE, Clip, even, manifest_of, read_video, write_artifact, write_clip
@@ -102,7 +102,8 @@ def test_export_is_run(
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 3)))
 
     def export(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
-        assert command[:3] == [sys.executable, "-m", "export"]
+        assert command[:2] == [sys.executable, "-P"]
+        assert list(command[5:7]) == ["--target", "onnx"]
         if works:
             write_artifact(tmp_path / "out" / "large")
         return subprocess.CompletedProcess(command, 0 if works else 1)
@@ -116,6 +117,26 @@ def test_export_is_run(
     else:
         with pytest.raises(ArtifactError, match="ended with exit code 1 and left no artifact for 96x64"):
             main(arguments)
+
+
+@pytest.mark.parametrize("path", [None, "", ".", "relative", "HERE"])
+def test_what_lies_in_the_working_directory_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], path: str | None
+) -> None:
+    planted = "from pathlib import Path; Path('ran').touch()"
+    (tmp_path / "relative").mkdir()
+    for folder in (tmp_path, tmp_path / "relative"):
+        for name in ("export.py", "runpy.py", "ifrnet.py", "argparse.py", "sitecustomize.py"):
+            (folder / name).write_text(planted)
+    monkeypatch.chdir(tmp_path)
+    if path is None:
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path) if path == "HERE" else path)
+    assert run_export(["--help"]) == 0
+    assert "python -m export" in capfd.readouterr().err
+    assert not list(tmp_path.rglob("ran"))
+    assert run_export(["--nonsense"]) == 1
 
 
 @pytest.mark.parametrize("export", [True, False])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import av
 import numpy as np
 import pytest
-from av.video.format import VideoFormat
 
 from runtimes.contract import Size
 from runtimes.frames import Array
-from runtimes.video.color import STANDARD, Color, Converter, check_subsampling, choose_format
+from runtimes.video.color import STANDARD, Color, Converter
 from runtimes.video.errors import VideoError
 from tests.runtimes.video.clips import draw
 
@@ -79,35 +78,3 @@ def test_conventions_for_what_is_not_said() -> None:
 def test_a_matrix_that_cannot_be_converted_is_refused() -> None:
     with pytest.raises(VideoError, match=r"colour matrix is number 8 of ITU-T H.273; expected one of"):
         Color.of(frame_of(Size(64, 64), colorspace=8))
-
-
-@pytest.mark.parametrize(
-    ("native", "encoder", "expected"),
-    [
-        ("yuv420p", "libx264", "yuv420p"),
-        ("yuvj420p", "libx264", "yuv420p"),
-        ("yuv422p10le", "libx264", "yuv422p10le"),
-        ("yuv420p12le", "libx265", "yuv420p12le"),
-        ("yuv444p", "libsvtav1", "yuv420p"),
-        ("yuv420p10le", "libvpx-vp9", "yuv420p"),
-        ("rgb24", "libx264", "yuv420p"),
-        ("rgb48le", "libx264", "yuv420p10le"),
-        ("bgra", "libx264", "yuv420p"),
-        ("yuva420p", "libx264", "yuv420p"),
-        ("bgr0", "ffv1", "bgr0"),
-        ("bgr0", "libx264", "yuv420p"),
-    ],
-)
-def test_the_nearest_format_is_chosen_and_said(native: str, encoder: str, expected: str) -> None:
-    name, why = choose_format(VideoFormat(native, 64, 64), encoder, STANDARD)
-    assert name == expected
-    assert bool(why) == (native.replace("yuvj", "yuv") != expected)
-
-
-def test_odd_sizes() -> None:
-    assert check_subsampling("yuv420p", 97, 63, "libx264") == "yuv444p"
-    assert check_subsampling("yuv420p10le", 96, 63, "libx264") == "yuv444p10le"
-    assert check_subsampling("yuv422p", 96, 63, "libx264") == "yuv422p"
-    assert check_subsampling("yuv420p", 97, 63, "ffv1") == "yuv420p"
-    with pytest.raises(VideoError, match="cannot encode 97x63"):
-        check_subsampling("yuv420p", 97, 63, "libsvtav1")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image, ImageSequence
 from runtimes.__main__ import main
 from runtimes.contract import Size
 from runtimes.errors import UsageError
+from runtimes.video.encoders import DEFAULTS, EncodeOptions
 from runtimes.video.errors import VideoError
 from runtimes.video.source import VideoSource
 from runtimes.video.stills import read_image, write_image
@@ -248,3 +250,58 @@ def test_y4m_pipe(tmp_path: Path) -> None:
     before, after = read_video(source), read_video(tmp_path / "out.y4m")
     assert len(after) == 10
     assert all(np.array_equal(a.planes, b.planes) for a, b in zip(before, after[::2], strict=True))
+
+
+@pytest.mark.parametrize("name", ["in.webp", "in.gif"])
+def test_animated_webp_by_any_name(artifact: Path, tmp_path: Path, name: str) -> None:
+    """FFmpeg does not decode it, and called it damaged."""
+    images = [Image.fromarray(draw(i)) for i in range(4)]
+    told: dict[str, Any] = {"save_all": True, "append_images": images[1:], "duration": [80, 80, 120, 80]}
+    images[0].save(tmp_path / name, format="WEBP", lossless=True, **told)
+    assert job(artifact, tmp_path / name, tmp_path / "out" / "%d.png") == 0
+    assert all(np.array_equal(read_image(tmp_path / "out" / f"{2 * i + 1}.png"), draw(i)) for i in range(4))
+    assert job(artifact, tmp_path / name, tmp_path / "out.mp4", "--resume", "--part-seconds", "0.1") == 0
+    times = [frame.time for frame in read_video(tmp_path / "out.mp4")]
+    assert times == [Fraction(x, 1000) for x in (0, 40, 80, 120, 160, 220, 280, 320)]
+
+
+def test_a_webp_of_one_picture(artifact: Path, tmp_path: Path) -> None:
+    write_image(draw(0), tmp_path / "one.webp")
+    with pytest.raises(VideoError, match="is one picture"):
+        job(artifact, tmp_path / "one.webp", tmp_path / "out.mp4")
+    data = (tmp_path / "one.webp").read_bytes()
+    (tmp_path / "half.webp").write_bytes(data[: len(data) // 2])
+    with pytest.raises(VideoError, match="cannot be read as an image"):
+        job(artifact, tmp_path / "half.webp", tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("parts", [[], ["--resume", "--part-seconds", "0.1"]])
+def test_players_find_what_they_look_for(artifact: Path, tmp_path: Path, suffix: str, parts: list[str]) -> None:
+    """The index before the frames, and HEVC under the name that Apple's players know."""
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 6))), tmp_path / f"out{suffix}"
+    assert job(artifact, source, target, "--encoder", "libx265", "--preset", "ultrafast", *parts) == 0
+    data = target.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+    assert b"hvc1" in data
+    assert b"hev1" not in data
+    assert len(read_video(target)) == 12
+
+
+def test_every_default_is_an_option_of_its_encoder() -> None:
+    checked = 0
+    for encoder, options in DEFAULTS.items():
+        if encoder in av.codecs_available:
+            checked += 1
+            context = av.CodecContext.create(encoder, "w")
+            groups = (context.supported_options.private, context.supported_options.generic)
+            assert set(options) <= {option.name for group in groups for option in group}, encoder
+    assert checked >= 5
+
+
+def test_a_quality_that_is_asked_for_replaces_the_default() -> None:
+    assert EncodeOptions().codec_options("libx264") == {"crf": "18"}
+    assert EncodeOptions(crf=30).codec_options("libvpx-vp9") == {"crf": "30", "b": "0"}
+    assert EncodeOptions(options={"b": "5M"}).codec_options("libx264") == {"b": "5M"}
+    assert EncodeOptions(options={"lossless": "1"}).codec_options("libvpx-vp9") == {"lossless": "1"}
+    assert EncodeOptions(preset="slow").codec_options("libx265") == {"crf": "20", "preset": "slow"}

@@ -40,6 +40,11 @@ def test_halving_makes_each_frame_from_coarser_ones_once() -> None:
     found = halved(middle)(a, b, [Fraction(i, 8) for i in range(1, 8)])
     assert [int(frame[0, 0, 0]) for frame in found] == [20 * i for i in range(1, 8)]
     assert len(calls) == 7
+    calls.clear()
+    work = halved(middle)
+    pieces = [frame for i in range(1, 8) for frame in work(a, b, [Fraction(i, 8)])]
+    assert [int(frame[0, 0, 0]) for frame in pieces] == [20 * i for i in range(1, 8)]
+    assert len(calls) == 7, "a pair that comes in pieces costs the same"
 
 
 def test_averaging_is_symmetric() -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.contract import Timesteps
+from runtimes.errors import UsageError
 from runtimes.video.concat import concat
 from runtimes.video.errors import VideoError
 from runtimes.video.options import Chunk, InferOptions, VideoOptions
@@ -73,7 +74,7 @@ def test_chunks_joined_are_the_single_run(
         assert main(["video", str(source), part, *arguments, "--chunk", f"{i}/3"]) == 0
     assert all(len(read_video(Path(part))) > 4 for part in parts)
     order = [parts[2], parts[0], parts[1]]
-    assert main(["concat", str(tmp_path / "joined.mp4"), *order, "--source", str(source)]) == 0
+    assert main(["concat", *order, "-o", str(tmp_path / "joined.mp4"), "--source", str(source)]) == 0
     assert same(tmp_path / "whole.mp4", tmp_path / "joined.mp4")
     if clip.audio:
         assert packets(tmp_path / "whole.mp4") == packets(tmp_path / "joined.mp4")
@@ -85,7 +86,7 @@ def test_chunks_in_mp4_and_with_b_frames(artifact: Path, tmp_path: Path) -> None
     parts = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     for i, part in enumerate(parts, 1):
         assert main(["video", str(source), str(part), "--artifact", str(artifact), "--chunk", f"{i}/2"]) == 0
-    assert main(["concat", str(tmp_path / "out.mp4"), *map(str, parts)]) == 0
+    assert main(["concat", *map(str, parts), "-o", str(tmp_path / "out.mp4")]) == 0
     joined = read_video(tmp_path / "out.mp4")
     assert [frame.time for frame in joined] == [Fraction(i, 50) for i in range(80)]
     apart = [frame for part in parts for frame in read_video(part)]
@@ -99,14 +100,14 @@ def test_what_cannot_be_joined(artifact: Path, tmp_path: Path) -> None:
         assert main(["video", str(source), str(tmp_path / f"{name}.nut"), "--artifact", str(artifact), *chunk]) == 0
     out, a, b, c, d = (str(tmp_path / name) for name in ("out.mp4", "a.nut", "b.nut", "c.nut", "d.nut"))
     for parts, reason in (
-        ([a], "has 2 chunks, 1 are given and lacking are 2"),
+        ([a], "has 2 chunks, 1 are given; missing chunks: 2"),
         ([a, b, b], "some are given twice"),
         ([a, c], "of different jobs"),
         ([a, d], "or number of chunks"),
         ([a, str(source)], "is not a part made with --chunk"),
     ):
         with pytest.raises(VideoError, match=reason):
-            main(["concat", out, *parts])
+            main(["concat", *parts, "-o", out])
     assert not Path(out).exists()
     assert not list(tmp_path.glob(".out*"))
 
@@ -129,10 +130,10 @@ def test_a_killed_job_loses_one_part_at_most(tmp_path: Path) -> None:
     arguments = [source, tmp_path / "out.mp4", "--artifact", artifact, "--resume", "--part-seconds", "1"]
     with subprocess.Popen(command(*arguments), stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
-        while len(list(tmp_path.glob("out.mp4.parts-*/*.nut"))) < 2 and time.monotonic() < deadline:
+        while len(list(tmp_path.glob("out.mp4.parts-*/0*.nut"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
-    parts = sorted(tmp_path.glob("out.mp4.parts-*/*.nut"))
+    parts = sorted(tmp_path.glob("out.mp4.parts-*/0*.nut"))
     made = {part: part.stat().st_mtime_ns for part in parts}
     assert len(parts) >= 2
     assert not (tmp_path / "out.mp4").exists()
@@ -145,8 +146,6 @@ def test_a_killed_job_loses_one_part_at_most(tmp_path: Path) -> None:
 
 
 def test_resume_needs_files(artifact: Path, tmp_path: Path) -> None:
-    from runtimes.errors import UsageError
-
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 5)))
     with pytest.raises(UsageError, match="needs a file as input and a video file"):
         main(["video", str(source), str(tmp_path / "out.gif"), "--artifact", str(artifact), "--resume"])
@@ -204,7 +203,7 @@ def test_parts_without_frames(artifact: Path, tmp_path: Path, capsys: pytest.Cap
     for i, part in enumerate(parts, 1):
         assert main(["video", str(pause), part, *arguments, "--chunk", f"{i}/4"]) == 0
     assert "has no frames in chunk 3/4" in capsys.readouterr().err
-    assert main(["concat", str(tmp_path / "joined.mp4"), *parts]) == 0
+    assert main(["concat", *parts, "-o", str(tmp_path / "joined.mp4")]) == 0
     assert same(tmp_path / "whole-pause.mp4", tmp_path / "joined.mp4")
 
 
@@ -238,8 +237,10 @@ def test_damaged_tags(damage: dict[str, Any]) -> None:
 def test_chunks_without_any_frame_make_no_video(tmp_path: Path) -> None:
     parts = [tmp_path / f"{i}.nut" for i in (1, 2)]
     for i, part in enumerate(parts, 1):
-        times = {"start": Fraction(0), "unit": Fraction(1, 50), "slowdown": Fraction(1)}
-        PartTag(job="x", chunk=Chunk(index=i, count=2), **times).mark_empty(part, force=False)
+        tag = PartTag(
+            job="x", chunk=Chunk(index=i, count=2), start=Fraction(0), unit=Fraction(1, 50), slowdown=Fraction(1)
+        )
+        tag.mark_empty(part, force=False)
     with pytest.raises(VideoError, match="none of the chunks has a frame"):
         concat(parts, tmp_path / "out.mp4", source=None, audio=AudioMode.COPY, subtitles=True, force=False, note=print)
     assert not (tmp_path / "out.mp4").exists()
@@ -259,3 +260,21 @@ def test_more_parts_than_files_can_be_open(artifact: Path, tmp_path: Path) -> No
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert len(read_video(tmp_path / "out.mp4")) == 120
+
+
+def test_the_output_of_concat_is_never_a_part_by_mistake(artifact: Path, tmp_path: Path) -> None:
+    """Whoever puts the output last, or forgets it, loses no part; what was said in earlier versions is understood."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 10)))
+    a, b, out = (str(tmp_path / name) for name in ("a.nut", "b.nut", "out.mp4"))
+    for part, chunk in ((a, "1/2"), (b, "2/2")):
+        assert main(["video", str(source), part, "--artifact", str(artifact), "--chunk", chunk]) == 0
+    before = [Path(part).read_bytes() for part in (a, b, str(source))]
+    for wrong in ([a, b], [a, b, out], [a, b, out, "--force"], [a, b, "--force"], [a]):
+        with pytest.raises(UsageError, match="name it with -o"):
+            main(["concat", *wrong])
+    for wrong in ([a, b, "-o", a, "--force"], [a, b, "-o", str(source), "--source", str(source), "--force"]):
+        with pytest.raises(UsageError, match="is one of the inputs"):
+            main(["concat", *wrong])
+    assert [Path(part).read_bytes() for part in (a, b, str(source))] == before
+    assert main(["concat", out, a, b]) == 0
+    assert len(read_video(Path(out))) == 20

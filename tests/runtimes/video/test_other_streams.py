@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.subtitles.subtitle import AssSubtitle
+from PIL import Image
 
 from runtimes.__main__ import main
+from runtimes.video import other_streams, tracks
 from runtimes.video.errors import VideoError
-from tests.runtimes.video.clips import Clip, even, read_video, seconds_of, write_clip, write_sound
+from tests.runtimes.video.clips import SIZE, Clip, draw, even, read_video, seconds_of, write_clip, write_sound
 
 
 def sound(path: Path) -> tuple[Fraction, Fraction, np.ndarray]:
@@ -83,7 +90,7 @@ def test_a_clock_of_its_own_is_left_behind(artifact: Path, tmp_path: Path, suffi
     for i, part in enumerate(parts, 1):
         assert job(artifact, source, part, "--chunk", f"{i}/2", *slowmo[:2]) == 0
     joined = tmp_path / f"joined{suffix}"
-    assert main(["concat", str(joined), *map(str, parts), "--source", str(source), *slowmo[2:]]) == 0
+    assert main(["concat", *map(str, parts), "-o", str(joined), "--source", str(source), *slowmo[2:]]) == 0
     for path in (target, joined):
         frames = read_video(path)
         assert len(frames) == 60
@@ -189,15 +196,189 @@ def test_mp4_keeps_tags_it_has_no_name_for(artifact: Path, tmp_path: Path) -> No
         assert container.metadata["CAMERA_SHAKE"] == "3"
 
 
-def test_what_a_container_cannot_hold_is_refused_with_the_fix(artifact: Path, tmp_path: Path) -> None:
-    source, target = rich_clip(tmp_path / "in.mkv"), tmp_path / "out.mp4"
-    with pytest.raises(
-        VideoError, match=r"cannot hold the subtitle stream 2 .*\((srt|subrip)\): write .mkv, or pass --no-subtitles"
-    ):
-        job(artifact, source, target)
-    assert not target.exists()
-    assert len(list(tmp_path.iterdir())) == 3
-    assert job(artifact, source, target, "--no-subtitles") == 0
+def words(line: object) -> bytes:
+    assert isinstance(line, AssSubtitle)
+    return line.dialogue
+
+
+def spoken_only(path: Path) -> list[tuple[Fraction, Fraction, bytes]]:
+    """Without the empty packets by which MP4 says that nothing is spoken."""
+    return [item for item in spoken(path) if len(item[2]) > 2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "codec"),
+    [(".mkv", ".mp4", "mov_text"), (".mp4", ".mkv", "ass"), (".mkv", ".webm", "webvtt"), (".mp4", ".mov", "mov_text")],
+)
+@pytest.mark.parametrize("slowdown", [1, 2])
+def test_text_subtitles_are_converted_where_the_container_has_others(
+    artifact: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    before: str,
+    after: str,
+    codec: str,
+    slowdown: int,
+) -> None:
+    source, target = rich_clip(tmp_path / f"in{before}"), tmp_path / f"out{after}"
+    extra = [] if after == ".webm" else ["--preset", "ultrafast"]
+    options = ["--artifact", str(artifact), "--slowmo", str(slowdown), *extra]
+    assert main(["video", str(source), str(target), *options]) == 0
+    with av.open(str(target)) as container:
+        (stream,) = container.streams.subtitles
+        assert stream.codec_context.name.replace("ssa", "ass") == codec
+        lines = [
+            (seconds_of(packet), (packet.duration or 0) * packet.time_base, words(line))
+            for packet in container.demux(stream)
+            if packet.size > 2
+            for line in stream.decode2(packet) or ()
+        ]
+    assert lines == [(begin * slowdown, length * slowdown, b"hello") for begin, length, _ in spoken_only(source)]
+    assert len(lines) == 2
+    said = capsys.readouterr().err
+    assert (f"to {codec}" in said) == (after != ".mov")
+
+
+def test_sound_is_converted_where_the_container_has_others(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 30), audio="aac")), tmp_path / "out.webm"
+    assert main(["video", str(source), str(target), "--artifact", str(artifact)]) == 0
+    assert "audio stream 1 of" in (said := capsys.readouterr().err)
+    assert "is converted from aac to libopus" in said
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].codec_context.name == "opus"
+    start, end, samples = sound(target)
+    assert abs(float(start)) < 0.02
+    assert float(end - start) == pytest.approx(1.2, abs=0.05)
+    middle = samples[len(samples) // 4 : len(samples) * 3 // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.argmax(spectrum) * 48000 / len(middle) == pytest.approx(440, abs=6)
+    assert 0.4 < np.abs(middle).max() < 0.6
+
+
+CODECS = ["aac", "libopus", "flac", "ac3", "mp2", "pcm_s16le", "pcm_s24le", "wavpack", "alac"]
+
+
+def many_tracks(path: Path, codecs: Sequence[str] = tuple(CODECS)) -> Path:
+    """A clip with a sine in every codec; Matroska does not keep the layout of all of them."""
+    plain = write_clip(path.with_name("plain.mkv"), Clip(times=even(25, 25)))
+    wave = (0.3 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)).astype(np.float32)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0], opaque=True)
+        tracks: list[Any] = [target.add_stream(codec, rate=48000, layout="stereo") for codec in codecs]
+        for track in tracks:
+            track.codec_context.format = track.codec_context.codec.audio_formats[0]
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = video
+                target.mux(packet)
+        for track in tracks:
+            resampler = av.AudioResampler(track.codec_context.format, "stereo", 48000)
+            for begin in range(0, 48000, 1024):
+                frame = av.AudioFrame.from_ndarray(np.stack([wave[begin : begin + 1024]] * 2), "fltp", "stereo")
+                frame.sample_rate, frame.pts, frame.time_base = 48000, begin, Fraction(1, 48000)
+                for ready in resampler.resample(frame):
+                    target.mux(track.encode(ready))
+            target.mux(track.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm", ".mkv", ".nut", ".m4v"])
+def test_every_track_arrives_as_it_was_or_converted(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    source, target = many_tracks(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
+    preset = [] if suffix == ".webm" else ["--preset", "ultrafast"]
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), *preset]) == 0
+    said = capsys.readouterr().err
+    assert "left out" not in said
+    assert "not carried over" not in said
+    assert said.count("is converted from") == (0 if suffix == ".mkv" else said.count("audio stream"))
+    with av.open(str(target)) as container:
+        assert len(container.streams.audio) == len(CODECS)
+        for stream in container.streams.audio:
+            container.seek(0)
+            frames = list(container.decode(stream))
+            length = sum(frame.samples for frame in frames) / frames[0].sample_rate
+            assert stream.codec_context.channels == 2
+            assert length == pytest.approx(1, abs=0.06), stream
+    assert len(read_video(target)) == 50
+
+
+def test_a_file_that_cannot_be_finished_is_one_line(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PCM without a layout breaks MP4 at its very end. The attempt in memory finds that; here it is not made."""
+    monkeypatch.setattr(tracks, "LAYOUTS", {})
+    monkeypatch.setattr(other_streams, "refusal", lambda *_: None)
+    source = many_tracks(tmp_path / "in.mkv", ["pcm_s16le"])
+    with pytest.raises(VideoError, match=r"\.mp4 cannot be finished"):
+        job(artifact, source, tmp_path / "out.mp4")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_damaged_packet_of_sound_costs_itself_only(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A header that the muxer has to read: it refuses the packet in the middle of the job."""
+    source, target = write_clip(tmp_path / "in.ts", Clip(times=even(25, 50), audio="aac")), tmp_path / "out.mp4"
+    data = bytearray(source.read_bytes())
+    headers = [match.start() for match in re.finditer(b"\xff\xf1", bytes(data))]
+    data[headers[40]] = 0
+    source.write_bytes(data)
+    assert job(artifact, source, target) == 0
+    said = capsys.readouterr().err
+    assert "converted" not in said
+    assert "packets of audio stream 1 are left out" in said or len(packets(target)) >= len(packets(source)) - 3
+    assert len(packets(target)) > 80
+    assert len(read_video(target)) == 100
+
+
+def with_cover(path: Path) -> tuple[Path, bytes]:
+    """A clip with a JPEG as its cover picture, and that picture."""
+    plain = write_clip(path.with_name("plain.mp4"), Clip(times=even(25, 8), audio="aac"))
+    buffer = io.BytesIO()
+    Image.fromarray(draw(3)).save(buffer, format="JPEG")
+    picture = buffer.getvalue()
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        copies = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        if path.suffix == ".mkv":
+            target.add_attachment("cover.jpg", "image/jpeg", picture)
+        else:
+            cover = target.add_mux_stream("mjpeg", width=SIZE.width, height=SIZE.height)
+            cover.disposition = av.stream.Disposition.attached_pic
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+        if path.suffix != ".mkv":
+            packet = av.Packet(picture)
+            packet.pts = packet.dts = 0
+            packet.time_base, packet.stream = Fraction(1, 90000), cover
+            target.mux(packet)
+    return path, picture
+
+
+@pytest.mark.parametrize("before", [".mp4", ".mkv"])
+@pytest.mark.parametrize("after", [".mp4", ".mkv"])
+def test_cover_pictures_are_kept(artifact: Path, tmp_path: Path, before: str, after: str) -> None:
+    source, picture = with_cover(tmp_path / f"in{before}")
+    target = tmp_path / f"out{after}"
+    assert job(artifact, source, target) == 0
+    with av.open(str(target)) as container:
+        (cover,) = [s for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        assert bytes(next(container.demux(cover))) == picture
+    assert len(read_video(target)) == 16
+    assert len(packets(target)) >= len(packets(source)) - 1, "a decoder's warm-up may go"
+
+
+def test_a_cover_that_cannot_be_held_is_named(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, _ = with_cover(tmp_path / "in.mp4")
+    assert main(["video", str(source), str(tmp_path / "out.webm"), "--artifact", str(artifact)]) == 0
+    assert "the cover picture (stream 2)" in capsys.readouterr().err
 
 
 def test_a_source_of_sound_only_is_refused(artifact: Path, tmp_path: Path) -> None:
@@ -207,8 +388,8 @@ def test_a_source_of_sound_only_is_refused(artifact: Path, tmp_path: Path) -> No
     (tmp_path / "notes.txt").write_text("x")
     for other, reason in (
         ("sound.mka", "has no video stream; it has audio"),
-        ("notes.txt", "cannot be read as a video"),
+        ("notes.txt", "cannot be read as a video|not opened"),
     ):
         with pytest.raises(VideoError, match=reason):
-            main(["concat", str(tmp_path / "out.mp4"), str(part), "--source", str(tmp_path / other)])
+            main(["concat", str(part), "-o", str(tmp_path / "out.mp4"), "--source", str(tmp_path / other)])
     assert not (tmp_path / "out.mp4").exists()

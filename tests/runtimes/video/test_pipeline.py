@@ -16,9 +16,11 @@ import pytest
 
 from runtimes.__main__ import main
 from runtimes.contract import Size, Timesteps
+from runtimes.errors import UsageError
 from runtimes.video.color import Color
 from runtimes.video.options import InferOptions, VideoOptions
 from runtimes.video.pipeline import open_job
+from runtimes.video.plan import BATCH, Picture, Planner, Rules
 from runtimes.video.summary import Progress
 from runtimes.video.timeline import Timing
 from tests.runtimes.video.clips import SIZE, Blender, Clip, draw, even, read_video, write_artifact, write_clip
@@ -204,6 +206,18 @@ def test_stats_are_written(video: Video, tmp_path: Path) -> None:
     assert 0 < stats["throughput"] < stats["infer_throughput"]
 
 
+@pytest.mark.parametrize("name", ["in.mp4", "old.json", "out.mp4", "none/s.json", "artifacts"])
+def test_stats_replace_nothing(video: Video, tmp_path: Path, blenders: list[Blender], name: str) -> None:
+    """Known before the work, with --force too."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4)))
+    (tmp_path / "old.json").write_text("precious")
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="--stats"):
+        video(source, tmp_path / "out.mp4", "--stats", str(tmp_path / name), "--force")
+    assert not blenders
+    assert (source.read_bytes(), (tmp_path / "old.json").read_text()) == (before, "precious")
+
+
 def test_odd_sizes_are_encoded_without_subsampling(
     tmp_path: Path, blenders: list[Blender], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,7 +226,7 @@ def test_odd_sizes_are_encoded_without_subsampling(
     clip = Clip(times=even(25, 3), size=size, codec="ffv1", options=(), pictures=lambda i: draw(i, size))
     source = write_clip(tmp_path / "in.mkv", clip)
     assert main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(folder)]) == 0
-    assert "97x63 is odd, so libx264 encodes yuv444p" in capsys.readouterr().err
+    assert "yuv420p is encoded as yuv444p: 97x63 is odd" in capsys.readouterr().err
     assert read_video(tmp_path / "out.mp4")[1].rgb.shape == (63, 97, 3)
 
 
@@ -240,3 +254,43 @@ def test_memory_is_flat(artifact: Path, blenders: list[Blender], tmp_path: Path)
     assert len(resident) == 2
     assert abs(resident[500] / resident[50] - 1) < 0.05
     assert 450 * 3 * size.width * size.height > 0.05 * resident[50], "keeping the frames would be seen"
+
+
+def test_memory_is_flat_over_a_pause(artifact: Path, blenders: list[Blender], tmp_path: Path) -> None:
+    """60 frames a second over a pause of 15 s: the network's frames of the pause would be 155 MB."""
+    size = Size(320, 180)
+    folder = write_artifact(tmp_path / "wide", size)
+    times = [Fraction(x, 25) for x in (0, 1, 2, 377, 378, 379)]
+    source = write_clip(tmp_path / "in.mkv", Clip(times=times, size=size, pictures=lambda i: draw(i, size)))
+    resident: list[int] = []
+    process = psutil.Process()
+
+    def watch(progress: Progress) -> None:
+        if progress.frames_out % 50 == 0:
+            resident.append(process.memory_info().rss)
+
+    options = VideoOptions(
+        source=str(source),
+        target=str(tmp_path / "out.y4m"),
+        timing=Timing(factor=None, fps=Fraction(60)),
+        infer=InferOptions(artifact=folder),
+    )
+    with ExitStack() as stack:
+        summary = open_job(options, stack, note=lambda _: None, progress=watch).run()
+    assert (summary.frames_out, len(blenders[-1].calls)) == (910, 907), "one is the first frame, two hold the last"
+    assert max(resident) - resident[0] < 30e6
+
+
+def test_a_pause_of_a_year_gives_its_first_frames_at_once() -> None:
+    picture = {"duration": None, "native": None, "thumbnail": None, "rgb": draw(0)}
+    pictures = [Picture(time=Fraction(x), **picture) for x in (0, 31_536_000)]  # type: ignore[arg-type]
+    rules = Rules(
+        timing=Timing(factor=None, fps=Fraction(60)),
+        timesteps=Timesteps.ANY,
+        origin=Fraction(0),
+        rate=None,
+        cut_threshold=None,
+    )
+    segments = list(itertools.islice(Planner(rules, "x").plan(pictures), 3))
+    assert [len(segment.slots) for segment in segments] == [BATCH] * 3
+    assert [slot.time * 60 for segment in segments for slot in segment.slots] == list(range(3 * BATCH))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from runtimes.contract import Timesteps
 from runtimes.errors import TimestepError, UsageError
 from runtimes.video.timeline import (
-    Regularizer,
     Slot,
     Timing,
     check_timing,
@@ -88,37 +87,6 @@ def test_every_output_time_is_whole_in_the_output_unit(timing: Timing, times: li
         assert all((slot.time / unit).denominator == 1 for slot in found)
     assert unit.denominator < 2**31
     assert unit.numerator < 2**31
-
-
-@law
-@given(
-    rates,
-    st.sampled_from([Fraction(1, 1000), Fraction(1, 600)]),
-    st.integers(2, 200),
-    st.fractions(0, 2, max_denominator=20),
-)
-def test_rounded_timestamps_become_exact(rate: Fraction, tick: Fraction, count: int, start: Fraction) -> None:
-    origin = round(start / tick) * tick
-    regular = Regularizer(rate, tick, origin)
-    exact = [origin + i / rate for i in range(count)]
-    assert [regular(round(time / tick) * tick) for time in exact] == exact
-
-
-@law
-@given(clips)
-def test_regularising_keeps_order_and_moves_by_a_tick_at_most(times: list[Fraction]) -> None:
-    tick = Fraction(1, 1000)
-    rounded = sorted({round(time / tick) * tick for time in times})
-    regular = Regularizer(Fraction(24000, 1001), tick, rounded[0])
-    found = [regular(time) for time in rounded]
-    assert all(a < b for a, b in itertools.pairwise(found))
-    assert all(abs(a - b) <= tick for a, b in zip(found, rounded, strict=True))
-
-
-def test_an_exact_time_base_is_left_alone() -> None:
-    assert Regularizer(Fraction(24000, 1001), Fraction(1, 24000), Fraction(0)).rate is None
-    assert Regularizer(Fraction(30), Fraction(1, 15), Fraction(0)).rate is None  # too coarse to tell
-    assert Regularizer(None, Fraction(1, 1000), Fraction(0))(Fraction(41, 1000)) == Fraction(41, 1000)
 
 
 @law

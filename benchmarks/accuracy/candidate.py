@@ -1,0 +1,196 @@
+"""``python -m benchmarks weights``: a training state as a candidate to ship: checkpoint, INT8 scales, figures."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.options import AccuracyOptions
+from benchmarks.report.environment import available_cores
+from runtimes.cli import Parser
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.report.progress import Progress
+    from benchmarks.report.results_file import Results
+
+EPILOG = """\
+Writes NAME.safetensors with its provenance NAME.json, the INT8 scales NAME.int8.json, accuracy.json and the run's logs,
+and compares the checkpoint with the built-in one and with the baselines on the evaluation footage, part by part. Prints
+which figures of the README change, and the commands that put the files in place. The same command goes on where it was
+interrupted.
+
+example:
+  python -m benchmarks weights --state runs/9/state.pt --output runs/candidate --openly-licensed
+"""
+
+BASELINES = ("averaging", "OpenCV DIS", "FFmpeg minterpolate")
+"""Rows that stand beside the checkpoint's own in its provenance."""
+
+LOGS = ("steps.csv", "evaluations.csv")
+"""Of the run's folder; kept beside the checkpoint."""
+
+TOLERANCE_DB = 0.01
+"""PSNR that a part may lose before the comparison calls it worse: that is the last digit shown."""
+
+
+def configure(parser: Parser) -> None:
+    """The options of ``weights``."""
+    add = parser.add_argument
+    add("--state", type=Path, required=True, help="a run's state.pt")
+    add("--output", type=Path, required=True, help="folder for the candidate's files")
+    add("--name", default="ifrnet_s", help="of the checkpoint, and the built-in model it is compared with")
+    add("--openly-licensed", action="store_true", help="it was trained on prepare's footage: list the licences")
+    add("--trained-by", help="the command line that trained it, for the provenance")
+    add("--per-clip", type=int, metavar="N", help="pairs of each clip, of either kind (default: 15)")
+    add("--pairs", type=int, default=64, help="to calibrate on (default: %(default)s)")
+    add("--threads", type=int, default=available_cores(), help="CPU threads (default: all, %(default)s)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Export, calibrate, measure, export again with the figures, compare."""
+    import torch
+    from rich.console import Console
+
+    from benchmarks.report.progress import Progress
+    from ifrnet.weights import BUILTIN
+
+    if args.name not in BUILTIN:
+        raise BenchmarkError(f"--name {args.name}: expected a built-in model to compare with ({', '.join(BUILTIN)})")
+    for option in ("pairs", "threads"):
+        if not 1 <= getattr(args, option) <= 1024:
+            raise BenchmarkError(f"--{option} {getattr(args, option)}: expected 1 to 1024")
+    torch.set_num_threads(args.threads)
+    console = Console()
+    with Progress(Console(stderr=True)) as progress:
+        progress.stage("exporting")
+        checkpoint = _export(args, {})
+        progress.stage(f"calibrating on {args.pairs} pairs")
+        _calibrate(checkpoint, args.pairs)
+        results = _measure(args, checkpoint, progress)
+        names = {str(checkpoint): args.name, args.name: f"{args.name} so far"}
+        rows = [{**row, "name": names.get(row["name"], row["name"])} for row in results.rows]
+        _export(args, {"command": results.command, "rows": provenance_rows(rows, args.name)})
+    for name in LOGS:
+        if (log := args.state.parent / name).is_file():
+            shutil.copyfile(log, args.output / f"{args.name}.{name}")
+    _print(console, rows, args)
+    return 0
+
+
+def _export(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
+    from ifrnet import load_model
+    from ifrnet.training.export import export_weights, openly_licensed_data
+
+    checkpoint = export_weights(
+        args.state,
+        args.output / args.name,
+        command=args.trained_by or "python -m ifrnet.training train, with the options below",
+        data=openly_licensed_data() if args.openly_licensed else None,
+        evaluation=evaluation,
+    )
+    load_model(checkpoint)  # what cannot be loaded stops here, not at a user's
+    return checkpoint
+
+
+def _calibrate(checkpoint: Path, pairs: int) -> None:
+    """INT8 scales beside a checkpoint, on the shipped scenes, as ``python -m calibration scales --shipped`` does it."""
+    from calibration.calibrate import calibrate
+    from calibration.footage import Footage
+    from calibration.samples import pick
+    from ifrnet import load_model
+
+    picked = pick(Footage.shipped(), pairs, 0)
+    scales = calibrate(load_model(checkpoint), picked, source="shipped clip", seed=0)
+    scales.save(checkpoint.with_name(f"{checkpoint.stem}.int8.json"))
+
+
+def _measure(args: argparse.Namespace, checkpoint: Path, progress: Progress) -> Results:
+    from benchmarks.accuracy.footage import Footage
+    from benchmarks.accuracy.scoring import measure
+
+    path = args.output / "accuracy.json"
+    options = AccuracyOptions(
+        dataset=Footage.name,
+        root=None,
+        models=(args.name, str(checkpoint)),
+        artifacts=(),
+        builds=(),
+        folder=args.output,
+        device=None,
+        threads=args.threads,
+        crop=None,
+        baselines=True,
+        journal=path.with_name(f"{path.name}.partial"),
+        per_clip=args.per_clip,
+    )
+    few = [] if args.per_clip is None else ["--per-clip", str(args.per_clip)]
+    arguments = ["--dataset", Footage.name, *few, "--model", args.name, "--model", checkpoint.name]
+    results, log = measure(options, arguments, progress)
+    results.save(path)
+    log.finish()
+    return results
+
+
+def provenance_rows(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The rows of the checkpoint and of the baselines, without what nobody measured: provenance is small."""
+    kept = [row for row in rows if row["name"] in (*BASELINES, name)]
+    return [
+        {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items() if value is not None}
+        for row in kept
+    ]
+
+
+def compared(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[int, float, float, float]]:
+    """Part -> samples, and PSNR in dB of OpenCV's DIS, of the checkpoint so far and of the candidate."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["part"], {})[row["name"]] = row
+    return {
+        part: (own[name]["samples"], own["OpenCV DIS"]["psnr"], own[f"{name} so far"]["psnr"], own[name]["psnr"])
+        for part, own in found.items()
+    }
+
+
+def _print(console: Console, rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
+    from rich.table import Table
+
+    parts = compared(rows, args.name)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("on", "samples", "DIS dB", "so far", "candidate", "gain", "over DIS"):
+        table.add_column(heading, justify="left" if heading == "on" else "right", no_wrap=True)
+    for part, (samples, dis, before, now) in parts.items():
+        cells = (f"{dis:.2f}", f"{before:.2f}", f"{now:.2f}", f"{now - before:+.2f}", f"{now - dis:+.2f}")
+        table.add_row(part, str(samples), *cells)
+    console.width = max(console.width, 120)
+    console.print(table)
+    worse = [part for part, (_, _, before, now) in parts.items() if now < before - TOLERANCE_DB]
+    verdict = f"worse than so far in: {'; '.join(worse)}" if worse else "nowhere worse than so far"
+    for line in (f"The candidate is {verdict}.", *_what_changes(rows, args)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _what_changes(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> list[str]:
+    """What has to follow a new checkpoint, line by line."""
+    own = {row["part"]: row for row in rows if row["name"] == args.name}
+    live, film = own["all live action"], own["all animation"]
+    folder, name = args.output, args.name
+    return [
+        "",
+        f"README, where the weights are described: live action {live['psnr']:.2f} dB (SSIM {live['ssim']:.4f}), "
+        f"animation {film['psnr']:.2f} ({film['ssim']:.4f}).",
+        "To ship it (nothing else names its hash):",
+        f"  cp {folder}/{name}.safetensors {folder}/{name}.json ifrnet/checkpoints/",
+        f"  cp {folder}/{name}.int8.json export/int8/scales/{name}.json",
+        f"  cp {folder}/{name}.steps.csv benchmarks/results/",
+        "Then the README's other figures, each by its own command:",
+        "  the demonstration (PSNR to the true frame):  make demo",
+        "  INT8 and bf16 on footage:  python -m benchmarks accuracy --dataset footage --build openvino:bf16 "
+        "--build openvino:int8 --build ncnn:bf16 --json benchmarks/results/footage.json",
+        "  the leaderboard (PSNR to PyTorch; times do not depend on weights):  make bench",
+    ]

@@ -1,0 +1,73 @@
+"""A training state as new built-in weights: every file, and a comparison that says where it is worse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.__main__ import PROGRAM, main
+from benchmarks.accuracy import candidate
+from export.int8.scales import read_scales
+from ifrnet import load_model
+from ifrnet.footage import download
+from ifrnet.training import loop, state
+from ifrnet.training.options import TrainOptions
+from runtimes.cli import run
+
+
+def _weights(*arguments: object) -> int:
+    return run(PROGRAM, main, ["weights", "--threads", "1", "--pairs", "1", "--per-clip", "1", *map(str, arguments)])
+
+
+def test_one_command_makes_every_file_and_says_where_it_is_worse(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(download, "cache_folder", lambda: cache)
+    untrained = loop.new_run(TrainOptions(data=("clips=own",)), torch.device("cpu"))
+    path = state.save(untrained.snapshot(), tmp_path / "run")
+    (tmp_path / "run" / "steps.csv").write_text("step\n")
+    folder = tmp_path / "out"
+    assert _weights("--state", path, "--output", folder) == 0
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "accuracy.json",
+        "ifrnet_s.int8.json",
+        "ifrnet_s.json",
+        "ifrnet_s.safetensors",
+        "ifrnet_s.steps.csv",
+    ]
+    info = load_model(folder / "ifrnet_s.safetensors").info
+    assert info is not None
+    assert read_scales(folder / "ifrnet_s.int8.json").checkpoint["sha256"] == info.sha256
+    evaluation = json.loads((folder / "ifrnet_s.json").read_text())["evaluation"]
+    assert {row["name"] for row in evaluation["rows"]} == {*candidate.BASELINES, "ifrnet_s"}
+    assert all(None not in row.values() for row in evaluation["rows"])
+    assert str(tmp_path) not in evaluation["command"]
+    shown = capsys.readouterr().out
+    assert "The candidate is worse than so far in: phone; cup; run; bbb; " in shown
+    assert f"cp {folder}/ifrnet_s.int8.json export/int8/scales/ifrnet_s.json" in shown
+
+
+def test_parts_are_compared_with_the_checkpoint_so_far_and_with_dis() -> None:
+    figures = {"OpenCV DIS": 30.0, "new so far": 31.0, "new": 30.5, "averaging": 20.0}
+    rows = [{"part": "a", "name": name, "samples": 3, "psnr": psnr} for name, psnr in figures.items()]
+    assert candidate.compared(rows, "new") == {"a": (3, 30.0, 31.0, 30.5)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "ifrnet_x"], "--name ifrnet_x: expected a built-in model to compare with (ifrnet_s)"),
+        (["--pairs", "0"], "--pairs 0: expected 1 to 1024"),
+        ([], "nowhere.pt does not exist; a run writes it every few minutes"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _weights("--state", "nowhere.pt", "--output", tmp_path / "out", *arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
