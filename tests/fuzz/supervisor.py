@@ -86,26 +86,25 @@ class Supervisor:
         assert stdout is not None
         stdin.write(task.encode() + b"\n")
         stdin.flush()
+        written = self._line(worker, stdout, START_SECONDS)
+        if not isinstance(written, dict):
+            raise SystemExit(f"{self._arguments[0]} {task}: the worker could not write its input: {written[1]}")
         start = time.monotonic()
-        what: dict[str, Any] = {"what": "not written"}
-        reply: dict[str, Any] | None = None
-        ended: tuple[Outcome, str] | None = None
-        first = self._line(worker, stdout, START_SECONDS)
-        if isinstance(first, dict):
-            what, start = first, time.monotonic()
-            second = self._line(worker, stdout, limit)
-            reply, ended = (second, None) if isinstance(second, dict) else (None, second)
-        else:
-            ended = first
-        seconds = time.monotonic() - start
-        if reply is not None:
+        reply = self._line(worker, stdout, limit)
+        if isinstance(reply, dict):
             outcome, detail, mb = Outcome(reply["outcome"]), reply["detail"], float(reply["mb"])
-            if mb > LIMIT_MB and number >= 0:
+            if mb > LIMIT_MB and task != WHOLE:
                 outcome, detail = Outcome.MEMORY, f"{mb:.0f} MB, {detail}"
         else:
-            assert ended is not None
-            (outcome, detail), mb = ended, 0.0
-        return Verdict(number=number, what=what["what"], outcome=outcome, detail=detail, seconds=seconds, mb=mb)
+            (outcome, detail), mb = reply, 0.0
+        return Verdict(
+            number=number,
+            what=written["what"],
+            outcome=outcome,
+            detail=detail,
+            seconds=time.monotonic() - start,
+            mb=mb,
+        )
 
     def _line(
         self, worker: subprocess.Popen[bytes], stdout: IO[bytes], limit: float
