@@ -17,7 +17,7 @@ from runtimes.backends.ncnn_layers import Layer, checked_layers
 from runtimes.base import Halves, Runtime
 from runtimes.contract import Precision
 from runtimes.device import About, Device
-from runtimes.errors import ArtifactError, BackendError
+from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.graph_cut import cut_values
 from runtimes.printable import MAX_REASON, one_line
@@ -209,13 +209,13 @@ def as_blob(value: NDArray[np.float32]) -> Any:
 
 
 def _layers(artifact: Artifact) -> list[Layer]:
-    """The layers of the artifact. Raises ArtifactError where ncnn could not read them safely."""
+    """The layers of the artifact. Raises BackendError where ncnn could not read them safely."""
     try:
         return checked_layers(artifact.text(".param"), len(artifact.data(".bin")))
     except ValueError as error:
-        name = artifact.path(".param")
-        raise ArtifactError(
-            f"{name} is no network for ncnn ({one_line(error, MAX_REASON)}): export it again"
+        raise BackendError(
+            f"ncnn cannot load {artifact.folder}: its .param is no network ({one_line(error, MAX_REASON)}): export it "
+            "again"
         ) from error
 
 
