@@ -108,6 +108,8 @@ def _check_layer(layer: Layer, known: set[str]) -> None:
     again = [blob for blob in layer.outputs if blob in known]
     if unknown or again or len(set(layer.outputs)) < len(layer.outputs):
         raise ValueError(f"layer {layer.name[:40]} reads blobs that are not there, or gives one for the second time")
+    if len(layer.numbers) < len(layer.parameters):
+        raise ValueError(f"layer {layer.name[:40]} has a parameter twice")
     for key, value in layer.numbers.items():
         if not key.lstrip("-").isdigit() or not value:
             raise ValueError(f"layer {layer.name[:40]} has the parameter {key[:20]}={value[:20]}")
