@@ -72,6 +72,7 @@ class Supervisor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log.open("wb"),
+            env={**os.environ, "OMP_WAIT_POLICY": "passive"},  # ncnn's threads spin: seconds on a busy machine
             bufsize=0,  # or a second line would wait in a buffer that select knows nothing of
         )
         for attempt in (1, 2):  # whatever is kept from call to call is there after the second
