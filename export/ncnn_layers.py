@@ -9,9 +9,10 @@ numbers as they are: ``Power`` with its defaults, ``(0 + 1 x) ** 1``, which ncnn
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from export.island import float32_island
+from runtimes.backends.ncnn_layers import MAGIC, Layer, read_layers
 
 NO_HALF_ARITHMETIC, NO_HALF_STORAGE, NO_BFLOAT16, NO_VULKAN = 1, 2, 4, 16
 """Bits of ncnn's ``31=``."""
@@ -27,47 +28,12 @@ SAMPLER = "GridSample"
 """Not masked: it knows float32 only, and takes features in half precision as well, which ncnn converts for it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One line of a ``.param``: type, name, blob names, and parameters as text."""
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    parameters: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        counts = (str(len(self.inputs)), str(len(self.outputs)))
-        return " ".join((self.kind, self.name, *counts, *self.inputs, *self.outputs, *self.parameters))
-
-
-def read_layers(param: str) -> list[Layer]:
-    """The layers of a ``.param`` text, in order."""
-    layers = []
-    for line in param.splitlines()[2:]:
-        if not line.strip():
-            continue
-        kind, name, inputs, outputs, *rest = line.split()
-        middle, end = int(inputs), int(inputs) + int(outputs)
-        layers.append(
-            Layer(
-                kind=kind,
-                name=name,
-                inputs=tuple(rest[:middle]),
-                outputs=tuple(rest[middle:end]),
-                parameters=tuple(rest[end:]),
-            )
-        )
-    return layers
-
-
 def write_layers(layers: Iterable[Layer]) -> str:
     """A ``.param`` text."""
     layers = list(layers)
     lines = [str(layer) for layer in layers]
     blobs = {blob for layer in layers for blob in layer.outputs}
-    return "\n".join(("7767517", f"{len(lines)} {len(blobs)}", *lines)) + "\n"
+    return "\n".join((MAGIC, f"{len(lines)} {len(blobs)}", *lines)) + "\n"
 
 
 def producers(layers: list[Layer]) -> dict[str, int]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
-from export.ncnn_layers import keep_float32, read_layers, write_layers
+from export.ncnn_layers import keep_float32, write_layers
 from export.options import ExportOptions
 from runtimes.backends.ncnn import INPUTS
+from runtimes.backends.ncnn_layers import read_layers
 from runtimes.contract import Precision, Size
 
 if TYPE_CHECKING:

@@ -27,8 +27,11 @@ from ifrnet.file_kinds import is_safetensors, kind_of
 from ifrnet.pickle_protocol import MAX_PICKLE_BYTES, SAFE_PROTOCOL, protocol_of, to_protocol_2
 from runtimes.json_text import parse_json
 
-MAX_CHECKPOINT_BYTES = 512 * 2**20
-"""Six times ifrnet_l in float32: room for its optimiser."""
+MAX_CHECKPOINT_BYTES = 384 * 2**20
+"""Five times ifrnet_l in float32: its weights, their average, and an optimiser's two figures for each.
+
+An archive of this size is in memory twice while it is unpacked.
+"""
 
 MAX_HEADER_BYTES = 4 * 2**20
 """Of a safetensors file; IFRNet's has 12 kB and its metadata."""
@@ -97,7 +100,7 @@ def read_limited(path: Path, limit: int = MAX_CHECKPOINT_BYTES) -> bytes:
         if status.st_size > limit:
             raise CheckpointError(f"{path} has {status.st_size} bytes; expected at most {limit} of a file of this kind")
         with path.open("rb") as file:
-            data = file.read(limit)
+            data = file.read(status.st_size)  # what is asked for is taken from memory at once
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
@@ -169,16 +172,14 @@ def _unpacked(data: bytes, source: str) -> bytes:
     PyTorch gets one written here.
     """
     target = io.BytesIO()
-    left = MAX_CHECKPOINT_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(target, "w") as plain:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_CHECKPOINT_BYTES:
+                raise CheckpointError(f"{source} unpacks to more than {MAX_CHECKPOINT_BYTES} bytes, the limit here")
             names = list(dict.fromkeys(archive.namelist()))
             for name in names:
-                with archive.open(name) as entry:
-                    content = entry.read(left + 1)
-                left -= len(content)
-                if left < 0:
-                    raise CheckpointError(f"{source} unpacks to more than {MAX_CHECKPOINT_BYTES} bytes, the limit here")
+                with archive.open(name) as entry:  # the size is asked for, or it would unpack whatever is there
+                    content = entry.read(archive.getinfo(name).file_size + 1)
                 if name.endswith("data.pkl"):
                     content = _checked_pickle(content, source)
                 plain.writestr(name, content)

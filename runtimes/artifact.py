@@ -19,6 +19,7 @@ from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, RuntimesError, UsageError
 from runtimes.json_text import parse_json
 from runtimes.machine import Machine
+from runtimes.printable import MAX_REASON, one_line
 
 MANIFEST = "manifest.json"
 FORMAT = 2
@@ -96,8 +97,8 @@ class Manifest:
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """The manifest as written to disk."""
-        return json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """The manifest as written to disk, in ASCII: a name may hold anything."""
+        return json.dumps(_plain(asdict(self)), indent=1, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
@@ -176,9 +177,10 @@ def read_manifest(folder: Path) -> Manifest:
         manifest.to_json()  # refuses NaN anywhere: what is read can be written
         return manifest
     except RuntimesError as error:
-        raise ArtifactError(f"cannot read {path}: {error}") from error
+        raise ArtifactError(f"cannot read {path}: {one_line(error, MAX_REASON)}") from error
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
-        raise ArtifactError(f"cannot read {path}: {type(error).__name__}: {error}; export it again") from error
+        reason = one_line(error, MAX_REASON)
+        raise ArtifactError(f"cannot read {path}: {type(error).__name__}: {reason}; export it again") from error
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from runtimes.errors import RuntimesWarning
-from runtimes.printable import printable
+from runtimes.printable import one_line
 
 BUG, INTERRUPTED = 3, 130
 
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 1, since 2 says that parity failed."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(1, printable(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
+        self.exit(1, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
         sys.stderr.close()  # the reader of our output is gone; there is nobody to tell
         return 1
     except OSError as error:
-        print(printable(f"{program}: {error}"), file=sys.stderr)
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
         return 1
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
@@ -71,7 +71,7 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
             return 1
         code = getattr(error, "exit_code", None)
         if isinstance(code, int):
-            print(printable(f"{program}: {error}"), file=sys.stderr)
+            print(f"{program}: {one_line(error)}", file=sys.stderr)
             return code
         traceback.print_exc()
         print(f"{program}: this is a bug, please report it with the lines above; {versions()}", file=sys.stderr)
@@ -87,7 +87,7 @@ def _warnings_in_one_line() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
         if not issubclass(category, RuntimesWarning):
             shown(message, category, *rest)
-        elif (text := printable(f"warning: {message}")) not in told:
+        elif (text := f"warning: {one_line(message)}") not in told:
             told.add(text)
             print(text, file=sys.stderr)
 

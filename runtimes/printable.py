@@ -7,6 +7,12 @@ import unicodedata
 _JOINERS = ("\u200c", "\u200d")
 """Format characters that writing systems and emoji need, and that cannot reorder or hide text."""
 
+MAX_MESSAGE = 2000
+"""Characters of a message that are shown; longer ones repeat what a file says."""
+
+MAX_REASON = 300
+"""Of a reason within a message."""
+
 
 def printable(text: str) -> str:
     """``text`` in one line, with control characters, overrides of direction and undecodable bytes as escapes.
@@ -15,6 +21,14 @@ def printable(text: str) -> str:
     'a\\\\x1b[31mb'
     """
     return "".join(_escaped(char) if _acts(char) else char for char in text)
+
+
+def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
+    """A message as it is shown: printable, and without its middle where it is longer than ``limit`` characters."""
+    whole = str(text)
+    if len(whole) > limit:
+        whole = f"{whole[: 3 * limit // 4]} ... {whole[-limit // 4 :]}"
+    return printable(whole)
 
 
 def _acts(char: str) -> bool:

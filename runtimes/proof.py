@@ -22,6 +22,7 @@ from runtimes.contract import Size, SizeRange
 from runtimes.errors import ArtifactError, RuntimesError
 from runtimes.frames import to_tensor
 from runtimes.json_text import parse_json
+from runtimes.printable import MAX_REASON, one_line
 from runtimes.scene import Scene
 
 FILE = "proof.dat"
@@ -247,10 +248,11 @@ def read_proof(data: bytes, sizes: SizeRange) -> tuple[Case, ...]:
         reader.finish()
         return cases
     except RuntimesError as error:
-        raise ArtifactError(f"{FILE} does not fit the artifact: {error}; export it again") from error
+        reason = one_line(error, MAX_REASON)
+        raise ArtifactError(f"{FILE} does not fit the artifact: {reason}; export it again") from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise ArtifactError(
-            f"{FILE} is damaged ({type(error).__name__}: {error}): export the artifact again"
+            f"{FILE} is damaged ({type(error).__name__}: {one_line(error, MAX_REASON)}): export the artifact again"
         ) from error
 
 

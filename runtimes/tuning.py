@@ -18,6 +18,7 @@ from runtimes.device import About
 from runtimes.environment import package_versions, processor
 from runtimes.errors import ArtifactError
 from runtimes.json_text import parse_json
+from runtimes.printable import MAX_REASON, one_line
 
 FILE = "tuning.json"
 FORMAT = 1
@@ -77,7 +78,7 @@ def read_tuning(folder: Path, about: About, device: str, choices: Choices) -> Tu
             if not any(type(value) is type(known) and value == known for known in choices.get(name, ())):
                 raise ValueError(f"{about.name} has no setting {name} = {value!r}")
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ArtifactError(f"cannot read {path}: {error}; remove it, or tune again") from error
+        raise ArtifactError(f"cannot read {path}: {one_line(error, MAX_REASON)}; remove it, or tune again") from error
     return Tuning(threads=threads, settings=settings)
 
 

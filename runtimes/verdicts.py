@@ -26,6 +26,7 @@ from runtimes.environment import cache_folder
 from runtimes.errors import ArtifactError, BackendError, VerdictWarning
 from runtimes.json_text import parse_json
 from runtimes.machine import Machine
+from runtimes.printable import MAX_REASON, one_line
 from runtimes.proof import FILE as PROOF
 from runtimes.proof import ProofResult, read_proof, run_proof
 
@@ -234,7 +235,8 @@ def _read_all(folder: Path, artifact: str) -> Iterator[Record]:
         except FileNotFoundError:
             continue
         except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            warnings.warn(f"{path} is ignored: {error or type(error).__name__}", VerdictWarning, stacklevel=4)
+            reason = one_line(error, MAX_REASON) or type(error).__name__
+            warnings.warn(f"{path} is ignored: {reason}", VerdictWarning, stacklevel=4)
 
 
 def _read(path: Path) -> Iterator[Record]:

@@ -13,6 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report.results_file import Kind, Results, load_results
 from runtimes.cli import Parser
 from runtimes.contract import Verdict
+from runtimes.printable import printable
 
 EPILOG = """\
 exit codes: 0 nothing became slower, 1 files that cannot be compared, 2 a regression: a row slower by more than the
@@ -178,12 +179,12 @@ def _print(lines: list[Line], notes: list[str], figure: str) -> None:
         ]
         noise = f"{line.noise:.1%}" if line.noise is not None else "-" if line.ratio is None else "unknown"
         style = "red" if line.change in REGRESSIONS else None
-        table.add_row(line.name, *cells, noise, line.change, style=style)
+        table.add_row(printable(line.name), *cells, noise, line.change, style=style)
     console.width = max(console.width, 120)
     console.print(table)
     reasons = [f"{line.name}: {line.reason}" for line in lines if line.reason and line.change in REGRESSIONS]
     for text in (*reasons, *notes):
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(value: float | None, form: str) -> str:

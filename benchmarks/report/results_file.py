@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from runtimes import atomic
 from runtimes.json_text import parse_json
+from runtimes.printable import MAX_REASON, one_line
 
 FORMAT = 1
 """Raised when a reader of the version before would misunderstand a file."""
@@ -112,7 +113,7 @@ def load_results(path: Path, *kinds: Kind) -> Results:
     try:
         data = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{path} is not a results file: {error}") from error
+        raise BenchmarkError(f"{path} is not a results file: {one_line(error, MAX_REASON)}") from error
     if not isinstance(data, dict) or "format" not in data or "rows" not in data:
         raise BenchmarkError(f"{path} is not a results file: it has no format and rows; --json writes them")
     if data["format"] != FORMAT:
@@ -123,7 +124,8 @@ def load_results(path: Path, *kinds: Kind) -> Results:
     try:
         results = _parse(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BenchmarkError(f"{path} is not a results file: {type(error).__name__}: {error}") from error
+        reason = one_line(error, MAX_REASON)
+        raise BenchmarkError(f"{path} is not a results file: {type(error).__name__}: {reason}") from error
     if results.kind not in kinds:
         wanted = " or ".join(kinds)
         raise BenchmarkError(f"{path} holds {results.kind} results; expected {wanted}: give a file of that kind")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,10 +12,14 @@ from export.int8.errors import CalibrationError
 from ifrnet import CheckpointInfo
 from runtimes.atomic import write_text
 from runtimes.json_text import parse_json
+from runtimes.printable import MAX_REASON, one_line
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "scales"
 """One file for each built-in checkpoint."""
+
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Far from what any layer has; beyond it a scale is zero or infinite in float32, and the layer says nothing."""
 
 _LIMIT = 2**20
 
@@ -57,14 +60,14 @@ def read_scales(path: Path) -> Scales:
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']}, this version reads {FORMAT}")
         scales = {str(name): float(value) for name, value in data["scales"].items()}
-        if not scales or not all(math.isfinite(value) and value > 0.0 for value in scales.values()):
-            raise ValueError("scales must be positive numbers, at least one")
+        if not scales or not all(SMALLEST <= value <= LARGEST for value in scales.values()):  # false for NaN too
+            raise ValueError(f"scales must be numbers from {SMALLEST:g} to {LARGEST:g}, at least one")
         checkpoint = {key: str(data["checkpoint"][key]) for key in ("name", "sha256")}
         return Scales(checkpoint=checkpoint, scales=scales, provenance=dict(data["provenance"]))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CalibrationError(
-            f"{path} is no file of calibrated scales ({type(error).__name__}: {error}); make it with "
-            f"python -m calibration scales --out {path}"
+            f"{path} is no file of calibrated scales ({type(error).__name__}: {one_line(error, MAX_REASON)}); make it "
+            f"with python -m calibration scales --out {path}"
         ) from error
 
 

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
+from runtimes.backends.ncnn_layers import Layer, checked_layers
 from runtimes.base import Halves, Runtime
 from runtimes.contract import Precision
 from runtimes.device import About, Device
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.graph_cut import cut_values
+from runtimes.printable import MAX_REASON, one_line
 from runtimes.tuning import Choices, Tuning
 
 T = TypeVar("T")
@@ -113,12 +115,12 @@ class NcnnRuntime(Runtime):
         net.opt.use_bf16_packed = net.opt.use_bf16_storage = precision is Precision.BF16
         if vulkan:
             net.set_vulkan_device(int(device.removeprefix("vulkan:")))
-        param = artifact.text(".param")
-        artifact.check_sizes(stated_shapes(param))
+        self._layers = _layers(artifact)
+        artifact.check_sizes(stated_shapes(self._layers))
         # The binding takes the text from memory, and weights from a file only.
-        if net.load_param_mem(param) or net.load_model(str(artifact.path(".bin"))):
+        if net.load_param_mem(artifact.text(".param")) or net.load_model(str(artifact.path(".bin"))):
             raise BackendError(f"ncnn cannot load {artifact.folder} on {device}: export it again with this version")
-        self._net, self._artifact = net, artifact
+        self._net = net
         super().__init__(
             artifact.manifest,
             backend="ncnn",
@@ -132,7 +134,7 @@ class NcnnRuntime(Runtime):
         return self.extract(given, [OUTPUT], np.array)[OUTPUT][np.newaxis]
 
     def _cut(self) -> Halves | None:
-        return NcnnHalves(self, encoded_blobs(self._artifact.text(".param")))
+        return NcnnHalves(self, encoded_blobs(self._layers))
 
     def extract(self, given: Mapping[str, Any], wanted: Sequence[str], copy: Callable[[Any], T]) -> dict[str, T]:
         """Blobs by name, as float32 and unpacked, from other blobs.
@@ -206,28 +208,27 @@ def as_blob(value: NDArray[np.float32]) -> Any:
     return ncnn.Mat(value[0]).clone()
 
 
-def stated_shapes(param: str) -> list[list[int | None]]:
-    """Shapes of img0 and img1, NCHW, that a ``.param`` text states in its input layers; None where it does not."""
-    shapes: list[list[int | None]] = []
-    for line in param.splitlines()[2:]:
-        kind, name, *rest = line.split() or ("", "")
-        if kind == "Input" and name in INPUTS[:2]:
-            hints = dict(item.partition("=")[::2] for item in rest if "=" in item)
-            shapes.append([1, *(int(hints[key]) if hints.get(key, "").isdigit() else None for key in "210")])
-    return shapes
+def _layers(artifact: Artifact) -> list[Layer]:
+    """The layers of the artifact. Raises BackendError where ncnn could not read them safely."""
+    try:
+        return checked_layers(artifact.text(".param"), len(artifact.data(".bin")))
+    except ValueError as error:
+        raise BackendError(
+            f"ncnn cannot load {artifact.folder}: its .param is no network ({one_line(error, MAX_REASON)}): export it "
+            "again"
+        ) from error
 
 
-def encoded_blobs(param: str) -> list[str]:
-    """The blobs of a ``.param`` text that everything after the encoder can be computed from, together with t."""
-    inputs: dict[str, tuple[str, ...]] = {}
-    kinds: dict[str, str] = {}
-    for line in param.splitlines()[2:]:
-        if not line.strip():
-            continue
-        kind, _, bottoms, tops, *rest = line.split()
-        middle, end = int(bottoms), int(bottoms) + int(tops)
-        for blob in rest[middle:end]:
-            inputs[blob], kinds[blob] = tuple(rest[:middle]), kind
+def stated_shapes(layers: Sequence[Layer]) -> list[list[int | None]]:
+    """Shapes of img0 and img1, NCHW, that the input layers state; None where they do not."""
+    frames = [layer.numbers for layer in layers if layer.kind == "Input" and layer.name in INPUTS[:2]]
+    return [[1, *(int(side[key]) if side.get(key, "").isdigit() else None for key in "210")] for side in frames]
+
+
+def encoded_blobs(layers: Sequence[Layer]) -> list[str]:
+    """The blobs that everything after the encoder can be computed from, together with t."""
+    inputs = {blob: layer.inputs for layer in layers for blob in layer.outputs}
+    kinds = {blob: layer.kind for layer in layers for blob in layer.outputs}
     return cut_values(
         list(inputs), inputs, frames=INPUTS[:2], timestep=INPUTS[2], is_free=lambda blob: kinds[blob] in FREE
     )

@@ -224,7 +224,10 @@ def _session(artifact: Artifact, device: str, tuning: Tuning, model: bytes) -> o
         provider = ("CUDAExecutionProvider", {"device_id": device.removeprefix("cuda:"), "use_tf32": "0"})
         onnxruntime.preload_dlls()  # CUDA and cuDNN from Python packages, where they are not the system's
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        # What fails on the CPU would be tried there again, with four lines on standard output (1.31).
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[provider], enable_fallback=int(device != DEFAULT_DEVICE)
+        )
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base
         reason = " ".join(str(error).split())
         raise BackendError(f"ONNX Runtime cannot load {artifact.folder} on {device}: {reason}") from error

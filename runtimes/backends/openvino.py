@@ -50,6 +50,9 @@ HINTS = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
 REMAINDER = "remainder"
 """Detail of the manifest of an int8 artifact: the precision of what is not int8; float32 where it is missing."""
 
+REFUSALS = (RuntimeError, UnicodeDecodeError)
+"""What OpenVINO raises; the second where its message repeats bytes of the model that are no text (2026.4)."""
+
 _CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
 
 _CONVOLUTIONS = ("Convolution", "Deconvolution")
@@ -260,7 +263,7 @@ def read_ir(artifact: Artifact) -> openvino.Model:
 
     try:
         return openvino.Core().read_model(artifact.data(".xml"), artifact.data(".bin"))
-    except RuntimeError as error:
+    except REFUSALS as error:
         raise _refusal(artifact, "", error) from error
 
 
@@ -289,10 +292,10 @@ def compile_ir(artifact: Artifact, device: str, tuning: Tuning, model: openvino.
         properties["CACHE_DIR"] = str(tuning.cache)
     try:
         return core.compile_model(model, device.upper(), properties)
-    except RuntimeError as error:
+    except REFUSALS as error:
         raise _refusal(artifact, f" on {device}", error) from error
 
 
-def _refusal(artifact: Artifact, where: str, error: RuntimeError) -> BackendError:
+def _refusal(artifact: Artifact, where: str, error: Exception) -> BackendError:
     reason = " ".join(str(error).split())  # it comes in several lines
     return BackendError(f"OpenVINO cannot load {artifact.folder}{where}: {reason}")

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 from runtimes.contract import Size
 from runtimes.errors import RuntimesError, RuntimesWarning
+from runtimes.printable import one_line
 
 T = TypeVar("T")
 
 
 def note(line: str) -> None:
     """Tell the user, apart from what a program may read from standard output."""
-    print(line, file=sys.stderr, flush=True)
+    print(one_line(line), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from runtimes.artifact import DeviceParity, Manifest, open_artifact
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
 from runtimes.machine import Machine
+from runtimes.printable import printable
 from runtimes.verdicts import Record, records_of
 
 _WIDTH = len("checkpoint")
@@ -23,11 +24,11 @@ def main(arguments: Sequence[str]) -> int:
     artifact = open_artifact(args.artifact)
     manifest = artifact.manifest
     if args.json:
-        print(manifest.to_json(), end="")
+        print(manifest.to_json().replace("\x7f", "\\u007f"), end="")
         return 0
     with notes():
         lines = _lines(manifest) + [f"{'proved':{_WIDTH}}  {_own(record)}" for record in records_of(artifact)]
-    print("\n".join(lines))
+    print("\n".join(map(printable, lines)))
     return 0
 
 

@@ -15,9 +15,10 @@ from export import to_openvino
 from export.convolutions import macs, share_in
 from export.errors import SentinelError
 from export.island import float32_island
-from export.ncnn_layers import BRIDGE, FLOAT32_MASK, island_of, keep_float32, read_layers, write_layers
+from export.ncnn_layers import BRIDGE, FLOAT32_MASK, island_of, keep_float32, write_layers
 from export.openvino_layers import check_island
 from export.to_tensorrt import half_share
+from runtimes.backends.ncnn_layers import read_layers
 from runtimes.backends.openvino import HINTS, choose_hint
 from runtimes.contract import Precision
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -378,7 +379,7 @@ def test_empty_file_is_refused(suffix: str, tmp_path: Path) -> None:
 def test_absurdly_large_file_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "net.pth").open("wb") as file:
         file.truncate(checkpoint_files.MAX_CHECKPOINT_BYTES + 1)  # sparse
-    assert_refused(tmp_path / "net.pth", "expected at most 536870912")
+    assert_refused(tmp_path / "net.pth", f"expected at most {checkpoint_files.MAX_CHECKPOINT_BYTES}")
 
 
 def test_archive_that_unpacks_to_more_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,6 +392,19 @@ def test_archive_that_unpacks_to_more_is_refused(tmp_path: Path, monkeypatch: py
     with (tmp_path / "net.pth").open("ab") as file:
         file.write(b"PK\x05\x06")
     assert_refused(tmp_path / "net.pth", "is a damaged archive")
+
+
+def test_an_archive_that_understates_its_size_is_not_unpacked(tmp_path: Path) -> None:
+    path, size = tmp_path / "net.pth", 2**26
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data/0", bytes(size))
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        assert_refused(path, "is a damaged archive")
+        assert tracemalloc.get_traced_memory()[1] < size // 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_compressed_checkpoint_is_read(weights: State, tmp_path: Path) -> None:

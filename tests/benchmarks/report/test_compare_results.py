@@ -81,6 +81,20 @@ def test_exit_codes(make_results: Make, tmp_path: Path, capsys: pytest.CaptureFi
     assert _run(old, slow, "--tolerance", "-1") == 1
 
 
+def test_what_a_file_says_does_not_act_on_the_terminal(
+    make_results: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    make_results({}).save(old)
+    make_results({"median_ms": None, "reason": "\u202eback\x1b[2J"}, threads="\x07").save(new)
+    assert _run(old, new) in (1, 2)
+    make_results({"median_ms": None, "reason": "\u202eback\x1b[2J"}).save(new)
+    assert _run(old, new) == 2
+    said = capsys.readouterr()
+    assert r"\u202eback\x1b[2J" in said.out
+    assert all(char.isprintable() or char == "\n" for char in said.out + said.err)
+
+
 def test_kinds_do_not_mix(make_results: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_results({}).save(tmp_path / "a.json")
     make_results({}, kind=Kind.THROUGHPUT).save(tmp_path / "b.json")

@@ -63,6 +63,8 @@ def test_scales_of_other_weights_are_refused(tmp_path: Path) -> None:
         {"format": 99},
         {"scales": {}},
         {"scales": {"a": 0.0}},
+        {"scales": {"a": 1e-46}},
+        {"scales": {"a": 1e39}},
         {"scales": {"a": float("nan")}},
         {"scales": {"a": "x"}},
         {"scales": [1]},

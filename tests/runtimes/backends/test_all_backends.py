@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from runtimes import (
     TimestepError,
     load,
 )
-from runtimes.artifact import MANIFEST
-from runtimes.backends.openvino import OpenVinoRuntime
+from runtimes.artifact import MANIFEST, open_artifact
+from runtimes.backends.openvino import OpenVinoRuntime, read_ir
 from runtimes.contract import Timesteps
 from runtimes.frames import to_frame, to_tensor
 from runtimes.registry import BACKENDS, backend
@@ -316,7 +317,9 @@ def test_a_changed_byte_is_refused(target: str, copy: Callable[..., Path]) -> No
         load(path)
 
 
-def test_a_model_that_is_not_one_is_refused_in_one_line(target: str, copy: Callable[..., Path]) -> None:
+def test_a_model_that_is_not_one_is_refused_in_one_line(
+    target: str, copy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Files that agree with the manifest and are garbage all the same."""
     import hashlib
 
@@ -329,6 +332,15 @@ def test_a_model_that_is_not_one_is_refused_in_one_line(target: str, copy: Calla
     with pytest.raises(BackendError, match="cannot load") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_refusal_of_openvino_that_is_no_text(artifact: Callable[..., Path]) -> None:
+    """Its message repeats bytes of the model, which Python cannot decode."""
+    whole = open_artifact(artifact("openvino"))
+    damaged = whole.data(".xml").replace(b'type="Const"', b'type="Co\xff\xfft"', 1)
+    with pytest.raises(BackendError, match="OpenVINO cannot load"):
+        read_ir(replace(whole, contents={**whole.contents, whole.name(".xml"): damaged}))
 
 
 def test_a_middle_checkpoint(artifact: Any, middle_checkpoint: Path, frames: Frames) -> None:
