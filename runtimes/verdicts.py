@@ -140,9 +140,9 @@ def believed(artifact: Artifact, conditions: Conditions) -> Belief:
             each.
     """
     records = list(_read_all(artifact.folder, conditions.artifact))
-    for record in reversed(records):
-        if record.conditions == conditions:
-            return Belief(verdict=record.verdict, reason=record.reason, own=True)
+    if mine := [record for record in records if record.conditions == conditions]:
+        newest = max(mine, key=lambda record: record.created)  # one beside the artifact, one in the cache
+        return Belief(verdict=newest.verdict, reason=newest.reason, own=True)
     kind = Device(name=conditions.device).kind
     reasons = []
     for found in artifact.manifest.parity:
