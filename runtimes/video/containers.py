@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from runtimes.video.errors import VideoError
 from runtimes.video.stills import MAX_PIXELS
 
 STDIN = "-"
+
+_QUIET_S, _QUIET_TRIES = 0.005, 40
+"""How long no error may have come, and how often that is tried."""
 
 FORMATS = (
     *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "nut", "mxf", "gxf", "lxf", "wtv"),
@@ -95,16 +99,39 @@ def _limits() -> dict[str, str]:
 def ffmpeg_log() -> Iterator[list[str]]:
     """The lines that FFmpeg logs as errors in this thread, as ``who: what``, filled in when the block ends."""
     lines: list[str] = []
+    with python_log(av.logging.ERROR), av.logging.Capture(local=True) as logged:
+        try:
+            yield lines
+        finally:
+            lines += [f"{who}: {line.strip()}" for _, who, line in logged if line.strip()]
+
+
+@contextmanager
+def python_log(level: int) -> Iterator[None]:
+    """Hand what FFmpeg logs up to a level to Python inside the block, and nothing before and after.
+
+    A decoder's thread may be about to hand over a message when the block ends. PyAV 18 then compares its level with
+    None and prints a traceback. So messages go on being taken, and dropped, until none has come for some milliseconds.
+    """
     before = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_level(level)
     try:
-        with av.logging.Capture(local=True) as logged:
-            try:
-                yield lines
-            finally:
-                lines += [f"{who}: {line.strip()}" for _, who, line in logged if line.strip()]
+        yield
     finally:
+        if before is None:
+            av.logging.set_level(av.logging.PANIC)
+            _wait_until_quiet()
         av.logging.set_level(before)
+
+
+def _wait_until_quiet() -> None:
+    seen = -1
+    for _ in range(_QUIET_TRIES):
+        count, _ = av.logging.get_last_error()
+        if count == seen:
+            return
+        seen = count
+        time.sleep(_QUIET_S)
 
 
 def reason(error: Exception, said: list[str]) -> str:

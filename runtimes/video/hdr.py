@@ -18,6 +18,8 @@ import av.logging
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
+from runtimes.video.containers import python_log
+
 _LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
 _MASTERING, _LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
@@ -160,13 +162,11 @@ _WRITERS = MappingProxyType(
 
 def _described(container: InputContainer, index: int) -> tuple[str, list[str]]:
     """Chroma location and side data of a stream, from FFmpeg's description: PyAV has neither."""
-    before = av.logging.get_level()
     av.logging.set_libav_level(av.logging.VERBOSE)
-    av.logging.set_level(av.logging.VERBOSE)
     try:
-        text: str = container.dumps_format()  # type: ignore[attr-defined]
+        with python_log(av.logging.VERBOSE):
+            text: str = container.dumps_format()  # type: ignore[attr-defined]
     finally:
-        av.logging.set_level(before)
         av.logging.set_libav_level(av.logging.INFO)
     own = re.split(r"^\s*Stream #", text, flags=re.MULTILINE)
     mine = next((part for part in own if re.match(rf"0:{index}\b", part)), "")
