@@ -24,16 +24,15 @@ from runtimes.artifact import (
     MANIFEST,
     DeviceParity,
     Manifest,
-    check_destination,
     describe_files,
     read_files,
-    staged_folder,
 )
 from runtimes.contract import Precision, Verdict
 from runtimes.environment import package_versions
 from runtimes.errors import UsageError
 from runtimes.proof import FILE as PROOF
 from runtimes.registry import backend
+from runtimes.staged_folder import check_destination, staged_folder
 
 Report = Callable[[str], None]
 """Receives one short line when a stage begins."""

@@ -7,16 +7,13 @@ import json
 import math
 import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtimes.atomic import sync, temporary_folder
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
-from runtimes.errors import ArtifactError, RuntimesError, UsageError
+from runtimes.errors import ArtifactError, RuntimesError
 from runtimes.json_text import parse_json
 from runtimes.machine import Machine
 from runtimes.printable import MAX_REASON, one_line
@@ -293,65 +290,3 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
         for path in sorted(folder.iterdir())
         if path.name != MANIFEST
     }
-
-
-@contextmanager
-def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
-    """A temporary folder beside ``final`` that takes its name when the block ends well, and vanishes when not.
-
-    Raises:
-        UsageError: ``final`` exists and ``force`` is false, or is not an artifact that may be replaced.
-    """
-    check_destination(final, force=force)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    staging = temporary_folder(final)
-    try:
-        yield staging
-        for path in staging.iterdir():
-            sync(path)
-        sync(staging)
-        if force and final.exists():
-            _replace(final, staging)
-        else:
-            _take_name(staging, final)
-        sync(final.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _take_name(staging: Path, final: Path) -> None:
-    try:
-        staging.rename(final)
-    except OSError as error:
-        if not final.exists():
-            raise
-        raise UsageError(
-            f"{final} was made by another process meanwhile, and stays: pass --force to replace it, or another --out"
-        ) from error
-
-
-def _replace(final: Path, staging: Path) -> None:
-    """Let ``staging`` take the name of ``final``, which gets it back if that fails."""
-    retired = temporary_folder(final)
-    old = final.rename(retired / final.name)
-    try:
-        staging.rename(final)
-    except BaseException:
-        old.rename(final)
-        raise
-    finally:
-        shutil.rmtree(retired)
-
-
-def check_destination(final: Path, *, force: bool) -> None:
-    """Refuse to overwrite, before any work is done.
-
-    Raises:
-        UsageError: see :func:`staged_folder`.
-    """
-    if not final.exists():
-        return
-    if not force:
-        raise UsageError(f"{final} exists: pass --force to replace it, or another --out")
-    if not (final / MANIFEST).is_file():
-        raise UsageError(f"{final} exists and is not an artifact, so --force does not replace it: pass another --out")

@@ -106,7 +106,12 @@ def _network(group: argparse._ArgumentGroup) -> None:
     add("--device", action="append", help="for example cpu, cuda:0; repeat to share the work (default: the backend's)")
     add("--threads", type=int, help="CPU threads of each device (default: the backend's)")
     add("--tta", action="store_true", help="average over flips and the reversal of time: better, at 8 times the cost")
-    add("--tile", type=size, metavar="WxH", help="work on tiles of this size, where memory is short; the cost is said")
+    add(
+        "--tile",
+        type=size,
+        metavar="WxH",
+        help="work on tiles of this size, where memory is short; a note tells the cost",
+    )
     add("--overlap", type=int, default=64, help="pixels that tiles share (default: %(default)s)")
 
 

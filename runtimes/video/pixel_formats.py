@@ -1,7 +1,7 @@
 """Which pixel format to encode in: what a careful user of ffmpeg would choose.
 
 Never fewer bits, less chroma or no transparency where the encoder has a format without that loss; nothing gained for
-nothing; and what is lost in the end is said.
+nothing; and a note names what is lost in the end.
 """
 
 from __future__ import annotations

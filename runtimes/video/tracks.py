@@ -1,6 +1,6 @@
 """One stream of the source on its way into the output: copied, or converted where the container cannot hold it.
 
-Nothing here ends the job but the operating system's errors: what cannot be kept is counted, and said at the end.
+Nothing here ends the job but the operating system's errors: a note at the end counts what could not be kept.
 """
 
 from __future__ import annotations

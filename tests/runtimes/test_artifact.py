@@ -22,14 +22,13 @@ from runtimes.artifact import (
     DeviceParity,
     Manifest,
     ParityResult,
-    check_destination,
     describe_files,
     open_artifact,
     read_manifest,
-    staged_folder,
 )
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, UsageError
+from runtimes.staged_folder import check_destination, staged_folder
 
 WEIGHTS = b"weights" * 100
 
@@ -404,7 +403,7 @@ def test_who_comes_second_is_told(tmp_path: Path) -> None:
 
 def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib; from runtimes.artifact import staged_folder\n"
+        "import os, sys, pathlib; from runtimes.staged_folder import staged_folder\n"
         "with staged_folder(pathlib.Path(sys.argv[1]), force=False) as folder:\n"
         "    (folder / 'model.bin').write_text('half'); os.kill(os.getpid(), 15)"
     )
