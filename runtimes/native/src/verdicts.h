@@ -1,0 +1,40 @@
+// What was proved of an artifact on this machine, in the file that runtimes/verdicts.py reads and writes.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "artifact.h"
+#include "machine.h"
+#include "proof.h"
+
+namespace ifrnet {
+
+inline constexpr const char *BACKEND = "native"; // of the conditions and of the manifest's verdicts
+
+struct Conditions {
+    std::string device, arithmetic;
+    Machine machine;
+};
+
+struct Belief {
+    enum Verdict { Passed, Failed, NotRun } verdict = NotRun;
+    std::string reason;
+    bool own = false; // won on this very machine
+};
+
+// The verdict that holds: the newest record of exactly these conditions (beside the artifact, or in `cache`), else one of
+// the manifest's that this backend won on the same kind of device, in the same arithmetic, with the same instruction sets
+// (of a CPU) or the same device (of a GPU). Records that are damaged, edited or foreign are ignored.
+Belief believed(const Artifact &artifact, const Conditions &conditions, const std::string &cache);
+
+// Keeps the outcome of a proof, as runtimes.verdicts.keep: beside the artifact, or as CACHE/verdicts/IDENTITY.json where
+// that fails or the artifact has no folder; written to a temporary name and renamed. `trouble` is "" for a passed one.
+// With an empty `cache` it is written beside the artifact or not at all.
+// Throws Error (IFRNET_ARTIFACT) where it could be written nowhere.
+void keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
+          const std::string &trouble, const std::string &cache);
+
+// $IFRNET_CACHE, or ~/.cache/ifrnet, or "" where there is no home.
+std::string default_cache();
+
+}  // namespace ifrnet
