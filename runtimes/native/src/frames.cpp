@@ -71,27 +71,27 @@ void check_plane(const ifrnet_image &image, Size frames, int plane, const char *
     const size_t pitch = pitch_of(stride);
     if (pitch < form.row_bytes) {
         fail(IFRNET_FRAME,
-             "%s.stride[%d] is %td; expected at least %zu, the bytes of a row of %s at %d pixels of %s, or its negative for "
-             "rows that lie upside down",
+             "%s.stride[%d] is %td; expected at least %zu, the bytes of a row of %s at %d pixels of %s, or its "
+             "negative for rows that lie upside down",
              what, plane, stride, form.row_bytes, form.meaning, frames.width, layout);
     }
     size_t extent = 0;
     if (!extent_of(form, pitch, extent)) {
         fail(IFRNET_FRAME,
-             "%s.stride[%d] is %td, with which %d rows are larger than memory can be; expected the bytes from a row to the "
-             "one below",
+             "%s.stride[%d] is %td, with which %d rows are larger than memory can be; expected the bytes from a row to "
+             "the one below",
              what, plane, stride, form.rows);
     }
     if (extent > image.bytes[plane]) {
         fail(IFRNET_FRAME,
-             "%s.bytes[%d] is %zu; expected at least %zu, which %d rows with stride %td take: pass a larger plane, or the "
-             "stride that it has",
+             "%s.bytes[%d] is %zu; expected at least %zu, which %d rows with stride %td take: pass a larger plane, or "
+             "the stride that it has",
              what, plane, image.bytes[plane], extent, form.rows, stride);
     }
     if (wraps(image.plane[plane], stride < 0, extent, form.row_bytes)) {
         fail(IFRNET_FRAME,
-             "%s.plane[%d] is %p; expected an address with %zu bytes %s it: pass that of the first, upper row", what, plane,
-             image.plane[plane], extent, stride < 0 ? "before" : "after");
+             "%s.plane[%d] is %p; expected an address with %zu bytes %s it: pass that of the first, upper row", what,
+             plane, image.plane[plane], extent, stride < 0 ? "before" : "after");
     }
 }
 
@@ -111,7 +111,8 @@ Span span_of(const ifrnet_image &image, int plane) {
     return {low, low + extent, pitch, form.row_bytes};
 }
 
-// Two halves of one picture lie between each other's rows, and share no byte: their columns tell, where the pitch is one.
+// Two halves of one picture lie between each other's rows, and share no byte: their columns tell, where both have one
+// pitch.
 bool share_bytes(const Span &a, const Span &b) {
     if (a.low >= b.high || b.low >= a.high) return false;
     if (a.pitch != b.pitch) return true;
@@ -136,6 +137,10 @@ PlaneForm plane_form(ifrnet_layout layout, int plane, Size size) {
 }
 
 void check_image(const ifrnet_image &image, Size frames, const char *what) {
+    if (image.width < 1 || image.height < 1) {
+        fail(IFRNET_FRAME, "%s is %dx%d; expected %dx%d: set its width and height in pixels", what, image.width,
+             image.height, frames.width, frames.height);
+    }
     if (!(Size{image.width, image.height} == frames)) {
         fail(IFRNET_FRAME,
              "%s is %dx%d, the artifact takes %dx%d: scale it, or export another artifact with --size %dx%d", what,

@@ -200,7 +200,8 @@ struct Writer {
     }
 
     // The largest code of the full range would be half a step above the peak.
-    template <class Sample, int Step> void narrow(const float *__restrict wide, uint8_t *__restrict to, int count) const {
+    template <class Sample, int Step>
+    void narrow(const float *__restrict wide, uint8_t *__restrict to, int count) const {
         const float left = across.left, right = across.right;
         const float span = codes.chroma_span, middle = codes.middle;
         const int peak = static_cast<int>(codes.peak);
