@@ -1,4 +1,4 @@
-/* The frame in the middle of two, through the C ABI: middle_frame ARTIFACT A.ppm B.ppm OUT.ppm (binary PPM, P6, 8 bits) */
+/* The frame in the middle of two, through the C ABI: middle_frame ARTIFACT A.ppm B.ppm OUT.ppm (PPM: P6 of 8 bits) */
 #include <ifrnet.h>
 #include <stdio.h>
 #include <stdlib.h>
