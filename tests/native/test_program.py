@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 import runtimes
 
@@ -220,6 +220,24 @@ def test_interpolate_gives_the_frames_that_python_gives(
         assert difference.max() <= 1
         assert np.mean(difference == 0) >= 0.999
     assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("way", range(1, 9))
+def test_a_photo_is_turned_as_its_camera_was_held(
+    ifrnet: Program, proven: Path, pair: tuple[Path, Path], way: int
+) -> None:
+    stored, upright, output = (pair[0].with_name(name) for name in ("stored.jpg", "upright.png", "c.png"))
+    y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] if way < 5 else np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
+    exif = Image.Exif()
+    exif[0x0112] = way
+    Image.fromarray(np.stack([x, y, x + y], axis=-1).astype(np.uint8) // 2).save(stored, quality=95, exif=exif)
+    ImageOps.exif_transpose(Image.open(stored)).save(upright)
+    made = []
+    for picture in (stored, upright):
+        done = ifrnet("interpolate", picture, picture, "-o", output, "--artifact", proven, "--force")
+        assert done.returncode == 0, done
+        made.append(pixels(output).astype(int))
+    assert np.abs(made[0] - made[1]).max() <= 8  # decoders of JPEG differ by a level or two
 
 
 def test_an_output_is_replaced_only_when_asked(

@@ -88,8 +88,9 @@ int run(const Arguments &arguments) {
     const std::vector<Zone> before = thermal_zones();
     std::vector<double> times;
     for (int i = 0; i < rounds; i++) times.push_back(milliseconds(session, img0, img1, out));
-    std::printf("%s, %s on %s (%s), %d thread%s%s\n", info.name, size_text(info.width, info.height).c_str(), info.device,
-                info.arithmetic, static_cast<int>(info.threads), info.threads == 1 ? "" : "s",
+    const std::string size = size_text(info.width, info.height);
+    std::printf("%s, %s on %s (%s), %d thread%s%s\n", info.name, size.c_str(), info.device, info.arithmetic,
+                static_cast<int>(info.threads), info.threads == 1 ? "" : "s",
                 info.proven ? "" : ", not proven here");
     std::printf("median %.1f ms, p90 %.1f ms, least %.1f ms; %d rounds after %d to warm up, 8-bit RGB in and out\n",
                 percentile(times, 50.0), percentile(times, 90.0), percentile(times, 0.0), rounds, WARM_UP);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #if defined(_WIN32)
 #include <process.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 #endif
 
+#include "orientation.h"
 #include "stop.h"
 
 #if defined(__GNUC__)
@@ -105,11 +107,10 @@ Picture read_picture(const std::string &path) {
     const std::unique_ptr<stbi_uc, void (*)(void *)> pixels(
         stbi_load_from_memory(bytes.data(), size, &width, &height, &channels, 3), stbi_image_free);
     if (!pixels) throw usage(path + " is damaged: " + stbi_failure_reason());
-    Picture picture;
-    picture.width = width;
-    picture.height = height;
     const size_t values = size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height);
-    picture.rgb.assign(pixels.get(), pixels.get() + values);
+    const int way = orientation(bytes);
+    Picture picture{width, height, upright({pixels.get(), pixels.get() + values}, width, height, way)};
+    if (way >= 5) std::swap(picture.width, picture.height);
     return picture;
 }
 

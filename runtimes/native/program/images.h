@@ -11,7 +11,8 @@ struct Picture {
     std::vector<uint8_t> rgb; // (height, width, 3)
 };
 
-// PNG, JPEG or BMP of 8 bits; transparency is dropped. Throws Stop: missing, damaged, larger than 2^26 pixels, 16 bits.
+// PNG, JPEG or BMP of 8 bits, upright; transparency is dropped.
+// Throws Stop: missing, damaged, larger than 2^26 pixels, 16 bits.
 Picture read_picture(const std::string &path);
 
 // As PNG under a temporary name, which is then renamed: the file is there whole or not at all. Throws Stop.
