@@ -248,6 +248,21 @@ def test_yuv_is_written_as_the_formulas_say(probe: Callable[[bytes], bytes], lay
             assert np.abs(found - plane).max() <= 0.501, form  # to the nearest, but for sums in float32
 
 
+@pytest.mark.parametrize("layout", [NV12, I420, P010], ids=[NAMES[i] for i in (NV12, I420, P010)])
+def test_pure_colours_reach_the_ends_of_the_range(probe: Callable[[bytes], bytes], layout: int) -> None:
+    """The full range's largest chroma is half a step above its largest code."""
+    spans_and_matrices = itertools.product((LIMITED, FULL), (BT709, BT601, BT2020))
+    images = [
+        Form(layout=layout, width=6, height=4, range=s, matrix=m) for s, m in spans_and_matrices for _ in range(8)
+    ]
+    colours = [np.array(colour, np.float64) for colour in itertools.product((0, 1), repeat=3)] * 6
+    frames = [np.broadcast_to(colour[:, None, None], (3, 4, 6)) for colour in colours]
+    for form, frame, planes in zip(images, frames, write(probe, images, frames), strict=True):
+        for found, plane in zip(split(form, planes), yuv_reference(form, frame), strict=True):
+            peak = (1 << form.bits) - 1
+            assert np.abs(found - np.clip(plane, 0, peak)).max() <= 0.501, form
+
+
 def test_the_lower_bits_of_p010_are_not_read(probe: Callable[[bytes], bytes]) -> None:
     form = Form(layout=P010, width=18, height=6)
     codes = [np.random.default_rng(1).integers(0, 1024, plane).astype("<u2") * 64 for plane in form.planes()]
