@@ -9,7 +9,7 @@ namespace ifrnet {
 
 class Error : public std::exception {
 public:
-    Error(ifrnet_status status, std::string message) : status(status), message(std::move(message)) {}
+    Error(ifrnet_status why, std::string sentence) : status(why), message(std::move(sentence)) {}
     const char *what() const noexcept override { return message.c_str(); }
 
     const ifrnet_status status;

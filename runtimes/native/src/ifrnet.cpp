@@ -110,9 +110,9 @@ template <class Struct> Struct *element(Struct *array, size_t i) {
     return reinterpret_cast<Struct *>(reinterpret_cast<char *>(array) + i * array->size);
 }
 
-template <class Enum> void check_enum(Enum value, int last, const char *name) {
-    if (static_cast<int>(value) < 0 || static_cast<int>(value) > last)
-        fail(IFRNET_ARGUMENT, "%s is %d; expected 0 to %d", name, static_cast<int>(value), last);
+void check_choice(int32_t value, int last, const char *name) {
+    if (value < 0 || value > last)
+        fail(IFRNET_ARGUMENT, "%s is %d; expected 0 to %d", name, value, last);
 }
 
 OpenOptions read_options(const ifrnet_options *given) {
@@ -121,12 +121,12 @@ OpenOptions read_options(const ifrnet_options *given) {
     if (!given)
         return options;
     const ifrnet_options known = known_part(given, "options");
-    check_enum(known.unproven, IFRNET_ALLOW, "options.unproven");
-    check_enum(known.precision, IFRNET_FLOAT32, "options.precision");
+    check_choice(known.unproven, IFRNET_ALLOW, "options.unproven");
+    check_choice(known.precision, IFRNET_FLOAT32, "options.precision");
     if (known.threads < 0 || known.threads > 1024)
         fail(IFRNET_ARGUMENT, "options.threads is %d; expected 1 to 1024, or 0 for one on each fast core", known.threads);
     options.threads = known.threads;
-    options.unproven = known.unproven;
+    options.unproven = static_cast<ifrnet_unproven>(known.unproven);
     options.float32 = known.precision == IFRNET_FLOAT32;
     if (known.device)
         options.device = known.device;
