@@ -13,7 +13,8 @@ void check_image(const ifrnet_image &image, Size frames, const char *what);
 // Whether the memory of two checked images overlaps.
 bool overlap(const ifrnet_image &a, const ifrnet_image &b);
 
-// A checked image -> planes of float32 RGB in [0, 1], each `plane_stride` values after the one before, rows without gaps.
+// A checked image -> planes of float32 RGB in [0, 1], each `plane_stride` values after the one before, rows without
+// gaps.
 void read_image(const ifrnet_image &image, float *planes, size_t plane_stride);
 
 // The reverse; values are clamped and rounded half to even.

@@ -27,6 +27,10 @@ struct Belief {
 // (of a CPU) or the same device (of a GPU). Records that are damaged, edited or foreign are ignored.
 Belief believed(const Artifact &artifact, const Conditions &conditions, const std::string &cache);
 
+// What a failed proof is refused with, in the words of runtimes.verdicts.prove: every comparison that breaks a limit; "" for
+// a passed one.
+std::string reason_of(const std::vector<Comparison> &comparisons);
+
 // Keeps the outcome of a proof, as runtimes.verdicts.keep: beside the artifact, or as CACHE/verdicts/IDENTITY.json where
 // that fails or the artifact has no folder; written to a temporary name and renamed. `trouble` is "" for a passed one.
 // With an empty `cache` it is written beside the artifact or not at all.
