@@ -1,0 +1,305 @@
+"""The samples of examples/ that embed libifrnet, as far as this machine can build them.
+
+Most run over ``stub_library.c``, which has the C ABI and arithmetic that a test can repeat. What a JDK, a Kotlin
+compiler or clang would check is skipped, with the reason, where they are not.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Artifacts
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+EXAMPLES = ROOT / "examples"
+INCLUDE = ROOT / "runtimes/native/include"
+HEADER = INCLUDE / "ifrnet.h"
+ANDROID = EXAMPLES / "android"
+KOTLIN = ANDROID / "ifrnet/src/main/kotlin/ifrnet"
+JNI = ANDROID / "ifrnet/src/main/cpp/ifrnet_jni.cpp"
+
+STRICT = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
+
+
+def tool(*names: str) -> str:
+    """The first of these programs that is here; skips the test where none is."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"none of {', '.join(names)} is installed")
+
+
+def succeed(*command: object, cwd: Path | None = None) -> str:
+    """What a command prints; its messages are the failure where it fails."""
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of examples/ with the library that it was linked against."""
+
+    path: Path
+
+    def run(self, *arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([self.path, *map(str, arguments)], input=stdin, capture_output=True, timeout=300)
+
+    def refuses(self, *arguments: object, stdin: bytes = b"", code: int = 1) -> str:
+        """The one line with which it ends; nothing goes to standard output."""
+        done = self.run(*arguments, stdin=stdin)
+        (line,) = done.stderr.decode().splitlines()
+        assert (done.returncode, done.stdout) == (code, b"")
+        return line
+
+
+def linked(source: str, library: Path, out: Path, include: Path = INCLUDE) -> Program:
+    """A C program of examples/, compiled without a warning."""
+    command = (tool("cc", "gcc", "clang"), "-std=c11", "-O1", "-pedantic", *STRICT, f"-I{include}", EXAMPLES / source)
+    program = out / Path(source).stem
+    succeed(*command, f"-L{library}", "-lifrnet", f"-Wl,-rpath,{library}", "-o", program)
+    return Program(program)
+
+
+@pytest.fixture(scope="session")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``libifrnet.so``, the stub."""
+    folder = tmp_path_factory.mktemp("stub")
+    compiler = tool("cc", "gcc", "clang")
+    library = folder / "libifrnet.so"
+    succeed(
+        compiler,
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-fPIC",
+        "-shared",
+        f"-I{INCLUDE}",
+        HERE / "stub_library.c",
+        "-o",
+        library,
+    )
+    return folder
+
+
+# ---- examples/c ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def middle(stub: Path) -> Program:
+    return linked("c/middle.c", stub, stub)
+
+
+def ppm(path: Path, value: int, width: int = 6, height: int = 4) -> Path:
+    path.write_bytes(b"P6\n%d %d\n255\n" % (width, height) + bytes([value]) * (3 * width * height))
+    return path
+
+
+def test_the_middle_of_two_pictures(middle: Program, tmp_path: Path) -> None:
+    pictures = [ppm(tmp_path / f"{value}.ppm", value) for value in (10, 13)]
+    done = middle.run("artifact", *pictures, tmp_path / "out.ppm")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (tmp_path / "out.ppm").read_bytes() == ppm(tmp_path / "expected.ppm", 12).read_bytes()
+
+
+def test_pictures_of_another_size(middle: Program, tmp_path: Path) -> None:
+    pictures = [ppm(tmp_path / f"{width}.ppm", 1, width=width) for width in (6, 7)]
+    assert "PPM pictures" in middle.refuses("artifact", *pictures, tmp_path / "out.ppm")
+    assert not (tmp_path / "out.ppm").exists()
+
+
+def test_the_sentence_of_the_library_is_shown(middle: Program, tmp_path: Path) -> None:
+    picture = ppm(tmp_path / "a.ppm", 1)
+    assert middle.refuses("status:2", picture, picture, tmp_path / "out.ppm") == "middle: status:2"
+    assert "usage" in middle.refuses()
+
+
+# ---- examples/ffmpeg -------------------------------------------------------------------------------------------------
+
+Y4M = b"YUV4MPEG2 W5 H3 F30000:1001 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=LIMITED\n"
+FRAME_BYTES = 5 * 3 + 2 * 3 * 2  # odd sizes: chroma is 3x2
+
+
+@pytest.fixture(scope="session")
+def y4m_double(stub: Path) -> Program:
+    return linked("ffmpeg/y4m_double.c", stub, stub)
+
+
+def frames(*values: int) -> bytes:
+    return b"".join(b"FRAME\n" + bytes([value]) * FRAME_BYTES for value in values)
+
+
+def test_a_stream_at_twice_its_rate(y4m_double: Program) -> None:
+    done = y4m_double.run("artifact", stdin=Y4M + frames(10, 20, 50))
+    assert (done.returncode, done.stderr) == (0, b"")
+    header, rest = done.stdout.split(b"\n", 1)
+    assert header + b"\n" == Y4M.replace(b"F30000", b"F60000")
+    assert rest == frames(10, 15, 20, 35, 50, 50)
+
+
+def test_a_stream_of_one_frame_that_has_parameters(y4m_double: Program) -> None:
+    one = frames(7).replace(b"FRAME\n", b"FRAME Ip\n")
+    assert y4m_double.run("artifact", stdin=Y4M + one).stdout.split(b"\n", 1)[1] == frames(7, 7)
+
+
+@pytest.mark.parametrize(
+    ("stream", "says"),
+    [
+        (b"", "no y4m"),
+        (b"RIFF....", "no y4m"),
+        (b"YUV4MPEG2 " + b"X" * 5000 + b"\n", "header"),
+        (Y4M.replace(b"C420mpeg2", b"C444"), "4:2:0"),
+        (Y4M.replace(b"C420mpeg2", b"C420p10"), "4:2:0"),
+        (Y4M.replace(b"Ip", b"It"), "interlaced"),
+        (Y4M.replace(b"W5", b"W99999999999"), "pixels a side"),
+        (Y4M.replace(b"H3", b"H-3"), "pixels a side"),
+        (Y4M.replace(b"F30000:1001", b"F0:0"), "frame rate"),
+        (Y4M, "no frame"),
+        (Y4M + frames(1)[:-1], "within a frame"),
+        (Y4M + b"FRAMES\n" + bytes(FRAME_BYTES), "no frame where one must begin"),
+    ],
+)
+def test_a_damaged_stream(y4m_double: Program, stream: bytes, says: str) -> None:
+    assert says in y4m_double.refuses("artifact", stdin=stream)
+
+
+def test_a_stream_that_ends_early_ends_in_an_error(y4m_double: Program) -> None:
+    done = y4m_double.run("artifact", stdin=Y4M + frames(1, 2)[:-1])
+    assert (done.returncode, done.stderr) == (1, b"y4m_double: the stream ends within a frame\n")
+
+
+def test_a_failed_proof_has_an_exit_code_of_its_own(y4m_double: Program) -> None:
+    assert y4m_double.refuses("status:4", stdin=Y4M, code=2) == "y4m_double: status:4"
+    assert y4m_double.refuses("status:2", stdin=Y4M) == "y4m_double: status:2"
+
+
+def test_an_unknown_matrix(y4m_double: Program) -> None:
+    assert "expected 709, 601 or 2020" in y4m_double.refuses("artifact", "2021", stdin=Y4M)
+    assert y4m_double.run("artifact", "2020", stdin=Y4M + frames(1)).returncode == 0
+
+
+def test_a_stream_through_the_library_itself(native_prefix: Path, artifact: Artifacts, tmp_path: Path) -> None:
+    folder = shutil.copytree(artifact("ncnn", model="ifrnet_s"), tmp_path / "artifact")
+    program = linked("ffmpeg/y4m_double.c", native_prefix / "lib", tmp_path, native_prefix / "include")
+    header = b"YUV4MPEG2 W160 H96 F25:1 Ip C420jpeg\n"
+    columns = bytes(96 + 64 * (x // 16 % 2) for x in range(160))
+    chroma = bytes([128]) * (2 * 80 * 48)
+    still, moved = (96 * (columns[shift:] + columns[:shift]) + chroma for shift in (0, 4))
+    done = program.run(folder, stdin=header + b"".join(b"FRAME\n" + frame for frame in (still, still, moved)))
+    assert (done.returncode, done.stderr) == (0, b"")
+    written = done.stdout.split(b"FRAME\n")[1:]
+    assert [written[i] for i in (0, 2, 4, 5)] == [still, still, moved, moved]
+    assert max(abs(a - b) for a, b in zip(written[1], still, strict=True)) <= 4
+    assert still != written[3] != moved
+    small = header.replace(b"W160", b"W158") + (b"FRAME\n" + bytes(158 * 96 + 2 * 79 * 48)) * 2
+    refused = program.run(folder, stdin=small)
+    assert refused.returncode == 1
+    assert b"160" in refused.stderr
+
+
+# ---- examples/android ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def jni(stub: Path) -> Path:
+    """The folder of the stub, with ``libifrnet_jni.so`` in it."""
+    headers = Path(tool("javac")).resolve().parent.parent / "include"
+    if not (headers / "jni.h").exists():
+        pytest.skip(f"{headers} has no jni.h")
+    command = (tool("c++", "g++", "clang++"), "-std=c++17", "-O1", *STRICT, "-fPIC", "-shared", "-fvisibility=hidden")
+    includes = (f"-I{INCLUDE}", f"-I{headers}", f"-I{headers / 'linux'}")
+    succeed(*command, *includes, JNI, f"-L{stub}", "-lifrnet", f"-Wl,-rpath,{stub}", "-o", stub / "libifrnet_jni.so")
+    return stub
+
+
+def declared(source: str, opening: str) -> list[str]:
+    """Names of an enum in Kotlin, in their order."""
+    body = re.search(re.escape(opening) + r"[^{]*\{(.*?)\n?\}", source, re.DOTALL)
+    assert body is not None
+    return re.findall(r"\b[A-Z][A-Z0-9_]+\b", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("name", ["layout", "matrix", "range", "chroma", "unproven", "precision"])
+def test_the_enums_of_kotlin_are_those_of_c(name: str) -> None:
+    sources = "".join(path.read_text() for path in (KOTLIN / "Frame.kt", KOTLIN / "Ifrnet.kt"))
+    body = re.search(rf"typedef enum ifrnet_{name} \{{(.*?)\}}", HEADER.read_text(), re.DOTALL)
+    assert body is not None
+    values = {int(value): constant for constant, value in re.findall(r"IFRNET_(\w+) = (\d+)", body[1])}
+    assert declared(sources, f"enum class {name.capitalize()}") == [values[i] for i in range(len(values))]
+
+
+def test_every_native_function_has_its_name_in_c(jni: Path) -> None:
+    functions = set(re.findall(r"external fun (\w+)", (KOTLIN / "Native.kt").read_text()))
+    symbols = succeed(tool("nm"), "--dynamic", "--defined-only", jni / "libifrnet_jni.so")
+    assert set(re.findall(r"Java_ifrnet_Native_(\w+)", symbols)) == functions
+    assert len(functions) == 10
+
+
+def test_the_kotlin_class_in_a_jvm(jni: Path, tmp_path: Path) -> None:
+    sources = [path for path in sorted(KOTLIN.glob("*.kt")) if "import android" not in path.read_text()]
+    assert len(sources) == 4
+    jar = tmp_path / "all.jar"
+    java, kotlinc = tool("java"), tool("kotlinc")
+    succeed(kotlinc, "-nowarn", *sources, HERE / "jni_main.kt", "-jvm-target", "1.8", "-include-runtime", "-d", jar)
+    command = (java, "-Xcheck:jni", f"-Djava.library.path={jni}", "-cp", jar, "Jni_mainKt")
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "closed twice" not in done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.startswith("ok ")] == ["all checks ran"]
+    assert len(lines) == 47
+
+
+def test_xml_is_well_formed() -> None:
+    files = sorted(ANDROID.rglob("*.xml"))
+    assert [ElementTree.parse(path).getroot().tag for path in files] == ["manifest", "manifest"]
+
+
+def test_the_folders_that_cannot_be_built_here_say_so_with_their_versions() -> None:
+    text = (ANDROID / "README.md").read_text()
+    assert text.splitlines()[2].startswith("Not built here")
+    scripts = "".join(path.read_text() for path in ANDROID.rglob("*.kts"))
+    versions = set(re.findall(r'(?:version|ndkVersion =) "([\d.]+)"|version = "([\d.]+)"|compileSdk = (\d+)', scripts))
+    stated = {next(filter(None, version)) for version in versions}
+    assert len(stated) == 5
+    assert not [version for version in stated if version not in text]
+    swift = (EXAMPLES / "swift/README.md").read_text()
+    assert swift.splitlines()[2].startswith("Not built here")
+    tools = re.search(r"swift-tools-version: ([\d.]+)", (EXAMPLES / "swift/Package.swift").read_text())
+    assert tools is not None
+    assert f"Swift {tools[1]}" in swift
+
+
+# ---- examples/swift --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "line"), [("m", "@import CIfrnet;"), ("c", '#include "ifrnet.h"')])
+def test_the_module_map(suffix: str, line: str, tmp_path: Path) -> None:
+    clang = tool("clang")
+    for path in (EXAMPLES / "swift/CIfrnet/module.modulemap", HEADER):
+        shutil.copy(path, tmp_path)
+    source = tmp_path / f"probe.{suffix}"
+    source.write_text(
+        f"{line}\nint main(void) {{ ifrnet_image image = {{0}}; return (int)ifrnet_abi() + image.layout; }}\n"
+    )
+    modules = (
+        "-fmodules",
+        f"-fmodules-cache-path={tmp_path / 'cache'}",
+        f"-fmodule-map-file={tmp_path}/module.modulemap",
+    )
+    succeed(clang, *modules, f"-I{tmp_path}", "-fsyntax-only", "-Wall", "-Werror", source)
+    assert list((tmp_path / "cache").rglob("CIfrnet-*.pcm"))
+
+
+def test_the_script_that_makes_the_framework_is_a_shell_script() -> None:
+    succeed("sh", "-n", EXAMPLES / "swift/build_xcframework.sh")
