@@ -9,7 +9,7 @@ android {
 
     defaultConfig {
         applicationId = "ifrnet.sample"
-        minSdk = 26
+        minSdk = 29
         targetSdk = 35
         versionCode = 1
         versionName = "0.1.0"

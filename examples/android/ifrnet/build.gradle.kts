@@ -12,7 +12,7 @@ android {
     ndkVersion = "27.2.12479018"
 
     defaultConfig {
-        minSdk = 26
+        minSdk = 29
         consumerProguardFiles("consumer-rules.pro")
         ndk {
             abiFilters += "arm64-v8a"
