@@ -1,12 +1,13 @@
 /* Doubles the frame rate of a y4m stream (4:2:0, 8 bits), through the C ABI of libifrnet.
  *
  *     cc -O2 y4m_double.c $(pkg-config --cflags --libs ifrnet) -o y4m_double
- *     ffmpeg -i in.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - | ./y4m_double ARTIFACT | ffmpeg -i - -i in.mp4 -map 0:v -map 1:a? out.mp4
+ *     ffmpeg -i in.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - | ./y4m_double ARTIFACT \
+ *         | ffmpeg -i - -i in.mp4 -map 0:v -map '1:a?' out.mp4
  *     ffmpeg -i in.mp4 -pix_fmt yuv420p -f yuv4mpegpipe - | ./y4m_double ARTIFACT | mpv -
  *
- * The artifact is one of target ncnn in the video's size; it is proved on this machine the first time. Between two frames
- * comes the one in the middle; the last frame stands twice, so that the sound stays as long as the picture. y4m does not
- * say which matrix the colours have: 709 from 720 lines up and 601 below, or the second argument.
+ * The artifact is one of target ncnn in the video's size; it is proved on this machine the first time. Between two
+ * frames comes the one in the middle; the last frame stands twice, so that the sound stays as long as the picture. y4m
+ * does not say which matrix the colours have: 709 from 720 lines up and 601 below, or the second argument.
  *
  * Exit codes: 0 fine, 1 wrong input, 2 the artifact failed its proof.
  */
@@ -132,7 +133,8 @@ static size_t frame_bytes(const ifrnet_image *image) { return image->bytes[0] + 
 static int read_frame(const ifrnet_image *image) {
     char line[LINE];
     if (!read_line(line)) return 0;
-    if (strncmp(line, "FRAME", 5) != 0 || (line[5] != 0 && line[5] != ' ')) quit(1, "no frame where one must begin: the stream is damaged");
+    if (strncmp(line, "FRAME", 5) != 0 || (line[5] != 0 && line[5] != ' '))
+        quit(1, "no frame where one must begin: the stream is damaged");
     if (fread(image->plane[0], 1, frame_bytes(image), stdin) != frame_bytes(image))
         quit(1, "the stream ends within a frame");
     return 1;

@@ -1,6 +1,6 @@
 /* Stands in for libifrnet where a sample is tested and not the library: same C ABI, arithmetic that a test can repeat.
  *
- * A frame is img0 + t * (img1 - img0), rounded, byte for byte, in one layout. The folder "status:N" fails with status N.
+ * A frame is img0 + t * (img1 - img0), rounded, byte for byte, in one layout. Opening "status:N" fails with status N.
  * At t = 0.75 a call takes 300 ms, unless it is cancelled.
  */
 #include <stdio.h>

@@ -86,12 +86,16 @@ public final class Ifrnet: @unchecked Sendable {
     }
 
     /// The frame at `t` between two, in the first one's format and colours. Cancelling the task ends the call early.
-    public func interpolate(_ first: CVPixelBuffer, _ second: CVPixelBuffer, at t: Float = 0.5) async throws -> CVPixelBuffer {
+    public func interpolate(
+        _ first: CVPixelBuffer, _ second: CVPixelBuffer, at t: Float = 0.5
+    ) async throws -> CVPixelBuffer {
         try await interpolate(first, second, at: [t])[0]
     }
 
     /// The frames at several time steps; the pair is encoded once.
-    public func interpolate(_ first: CVPixelBuffer, _ second: CVPixelBuffer, at steps: [Float]) async throws -> [CVPixelBuffer] {
+    public func interpolate(
+        _ first: CVPixelBuffer, _ second: CVPixelBuffer, at steps: [Float]
+    ) async throws -> [CVPixelBuffer] {
         let pair = Pair(first: first, second: second)
         let job = Job()
         return try await withTaskCancellationHandler {
@@ -164,7 +168,7 @@ private func opened(_ options: Ifrnet.Options, _ open: Open) throws -> OpaquePoi
     guard ifrnet_abi() == UInt32(IFRNET_ABI) else {
         throw IfrnetError(
             kind: .runtimes,
-            message: "libifrnet has ABI \(ifrnet_abi()), expected \(IFRNET_ABI): build the XCFramework from this checkout")
+            message: "libifrnet has ABI \(ifrnet_abi()), expected \(IFRNET_ABI): build both from one checkout")
     }
     var runtime: OpaquePointer?
     let status = options.device.withCString { device -> ifrnet_status in

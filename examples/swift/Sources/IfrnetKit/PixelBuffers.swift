@@ -87,7 +87,8 @@ private func matrix(of buffer: CVPixelBuffer) throws -> ifrnet_matrix {
     case String(kCVImageBufferYCbCrMatrix_ITU_R_709_2): return IFRNET_BT709
     case String(kCVImageBufferYCbCrMatrix_ITU_R_601_4): return IFRNET_BT601
     case String(kCVImageBufferYCbCrMatrix_ITU_R_2020): return IFRNET_BT2020
-    case let .some(other): throw frameError("a CVPixelBuffer with the matrix \(other), expected BT.709, BT.601 or BT.2020")
+    case let .some(other):
+        throw frameError("a CVPixelBuffer with the matrix \(other), expected BT.709, BT.601 or BT.2020")
     }
 }
 

@@ -1,4 +1,4 @@
-// The functions of ifrnet.Native over the C ABI. No C++ exception leaves this file; what fails becomes a Java exception.
+// The functions of ifrnet.Native over the C ABI. No exception of C++ leaves this file; failures become those of Java.
 #include <jni.h>
 
 #include <algorithm>
@@ -157,7 +157,8 @@ std::vector<ifrnet_image> read_images(JNIEnv *env, jobjectArray planes, jintArra
 
 // ifrnet_options with the texts that they point to.
 struct Options {
-    Options(JNIEnv *env, jbyteArray device_text, jbyteArray cache_text, jintArray numbers) : device(text(env, device_text)) {
+    Options(JNIEnv *env, jbyteArray device_text, jbyteArray cache_text, jintArray numbers)
+        : device(text(env, device_text)) {
         const std::vector<jint> values = whole_numbers(env, numbers);
         if (values.size() != 3) fail(env, IFRNET_ARGUMENT, "options are three numbers");
         if (cache_text != nullptr) cache = text(env, cache_text);
@@ -226,7 +227,9 @@ void check_abi(JNIEnv *env) {
 
 extern "C" {
 
-JNIEXPORT jstring JNICALL Java_ifrnet_Native_version(JNIEnv *env, jclass) { return env->NewStringUTF(ifrnet_version()); }
+JNIEXPORT jstring JNICALL Java_ifrnet_Native_version(JNIEnv *env, jclass) {
+    return env->NewStringUTF(ifrnet_version());
+}
 
 JNIEXPORT jobjectArray JNICALL Java_ifrnet_Native_devices(JNIEnv *env, jclass) {
     return guarded(env, [&] {
@@ -245,8 +248,8 @@ JNIEXPORT jobjectArray JNICALL Java_ifrnet_Native_devices(JNIEnv *env, jclass) {
     });
 }
 
-JNIEXPORT jlong JNICALL Java_ifrnet_Native_open(JNIEnv *env, jclass, jbyteArray folder, jbyteArray device, jbyteArray cache,
-                                                jintArray numbers) {
+JNIEXPORT jlong JNICALL Java_ifrnet_Native_open(JNIEnv *env, jclass, jbyteArray folder, jbyteArray device,
+                                                jbyteArray cache, jintArray numbers) {
     return guarded(env, [&] {
         check_abi(env);
         const Options options(env, device, cache, numbers);

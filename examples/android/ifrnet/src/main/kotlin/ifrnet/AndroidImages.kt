@@ -8,21 +8,22 @@ import android.media.MediaFormat
 import java.nio.ByteBuffer
 
 /**
- * A picture of `MediaCodec` or the camera as a frame, without a copy. Close the picture after the call that reads it: its
- * memory goes with it.
+ * A picture of `MediaCodec` or the camera as a frame, without a copy. Close the picture after the call that reads it:
+ * its memory goes with it.
  *
  * @param yuv what the stream says of its colours: [yuvOf] reads it from a decoder's output format.
  * @throws FrameError another format than YUV_420_888, or planes that are neither apart nor interleaved.
  */
 fun Image.asFrame(yuv: Yuv): Frame {
     if (format != ImageFormat.YUV_420_888) {
-        throw FrameError("a picture of format $format, expected YUV_420_888: ask the decoder for COLOR_FormatYUV420Flexible")
+        throw FrameError("a picture of format $format, expected YUV_420_888: ask for COLOR_FormatYUV420Flexible")
     }
     if (cropRect.left != 0 || cropRect.top != 0) {
         throw FrameError("a picture whose crop begins at (${cropRect.left}, ${cropRect.top}), expected (0, 0): copy it")
     }
     return yuvFrame(
-        cropRect.width(), cropRect.height(), planes.map { it.buffer }, planes.map { it.rowStride }, planes[1].pixelStride, yuv
+        cropRect.width(), cropRect.height(), planes.map { it.buffer }, planes.map { it.rowStride },
+        planes[1].pixelStride, yuv
     )
 }
 
@@ -67,7 +68,7 @@ fun Frame.toBitmap(): Bitmap {
 fun openAssets(assets: AssetManager, folder: String, options: Options = Options()): Ifrnet {
     val names = assets.list(folder).orEmpty()
     if (names.isEmpty()) {
-        throw ArtifactError("no files in the asset folder $folder: copy an artifact of target ncnn to src/main/assets/$folder")
+        throw ArtifactError("no files in the asset folder $folder: copy an artifact to src/main/assets/$folder")
     }
     return Ifrnet.open(names.associate { it to readAsset(assets, "$folder/$it") }, options)
 }

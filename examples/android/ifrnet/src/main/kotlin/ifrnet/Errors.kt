@@ -1,8 +1,8 @@
 package ifrnet
 
 /**
- * What a call of [Ifrnet] throws. The classes have the names of `runtimes.errors` in Python, one for each status of the C
- * ABI; the message says what was got, what is expected and what to do.
+ * What a call of [Ifrnet] throws. The classes have the names of `runtimes.errors` in Python, one for each status of the
+ * C ABI; the message says what was got, what is expected and what to do.
  */
 open class RuntimesError(message: String) : RuntimeException(message)
 

@@ -43,9 +43,9 @@ data class Yuv(val matrix: Matrix, val range: Range = Range.LIMITED, val chroma:
 /**
  * A picture in memory of the caller's, for the time of a call.
  *
- * @param planes direct buffers, from position to limit, the upper row first. The Android camera and decoders give U and V
- *   that share their memory as two buffers one byte apart: pass both with NV12 (Y, U, V) and NV21 (Y, V, U), because
- *   neither covers the plane alone.
+ * @param planes direct buffers, from position to limit, the upper row first. Where U and V share their memory, the
+ *   Android camera and decoders give two buffers one byte apart, and neither covers the plane alone: pass both, with
+ *   NV12 as Y, U, V and with NV21 as Y, V, U.
  * @param strides bytes from a row to the one below, one for each plane of the layout.
  * @throws FrameError a buffer that is not direct, or too few of them.
  */
@@ -125,8 +125,8 @@ fun yuvLayout(pixelStride: Int, u: Long, v: Long): Layout = when {
     pixelStride == 2 && v - u == 1L -> Layout.NV12
     pixelStride == 2 && u - v == 1L -> Layout.NV21
     else -> throw FrameError(
-        "U and V with $pixelStride bytes between samples and V ${v - u} bytes after U are no NV12, NV21 or I420: copy " +
-            "them into a frame of Frame.allocate"
+        "U and V with $pixelStride bytes between samples and V ${v - u} bytes after U are no NV12, NV21 or I420: " +
+            "copy them into a frame of Frame.allocate"
     )
 }
 

@@ -85,7 +85,7 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
     /**
      * Writes the frame at [t] between two into [output], whose layout may be another one.
      *
-     * @throws FrameError another size than the artifact's, rows that leave their buffer, an output that overlaps an input.
+     * @throws FrameError another size than the artifact's, rows that leave their buffer, an output over an input.
      */
     fun interpolate(img0: Frame, img1: Frame, output: Frame, t: Float = 0.5f) =
         interpolate(img0, img1, floatArrayOf(t), listOf(output))
@@ -118,7 +118,7 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
     /** Makes the call that runs now, if one does, throw [CancelledError] soon. From any thread. */
     fun cancel() = held { Native.cancel(it) }
 
-    /** Releases the artifact; a call that runs on another thread finishes first and releases it. Closing twice is fine. */
+    /** Releases the artifact, or lets the call that runs on another thread do so at its end. Closing twice is fine. */
     override fun close() {
         val mine = synchronized(lock) {
             val first = !closed
@@ -168,9 +168,10 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
          * @throws ArtifactError the files are not what the manifest says.
          * @throws ParityError it failed its proof here, or has no verdict and [Options.unproven] is REFUSE.
          */
-        fun open(folder: String, options: Options = Options()): Ifrnet = Ifrnet(
-            Native.open(folder.toByteArray(), options.device.toByteArray(), options.cache?.toByteArray(), options.numbers())
-        )
+        fun open(folder: String, options: Options = Options()): Ifrnet {
+            val cache = options.cache?.toByteArray()
+            return Ifrnet(Native.open(folder.toByteArray(), options.device.toByteArray(), cache, options.numbers()))
+        }
 
         /** The same from memory: file names and direct buffers (from position to limit), the manifest among them. */
         fun open(files: Map<String, ByteBuffer>, options: Options = Options()): Ifrnet {
@@ -179,9 +180,8 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
             }
             val names = files.keys.map { it.toByteArray() }.toTypedArray()
             val contents = files.values.map { it.slice() }.toTypedArray()
-            return Ifrnet(
-                Native.openMemory(names, contents, options.device.toByteArray(), options.cache?.toByteArray(), options.numbers())
-            )
+            val cache = options.cache?.toByteArray()
+            return Ifrnet(Native.openMemory(names, contents, options.device.toByteArray(), cache, options.numbers()))
         }
     }
 }

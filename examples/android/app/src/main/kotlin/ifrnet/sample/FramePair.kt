@@ -16,7 +16,10 @@ import java.io.IOException
  *
  * A player would keep the decoder's frame until the next one is there, and pass both to `interpolate` without a copy.
  */
-class FramePair private constructor(private val codec: MediaCodec, private val extractor: MediaExtractor) : AutoCloseable {
+class FramePair private constructor(
+    private val codec: MediaCodec,
+    private val extractor: MediaExtractor
+) : AutoCloseable {
     private val frames = mutableListOf<Frame>()
     val first: Frame get() = frames[0]
     val second: Frame get() = frames[1]
