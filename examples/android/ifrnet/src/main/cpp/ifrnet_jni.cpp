@@ -125,12 +125,12 @@ void join(JNIEnv *env, ifrnet_image &image, const std::string &what) {
 ifrnet_image read_image(JNIEnv *env, jobjectArray planes, const jint *numbers, size_t index) {
     ifrnet_image image = {};
     image.size = sizeof image;
-    image.layout = static_cast<ifrnet_layout>(numbers[0]);
+    image.layout = numbers[0];
     image.width = numbers[1];
     image.height = numbers[2];
-    image.matrix = static_cast<ifrnet_matrix>(numbers[6]);
-    image.range = static_cast<ifrnet_range>(numbers[7]);
-    image.chroma = static_cast<ifrnet_chroma>(numbers[8]);
+    image.matrix = numbers[6];
+    image.range = numbers[7];
+    image.chroma = numbers[8];
     const std::string what = "image " + std::to_string(index);
     for (int i = 0; i < PLANES; i++) {
         jobject buffer = env->GetObjectArrayElement(planes, static_cast<jsize>(index) * PLANES + i);
@@ -163,8 +163,8 @@ struct Options {
         if (cache_text != nullptr) cache = text(env, cache_text);
         options.size = sizeof options;
         options.threads = values[0];
-        options.unproven = static_cast<ifrnet_unproven>(values[1]);
-        options.precision = static_cast<ifrnet_precision>(values[2]);
+        options.unproven = values[1];
+        options.precision = values[2];
         options.device = device.c_str();
         options.cache = cache_text == nullptr ? nullptr : cache.c_str();
     }

@@ -73,7 +73,7 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
     private var closed = false
 
     /** Size, time steps and verdict. */
-    fun describe(): Info = open { handle ->
+    fun describe(): Info = held { handle ->
         val numbers = IntArray(5)
         val texts = Native.describe(handle, numbers)
         Info(
@@ -101,7 +101,7 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
         val images = listOf(img0, img1) + outputs
         val planes = images.flatMap { image -> List(3) { image.buffers.getOrNull(it) } }
         val numbers = images.flatMap { it.numbers() }
-        open { Native.interpolate(it, planes.toTypedArray(), numbers.toIntArray(), t) }
+        held { Native.interpolate(it, planes.toTypedArray(), numbers.toIntArray(), t) }
     }
 
     /**
@@ -109,14 +109,14 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
      *
      * @throws ParityError it failed.
      */
-    fun verify(): List<Comparison> = open { handle ->
+    fun verify(): List<Comparison> = held { handle ->
         Native.verify(handle).toList().chunked(7).map {
             Comparison(it[0].toInt(), it[1].toInt(), it[2] == 1.0, it[3].toFloat(), it[4], it[5], it[6])
         }
     }
 
     /** Makes the call that runs now, if one does, throw [CancelledError] soon. From any thread. */
-    fun cancel() = open { Native.cancel(it) }
+    fun cancel() = held { Native.cancel(it) }
 
     /** Releases the artifact; a call that runs on another thread finishes first and releases it. Closing twice is fine. */
     override fun close() {
@@ -131,7 +131,7 @@ class Ifrnet private constructor(private var handle: Long) : AutoCloseable {
     }
 
     /** Runs a call on the handle, which nobody closes meanwhile. */
-    private fun <T> open(call: (Long) -> T): T {
+    private fun <T> held(call: (Long) -> T): T {
         synchronized(lock) {
             if (closed) {
                 throw RuntimesError("this artifact was closed: open it again with Ifrnet.open")
