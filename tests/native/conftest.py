@@ -41,6 +41,39 @@ Probe = Callable[..., bytes]
 Refusal = Callable[..., str]
 
 
+BUILT = ROOT.parents[1] / "build" / "native"
+
+
+@pytest.fixture(scope="session")
+def native_build() -> Path:
+    """The build folder of ``make native``, with the programs that the tests run."""
+    return _built(BUILT / "host", "ifrnet-program-sanitized", "make native")
+
+
+@pytest.fixture(scope="session")
+def native_prefix() -> Path:
+    """What ``make native`` installed."""
+    return _built(BUILT / "prefix", "include/ifrnet.h", "make native")
+
+
+@pytest.fixture(scope="session")
+def native_program(native_prefix: Path) -> Path:
+    """The program ``ifrnet``."""
+    return native_prefix / "bin" / "ifrnet"
+
+
+@pytest.fixture(scope="session")
+def arm64_program() -> Path:
+    """The static program for ARM64."""
+    return _built(BUILT / "arm64", "ifrnet", "make native-arm64") / "ifrnet"
+
+
+def _built(folder: Path, file: str, command: str) -> Path:
+    if not (folder / file).is_file():
+        pytest.skip(f"{file} is not built: {command}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def compiler() -> str:
     """A C++ compiler, or the tests are skipped."""
