@@ -30,6 +30,30 @@ double value_of(const Digits &digits) {
     return std::strtod(text.c_str(), nullptr); // without a point, which depends on the locale
 }
 
+// The next larger number of as many digits.
+Digits above(Digits digits) {
+    size_t at = digits.text.size();
+    while (at > 0 && digits.text[at - 1] == '9') digits.text[--at] = '0';
+    if (at > 0) {
+        digits.text[at - 1]++;
+    } else {
+        digits.text.insert(0, "1").pop_back();
+        digits.power++;
+    }
+    return digits;
+}
+
+// The fewest digits that read back as the same double. At a power of two the doubles above lie further apart than those
+// below, so that the next larger decimal number may read back where the nearest does not.
+Digits shortest(double value) {
+    for (int count = 1; count < 17; count++) {
+        Digits nearest = digits_of(value, count), next = above(nearest);
+        if (value_of(nearest) == value) return nearest;
+        if (value_of(next) == value) return next;
+    }
+    return digits_of(value, 17);
+}
+
 }  // namespace
 
 double read_decimal(const std::string &text) {
@@ -60,14 +84,7 @@ std::string write_decimal(double value) {
     if (std::isinf(value)) return sign + "inf";
     if (value == 0.0) return sign + "0.0";
 
-    Digits digits = digits_of(value, 17);
-    for (int count = 1; count < 17; count++) {
-        Digits fewer = digits_of(value, count);
-        if (value_of(fewer) == value) {
-            digits = fewer;
-            break;
-        }
-    }
+    Digits digits = shortest(value);
     while (digits.text.size() > 1 && digits.text.back() == '0') digits.text.pop_back();
 
     const int power = digits.power, count = int(digits.text.size());

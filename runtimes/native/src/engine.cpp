@@ -5,11 +5,13 @@
 #include <net.h>
 
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "error.h"
 #include "network.h"
 #include "options.h"
+#include "rewrite.h"
 #include "warp.h"
 
 namespace ifrnet {
@@ -19,7 +21,17 @@ namespace {
 constexpr const char *INPUTS[3] = {"in0", "in1", "in2"};
 constexpr const char *OUTPUT = "out0";
 
-std::string text_of(const Bytes &data) { return std::string(data.begin(), data.end()); }
+// The layers as this library runs them there; those of the artifact where their form is another than the exporter's.
+std::vector<Layer> layers_of(const Artifact &artifact, const Target &target) {
+    const Bytes &param = artifact.file("model.param"), &weights = artifact.file("model.bin");
+    std::vector<Layer> layers =
+        check_network(std::string(param.begin(), param.end()), weights, artifact.manifest.size);
+    try {
+        return for_target(layers, weights, target);
+    } catch (const std::invalid_argument &) {
+        return layers;
+    }
+}
 
 }  // namespace
 
@@ -73,9 +85,13 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
 #endif
     register_warp(net_->net, net_->cancelled);
 
-    const std::string param = text_of(artifact.file("model.param"));
+    Target target;
+    target.vulkan = vulkan;
+    target.half = vulkan && option.use_fp16_storage;
+    const std::vector<Layer> layers = layers_of(artifact, target);
+    net_->encoded_names = encoded_blobs(layers);
+    const std::string param = write_param(layers);
     const Bytes &weights = artifact.file("model.bin");
-    net_->encoded_names = encoded_blobs(check_network(param, weights, artifact.manifest.size));
     const auto *text = reinterpret_cast<const unsigned char *>(param.data());
     const unsigned char *data = weights.data();
     if (net_->net.load_param(ncnn::DataReaderFromMemory(text, param.size())) != 0

@@ -18,14 +18,14 @@ constexpr const char *RANGES[] = {"limited", "full"};
 constexpr const char *POSITIONS[] = {"left", "center", "top left"};
 
 template <size_t Count>
-void check_choice(const char *what, const char *field, uint32_t number, const char *const (&names)[Count]) {
-    if (number < Count) return;
+void check_choice(const char *what, const char *field, int32_t number, const char *const (&names)[Count]) {
+    if (number >= 0 && static_cast<size_t>(number) < Count) return;
     std::string choices;
     for (size_t i = 0; i < Count; i++) {
         choices += (i ? ", " : "") + std::to_string(i) + " (" + names[i] + ")";
     }
     fail(IFRNET_FRAME,
-         "%s.%s is %" PRIu32 "; expected one of %s: take it from ifrnet.h, and zero the fields you do not set", what,
+         "%s.%s is %" PRId32 "; expected one of %s: take it from ifrnet.h, and zero the fields you do not set", what,
          field, number, choices.c_str());
 }
 

@@ -115,7 +115,7 @@ Json Machine::to_json() const {
 }
 
 std::string Machine::difference(const Machine &other, const std::string &kind) const {
-    if (kind != "cpu") return device == other.device ? "" : "proved on " + other.device + ", this is " + device;
+    if (kind.substr(kind.rfind('/') + 1) != "cpu") return device == other.device ? "" : "proved on " + other.device + ", this is " + device;
     if (instruction_sets == other.instruction_sets) return "";
     std::vector<std::string> lacking = missing(other.instruction_sets, instruction_sets);
     std::vector<std::string> more = missing(instruction_sets, other.instruction_sets);

@@ -20,10 +20,6 @@ constexpr size_t MAX_NAME = 200;          // ncnn cuts names at 255
 constexpr double MAX_NUMBER = 1 << 26;    // more weights than IFRNet has, or a larger frame
 constexpr int LIST = -23300;              // the key of a list is this minus its number
 
-[[noreturn]] void refuse(const Layer &layer, const std::string &what) {
-    throw std::invalid_argument("layer " + one_line(layer.name, 40) + " " + what);
-}
-
 std::vector<std::string> words_of(const std::string &line) {
     std::vector<std::string> words;
     for (size_t at = line.find_first_not_of(' '); at != std::string::npos; at = line.find_first_not_of(' ', at)) {

@@ -20,7 +20,7 @@ Settings settings_of(const OpenOptions &options, const Device &device) {
 }
 
 Conditions conditions_of(const Device &device, const std::string &arithmetic) {
-    Conditions conditions{device.name, arithmetic, Machine::here()};
+    Conditions conditions{std::string(BACKEND) + "/" + device.name, arithmetic, Machine::here()};
     if (device.kind() != "cpu") {
         conditions.machine.device = device.description;
         conditions.machine.driver = device.driver;

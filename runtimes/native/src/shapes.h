@@ -6,6 +6,8 @@
 
 namespace ifrnet {
 
+inline constexpr int64_t MAX_SIDE = 1 << 20, MAX_VALUES = int64_t(1) << 30; // of a blob; ncnn counts in int
+
 // Of a blob: `dims` axes (w; w and h; w, h and c), the others are 1. `bytes` of a value: 4, or 1 between int8 layers.
 struct Shape {
     int dims = 3;
@@ -45,5 +47,26 @@ void check_parameters(const Layer &layer);
 
 // The values of a parameter that is a list; empty where it is missing.
 std::vector<std::string> list_of(const Layer &layer, int key);
+
+// ---- of shapes.cpp, kernels.cpp and shape_text.cpp ---------------------------------------------------------------------------
+
+// Throws std::invalid_argument that names the layer.
+[[noreturn]] void refuse(const Layer &layer, const std::string &what);
+
+std::string text_of(const Shape &shape);
+
+// A parameter, or what ncnn takes when it is not given; throws std::invalid_argument where it leaves its range.
+int64_t within(const Layer &layer, int key, int64_t otherwise, int64_t low, int64_t high);
+
+// Throws std::invalid_argument where a blob has no three axes.
+void expect_frame(const Layer &layer, const Shape &shape);
+
+// The sides, the innermost first, that a text like "1,1,//(6,0n)" states for a blob of another shape.
+std::vector<int64_t> read_shape(const Layer &layer, const std::string &text, const Shape &in);
+
+// What a layer of that kind makes of a blob.
+Shape convolution(const Layer &layer, const Shape &in, WeightCounter &weights);
+Shape deconvolution(const Layer &layer, const Shape &in, WeightCounter &weights);
+Shape pooling(const Layer &layer, const Shape &in);
 
 }  // namespace ifrnet

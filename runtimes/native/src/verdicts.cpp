@@ -100,16 +100,11 @@ std::string difference(const Json &found, const Conditions &here, const std::str
     return here.machine.difference(Machine::parse(found.at("machine")), kind);
 }
 
-bool is_ours(const Json &found, const std::string &kind) {
-    const Json *backend = found.find("backend"); // missing or empty: the manifest's own backend, which is another
-    return backend != nullptr && backend->as_text() == BACKEND && kind_of(found.at("device").as_text()) == kind;
-}
-
 Belief of_manifest(const Artifact &artifact, const Conditions &here) {
     const std::string kind = kind_of(here.device);
     std::string reason;
     for (const Json &found : artifact.manifest.parity.items) {
-        if (!is_ours(found, kind)) continue;
+        if (kind_of(found.at("device").as_text()) != kind) continue;
         Belief::Verdict verdict = verdict_of(found.at("verdict").as_text());
         std::string why = found.at("reason").as_text();
         if (verdict == Belief::Failed) return {Belief::Failed, why, false};

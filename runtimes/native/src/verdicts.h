@@ -9,10 +9,11 @@
 
 namespace ifrnet {
 
-inline constexpr const char *BACKEND = "native"; // of the conditions and of the manifest's verdicts
+// Of the conditions. Devices carry it in verdicts, "native/cpu": what ncnn proved from Python holds there only.
+inline constexpr const char *BACKEND = "native";
 
 struct Conditions {
-    std::string device, arithmetic;
+    std::string device, arithmetic; // device: with BACKEND and a slash before its name
     Machine machine;
 };
 

@@ -1,0 +1,22 @@
+// Image files: what stb_image reads, and PNG.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace program {
+
+struct Picture {
+    int width = 0, height = 0;
+    std::vector<uint8_t> rgb; // (height, width, 3)
+};
+
+// PNG, JPEG or BMP of 8 bits; transparency is dropped. Throws Stop: missing, damaged, larger than 2^26 pixels, 16 bits.
+Picture read_picture(const std::string &path);
+
+// As PNG under a temporary name, which is then renamed: the file is there whole or not at all. Throws Stop.
+void write_png(const Picture &picture, const std::string &path);
+
+bool exists(const std::string &path);
+
+}  // namespace program
