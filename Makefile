@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench weights vulkan clean
+.PHONY: demo test lint bench weights native native-arm64 native-for-tests vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -12,10 +12,12 @@ demo: $(VENV)/installed
 # One process for each group: a native runtime that crashes takes only its own group with it. The training tests are apart
 # from the runtimes: PyTorch's data loader handles SIGCHLD, and in the same process as all native runtimes the first child
 # that ended after them killed it (SIGSEGV inside waitpid).
-# EXPECT=onnxruntime,ncnn:cpu,... names the backends that have to run there, so that none can vanish in a skip.
-test: $(VENV)/installed vulkan
+# EXPECT=onnxruntime,ncnn:cpu,... names the backends that have to run there, so that none can vanish in a skip;
+# EXPECT_NATIVE the same of libifrnet.
+test: $(VENV)/installed vulkan native-for-tests
 	$(RUN) -m pytest tests/ifrnet
 	$(RUN) -m pytest tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py
+	$(if $(EXPECT_NATIVE),IFRNET_EXPECT_BACKENDS=$(EXPECT_NATIVE)) $(RUN) -m pytest tests/native
 	$(if $(EXPECT),IFRNET_EXPECT_BACKENDS=$(EXPECT)) $(RUN) -m pytest tests/calibration tests/export
 	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py
 
@@ -23,6 +25,19 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# libifrnet, the C library, and its program: build/native/prefix. Five minutes on two cores, seconds with ccache.
+native: $(VENV)/installed
+	PYTHON=$(CURDIR)/$(RUN) bash runtimes/native/build.sh host
+
+# The program for ARM64 as one static file, for a phone or a board: build/native/arm64/ifrnet.
+native-arm64: $(VENV)/installed
+	PYTHON=$(CURDIR)/$(RUN) bash runtimes/native/build.sh arm64
+
+native-for-tests: $(VENV)/installed
+	@if command -v c++ >/dev/null; then $(MAKE) --no-print-directory native; \
+	  if command -v aarch64-linux-gnu-g++ >/dev/null; then $(MAKE) --no-print-directory native-arm64; fi; \
+	else echo "No C++ compiler: libifrnet is not built, and its tests say so and are skipped. Debian: apt install g++"; fi
 
 # The leaderboard that the README shows; about ten minutes on two cores.
 bench: $(VENV)/installed

@@ -31,7 +31,7 @@ from runtimes.contract import Precision, Verdict
 from runtimes.environment import package_versions
 from runtimes.errors import UsageError
 from runtimes.proof import FILE as PROOF
-from runtimes.registry import backend
+from runtimes.registry import runners
 from runtimes.staged_folder import check_destination, staged_folder
 
 Report = Callable[[str], None]
@@ -84,7 +84,7 @@ def check_options(options: ExportOptions) -> None:
         check_precisions(name, options)
     if not options.verify_devices:
         return
-    backends = [backend(target(name).BACKEND) for name in options.targets]
+    backends = [module for name in options.targets for module in runners(target(name).BACKEND)]
     known = dict.fromkeys(d.name for b in backends if not b.missing() for d in b.devices() if not d.reason)
     for name in options.verify_devices:
         if name not in known:

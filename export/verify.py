@@ -27,7 +27,7 @@ from runtimes.device import Device
 from runtimes.errors import BackendError, DeviceMismatchError, DeviceUnavailableError
 from runtimes.frames import to_tensor
 from runtimes.machine import Machine
-from runtimes.registry import backend
+from runtimes.registry import backend, runner, runners
 from runtimes.scene import Scene
 from runtimes.tuning import Tuning
 
@@ -162,7 +162,7 @@ def verification_sizes(sizes: SizeRange) -> tuple[Size, ...]:
 def verify(
     artifact: Artifact, reference: Reference, tolerance: Tolerance, *, extra_devices: Sequence[str] = ()
 ) -> tuple[DeviceParity, ...]:
-    """Compare an artifact with the reference on every device of its backend.
+    """Compare an artifact with the reference on every device of its backend, and of those that run it as well.
 
     Args:
         artifact: the files, before or after they got their name.
@@ -176,7 +176,16 @@ def verify(
     module = backend(artifact.manifest.backend)
     if reason := module.missing():
         return (DeviceParity(device=module.DEFAULT_DEVICE, verdict=Verdict.NOT_RUN, reason=reason),)
-    return tuple(_verify_on(device, artifact, reference, tolerance, extra_devices) for device in module.devices())
+    devices = [*module.devices(), *_other_devices(artifact, extra_devices)]
+    return tuple(_verify_on(device, artifact, reference, tolerance, extra_devices) for device in devices)
+
+
+def _other_devices(artifact: Artifact, extra_devices: Sequence[str]) -> Iterator[Device]:
+    """Those of other backends that run the artifact, where they can: nobody misses a backend that was not asked for."""
+    for module in runners(artifact.manifest.backend)[1:]:
+        for device in () if module.missing() else module.devices():
+            if not device.reason and (not device.software or device.name in extra_devices):
+                yield device
 
 
 def _verify_on(
@@ -189,7 +198,7 @@ def _verify_on(
     if reason:
         return record
     try:
-        module = backend(artifact.manifest.backend)
+        module = runner(artifact.manifest.backend, device.name)
         record = replace(record, machine=Machine.here(module.ABOUT, device))
         with module.open_runtime(artifact, device.name, Tuning()) as runtime:
             return replace(judge(runtime, reference, tolerance), machine=record.machine)

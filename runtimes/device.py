@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,7 @@ class About:
         distributions: on PyPI; their versions decide how an artifact runs.
         extra: of this package, which installs it.
         colour: in plots; Okabe and Ito's palette, which colour-blind readers tell apart.
+        runs: other backends whose artifacts it runs as well. Its devices then carry its name: ``native/cpu``.
     """
 
     name: str
@@ -24,6 +26,7 @@ class About:
     distributions: tuple[str, ...]
     extra: str
     colour: str
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Device:
         reason: why it cannot be used; empty when it can.
         software: an emulation of a GPU by the CPU: right, and slow.
         driver: version of what drives it, as the backend reports it; empty for the CPU.
+        versions: of what runs there and is no distribution of Python, by name.
     """
 
     name: str
@@ -43,8 +47,14 @@ class Device:
     reason: str = ""
     software: bool = False
     driver: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
-        """``cpu``, ``cuda``, ``vulkan``, ``gpu``, ``npu``: the name without the number."""
+        """``cpu``, ``cuda``, ``vulkan``, ``gpu``, ``npu``, ``native/cpu``, ...: the name without the number."""
         return self.name.partition(":")[0].partition(".")[0]
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the processor itself computes, whatever the backend."""
+        return self.kind.rpartition("/")[2] == "cpu"

@@ -9,8 +9,6 @@ from typing import Any, Self
 from runtimes.device import About, Device
 from runtimes.environment import instruction_sets, package_versions, processor
 
-CPU = "cpu"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
@@ -36,9 +34,9 @@ class Machine:
         return cls(
             processor=processor(),
             instruction_sets=instruction_sets(),
-            device="" if device.kind == CPU else device.description,
+            device="" if device.is_cpu else device.description,
             driver=device.driver,
-            versions=package_versions(about.distributions),
+            versions={**package_versions(about.distributions), **device.versions},
         )
 
     @classmethod
@@ -52,13 +50,13 @@ class Machine:
         """Plain values."""
         return {**asdict(self), "instruction_sets": list(self.instruction_sets)}
 
-    def difference(self, other: Machine, kind: str) -> str:
-        """Why what was proved on ``other`` is not proved here, on a device of a kind; empty when it is.
+    def difference(self, other: Machine, device: Device) -> str:
+        """Why what was proved on ``other`` is not proved here, on such a device; empty when it is.
 
         On a CPU the instruction sets decide which kernels run, on another device the device does. Another version of
         the backend or the driver is no reason by itself.
         """
-        if kind != CPU:
+        if not device.is_cpu:
             return "" if self.device == other.device else f"proved on {other.device}, this is {self.device}"
         if self.instruction_sets == other.instruction_sets:
             return ""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import native, ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -45,6 +45,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "onnxruntime": onnxruntime,
         "openvino": openvino,
         "ncnn": ncnn,
+        "native": native,
         "tensorrt": tensorrt,
     }
 )
@@ -60,6 +61,25 @@ def backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise BackendError(f"no backend named {name!r}; there are {', '.join(BACKENDS)}")
     return BACKENDS[name]
+
+
+def runners(name: str) -> tuple[Backend, ...]:
+    """The backend that artifacts were made for, then those that run them as well.
+
+    Raises:
+        BackendError: there is no such backend.
+    """
+    return (backend(name), *(module for module in BACKENDS.values() if name in module.ABOUT.runs))
+
+
+def runner(name: str, device: str | None) -> Backend:
+    """The one of :func:`runners` that a device belongs to: ``native/cpu`` is one of ``native``.
+
+    Raises:
+        BackendError: there is no such backend.
+    """
+    prefix = (device or "").rpartition("/")[0]
+    return next((module for module in runners(name) if module.ABOUT.name == prefix), backend(name))
 
 
 def load(
@@ -80,6 +100,7 @@ def load(
     Args:
         path: the artifact folder.
         device: for example ``cpu``, ``cuda:0``, ``vulkan:0``, ``gpu``; None is the CPU (``cuda:0`` for TensorRT).
+            ``native/cpu`` and ``native/vulkan:0`` run artifacts of ncnn in the C library.
         threads: CPU threads; None leaves it to the tuning, and without one to the backend.
         tuned: whether to run with the settings of ``python -m benchmarks tune``, where they lie beside the artifact
             and were found on this machine.
@@ -160,14 +181,14 @@ def _find(artifact: Artifact, name: str | None) -> tuple[Backend, Device]:
     Raises:
         BackendError: one of them is missing here.
     """
-    module = backend(artifact.manifest.backend)
+    module = runner(artifact.manifest.backend, name)
     if reason := module.missing():
         raise BackendError(reason)
     name = name or module.DEFAULT_DEVICE
     found = next((device for device in module.devices() if device.name == name), None)
     if found is None:
         known = ", ".join(device.name for device in module.devices()) or "none"
-        raise BackendError(f"{artifact.manifest.backend} has no device {name!r} here; there are {known}")
+        raise BackendError(f"{module.ABOUT.name} has no device {name!r} here; there are {known}")
     if found.reason:
-        raise BackendError(f"{artifact.manifest.backend} cannot use {name}: {found.reason}")
+        raise BackendError(f"{module.ABOUT.name} cannot use {name}: {found.reason}")
     return module, found

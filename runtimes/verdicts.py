@@ -143,16 +143,16 @@ def believed(artifact: Artifact, conditions: Conditions) -> Belief:
     if mine := [record for record in records if record.conditions == conditions]:
         newest = max(mine, key=lambda record: record.created)  # one beside the artifact, one in the cache
         return Belief(verdict=newest.verdict, reason=newest.reason, own=True)
-    kind = Device(name=conditions.device).kind
+    device = Device(name=conditions.device)
     reasons = []
     for found in artifact.manifest.parity:
-        if Device(name=found.device).kind != kind:
+        if Device(name=found.device).kind != device.kind:
             continue
         if found.verdict is Verdict.FAILED:
             return Belief(verdict=Verdict.FAILED, reason=found.reason)
         if found.verdict is Verdict.NOT_RUN:
             reasons.append(found.reason)
-        elif reason := _difference(found, conditions, kind):
+        elif reason := _difference(found, conditions, device):
             reasons.append(reason)
         else:
             _say_version(artifact, found, conditions)
@@ -163,13 +163,13 @@ def believed(artifact: Artifact, conditions: Conditions) -> Belief:
     return Belief(verdict=Verdict.NOT_RUN, reason=reason)
 
 
-def _difference(found: DeviceParity, conditions: Conditions, kind: str) -> str:
+def _difference(found: DeviceParity, conditions: Conditions, device: Device) -> str:
     """Why a verdict of the manifest does not hold here; empty when it does."""
     if found.arithmetic != conditions.arithmetic:
         return f"proved in {found.arithmetic}, {conditions.arithmetic} runs here"
     if found.machine is None:
-        return f"proved on a {kind} that the manifest does not describe"
-    return conditions.machine.difference(found.machine, kind)
+        return f"proved on a {device.kind} that the manifest does not describe"
+    return conditions.machine.difference(found.machine, device)
 
 
 def _say_version(artifact: Artifact, found: DeviceParity, conditions: Conditions) -> None:

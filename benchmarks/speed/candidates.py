@@ -10,12 +10,12 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.options import Selection
 from benchmarks.speed.exporting import Report, Wanted, export_all, export_options
 from benchmarks.speed.time_limit import TimeLimit
-from export.targets import TARGETS, target
+from export.targets import TARGETS, Target, target
 from ifrnet.variants import CheckpointInfo
 from runtimes.artifact import Manifest, open_artifact
 from runtimes.contract import Precision, Verdict
 from runtimes.device import Device
-from runtimes.registry import backend
+from runtimes.registry import Backend, runners
 
 NO_LIMIT = TimeLimit()
 
@@ -48,33 +48,37 @@ class Candidate:
 
 def candidates(selection: Selection) -> list[Candidate]:
     """All rows, with the reason where one cannot run; nothing is exported yet."""
-    rows = []
+    rows: list[Candidate] = []
     for name in TARGETS:
         module = target(name)
-        if module.BACKEND not in selection.backends:
-            continue
-        for precision in selection.precisions or tuple(module.TOLERANCES):
-            devices = list(_devices(module.BACKEND, selection.devices))
-            if precision not in module.TOLERANCES:
-                reason = f"target {name} has no {precision}; it has {', '.join(module.TOLERANCES)}"
-                devices = [Device(name=backend(module.BACKEND).DEFAULT_DEVICE, reason=reason)]
-            rows += [
-                Candidate(
-                    target=name,
-                    backend=module.BACKEND,
-                    precision=precision,
-                    device=device.name,
-                    runnable=not device.reason,
-                    reason=device.reason,
-                )
-                for device in devices
-            ]
+        for runner in runners(module.BACKEND):
+            if runner.ABOUT.name in selection.backends and (
+                runner.ABOUT.name == module.BACKEND or not runner.missing()
+            ):
+                rows += _rows(name, module, runner, selection)
     return rows
 
 
-def _devices(name: str, wanted: tuple[str, ...] | None) -> Iterator[Device]:
+def _rows(name: str, module: Target, runner: Backend, selection: Selection) -> Iterator[Candidate]:
+    """Those of one target on one backend that runs its artifacts."""
+    for precision in selection.precisions or tuple(module.TOLERANCES):
+        devices = list(_devices(runner, selection.devices))
+        if precision not in module.TOLERANCES:
+            reason = f"target {name} has no {precision}; it has {', '.join(module.TOLERANCES)}"
+            devices = [Device(name=runner.DEFAULT_DEVICE, reason=reason)]
+        for device in devices:
+            yield Candidate(
+                target=name,
+                backend=runner.ABOUT.name,
+                precision=precision,
+                device=device.name,
+                runnable=not device.reason,
+                reason=device.reason,
+            )
+
+
+def _devices(module: Backend, wanted: tuple[str, ...] | None) -> Iterator[Device]:
     """Devices of a backend, those that cannot be used with the reason; without duplicates of a reason."""
-    module = backend(name)
     if reason := module.missing():
         yield Device(name=module.DEFAULT_DEVICE, reason=reason)
         return

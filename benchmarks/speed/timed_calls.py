@@ -15,7 +15,7 @@ from runtimes.artifact import open_artifact
 from runtimes.base import Runtime
 from runtimes.contract import Timesteps
 from runtimes.frames import Array, to_tensor
-from runtimes.registry import backend
+from runtimes.registry import runner
 from runtimes.tuning import Tuning
 
 T = TypeVar("T")
@@ -161,7 +161,7 @@ def load_artifact(path: str, device: str, threads: int) -> Runtime:
 def load_with_tuning(path: str, device: str, tuning: Tuning) -> Runtime:
     """An artifact with given settings, whatever lies beside it."""
     artifact = open_artifact(path)
-    return backend(artifact.manifest.backend).open_runtime(artifact, device, tuning)
+    return runner(artifact.manifest.backend, device).open_runtime(artifact, device, tuning)
 
 
 def load_pytorch(model: str, device: str, layout: str, threads: int) -> Runtime:

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.errors import BenchmarkError
 from benchmarks.report.environment import available_cores
 from runtimes.cli import Parser
-from runtimes.registry import backend
+from runtimes.registry import backend, runner
 from runtimes.tuning import Choices, Tuning, write_tuning
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ class Search:
         from runtimes.artifact import read_manifest
 
         manifest = read_manifest(artifact)
-        module = backend(manifest.backend)
-        self.backend, self.device = manifest.backend, device or module.DEFAULT_DEVICE
+        module = runner(manifest.backend, device)
+        self.backend, self.device = module.ABOUT.name, device or module.DEFAULT_DEVICE
         self.default = self.best = Tuning(threads=available_cores())
         self.gain = 1.0
         self._artifact, self._rounds, self._least, self._scratch = artifact, rounds, gain, scratch

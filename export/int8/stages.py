@@ -15,7 +15,7 @@ from export.options import ExportOptions
 from ifrnet import IFRNet
 from runtimes.artifact import Artifact, DeviceParity
 from runtimes.contract import Verdict
-from runtimes.registry import backend
+from runtimes.registry import runner
 from runtimes.tuning import Tuning
 
 MIN_SHARE = 0.85
@@ -56,7 +56,9 @@ class Int8:
         records, found = [], {}
         for record in parity:
             if record.verdict is Verdict.PASSED:
-                with backend(artifact.manifest.backend).open_runtime(artifact, record.device, Tuning()) as runtime:
+                with runner(artifact.manifest.backend, record.device).open_runtime(
+                    artifact, record.device, Tuning()
+                ) as runtime:
                     quality = self._gate.judge(runtime)
                 found[record.device] = quality.to_manifest()
                 verdict = Verdict.PASSED if quality.passed else Verdict.FAILED

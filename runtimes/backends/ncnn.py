@@ -103,7 +103,7 @@ class NcnnRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         import ncnn
 
-        _check_not_forked()
+        check_not_forked()
         net = ncnn.Net()
         net.opt.num_threads = tuning.threads or net.opt.num_threads
         for name, value in tuning.settings.items():
@@ -147,7 +147,7 @@ class NcnnRuntime(Runtime):
         Raises:
             BackendError: ncnn failed.
         """
-        _check_not_forked()
+        check_not_forked()
         with self._net.create_extractor() as extractor:
             if len(wanted) > 1:
                 extractor.set_light_mode(False)  # or a blob would be gone that another one is computed from
@@ -170,7 +170,7 @@ _process: int | None = None
 """The first process that used ncnn."""
 
 
-def _check_not_forked() -> None:
+def check_not_forked() -> None:
     """Refuse to hang: OpenMP's threads do not exist in a forked child, which would wait for them for ever.
 
     Raises:

@@ -24,6 +24,7 @@ from runtimes import ParityNotRunWarning, load
 from runtimes.artifact import read_manifest
 from runtimes.compare import Comparison, compare
 from runtimes.contract import Precision, Size, Verdict
+from runtimes.registry import runner
 
 RANDOM, BUILTIN = "random:ifrnet_s", "ifrnet_s"
 
@@ -66,6 +67,11 @@ ROWS = (
     Row(target="ncnn", device="cpu", size="77x131", tolerance=2e-4, reason=ROUNDING),
     Row(target="ncnn", device="cpu", size="131x77", scale=0.5, tolerance=2e-4, reason=ROUNDING),
     Row(target="ncnn", device="vulkan:0", size="96x64", tolerance=2e-4, reason=VULKAN),
+    Row(target="ncnn", device="native/cpu", size="160x96", tolerance=2e-4, reason=ROUNDING),
+    Row(target="ncnn", device="native/cpu", size="77x131", tolerance=2e-4, reason=ROUNDING),
+    Row(target="ncnn", device="native/cpu", size="131x77", scale=0.5, tolerance=2e-4, reason=ROUNDING),
+    Row(target="ncnn", device="native/cpu", size="1278x718", model=BUILTIN, tolerance=2e-4, reason=ROUNDING),
+    Row(target="ncnn", device="native/vulkan:0", size="96x64", tolerance=2e-4, reason=VULKAN),
     Row(target="trt", device="cuda:0", size="160x96", tolerance=2e-4, reason=ROUNDING),
 )
 
@@ -122,7 +128,7 @@ def test_parity(
     require_device: Callable[[str, str], None],
     ran: Callable[[str], None],
 ) -> None:
-    backend = target(row.target).BACKEND
+    backend = runner(target(row.target).BACKEND, row.device).ABOUT.name
     require_device(backend, row.device)
     size = {} if row.dynamic else {"size": row.size}
     path = artifact(row.target, model=row.model, precision=row.precision, dynamic=row.dynamic, scale=row.scale, **size)
@@ -135,7 +141,8 @@ def test_parity(
     with runtime:
         found = compare(runtime.infer(reference.img0, reference.img1, reference.t), reference.expected)
     assert passes(row, found), f"{found}: {row.reason}"
-    ran({"ncnn": f"ncnn:{row.device.partition(':')[0]}", "trt": "tensorrt:cuda"}.get(row.target, backend))
+    kind = row.device.rpartition("/")[2].partition(":")[0]
+    ran(f"{backend}:{kind}" if backend in ("ncnn", "native", "tensorrt") else backend)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.device == "cpu" and row.size != "1278x718"], ids=str)

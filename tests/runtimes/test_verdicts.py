@@ -128,8 +128,11 @@ def test_a_device_that_was_not_tried(folder: Path) -> None:
 
 def test_another_gpu_is_not_believed() -> None:
     here = Machine(processor="a", instruction_sets=("x86_64",), device="NVIDIA H100")
-    assert here.difference(replace(here, device="NVIDIA T4"), "cuda") == "proved on NVIDIA T4, this is NVIDIA H100"
-    assert here.difference(replace(here, instruction_sets=("aarch64",), driver="1"), "cuda") == ""
+    assert (
+        here.difference(replace(here, device="NVIDIA T4"), Device(name="cuda"))
+        == "proved on NVIDIA T4, this is NVIDIA H100"
+    )
+    assert here.difference(replace(here, instruction_sets=("aarch64",), driver="1"), Device(name="cuda")) == ""
 
 
 # ---- the proof of this machine ---------------------------------------------------------------------------------------

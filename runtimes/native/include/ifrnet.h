@@ -8,7 +8,8 @@
  *
  * Every function but the first three returns a status. Anything but IFRNET_OK leaves a sentence in ifrnet_error(): what
  * was got, what is expected, what to do. No function throws, exits or prints. Structs begin with `size`: set it to sizeof
- * the struct, and zero the rest; a library that knows more fields takes the ones you do not have as zero.
+ * the struct, and zero the rest; a library that knows more fields takes the ones you do not have as zero. Fields that
+ * choose are int32_t, and take the values of the enum that their comment names.
  *
  * Threads: every function may be called from any thread. Calls on one runtime run one after the other; open an artifact
  * twice for two at a time. A runtime that was closed is refused, also while another thread closes it.
@@ -90,8 +91,8 @@ typedef struct ifrnet_options {
     uint32_t size;
     int32_t threads;       /* CPU threads; 0: one for each physical core, the fast ones of a phone */
     const char *device;    /* NULL: "cpu". Never another device than the one that is named */
-    ifrnet_unproven unproven;
-    ifrnet_precision precision;
+    int32_t unproven;      /* ifrnet_unproven */
+    int32_t precision;     /* ifrnet_precision */
     const char *cache;     /* folder for verdicts where the artifact's cannot be written, and for compiled shaders;
                               NULL: $IFRNET_CACHE or ~/.cache/ifrnet; "": keep nothing */
 } ifrnet_options;
@@ -140,20 +141,22 @@ typedef enum ifrnet_layout {
     IFRNET_P010 = 7  /* as NV12 in 16 bits, little endian, the value in the upper ten */
 } ifrnet_layout;
 
+/* BT.2020 is the one with non-constant luminance. */
 typedef enum ifrnet_matrix { IFRNET_BT709 = 0, IFRNET_BT601 = 1, IFRNET_BT2020 = 2 } ifrnet_matrix;
 typedef enum ifrnet_range { IFRNET_LIMITED = 0, IFRNET_FULL = 1 } ifrnet_range;
+/* Where the samples of U and V lie. */
 typedef enum ifrnet_chroma { IFRNET_LEFT = 0, IFRNET_CENTER = 1, IFRNET_TOPLEFT = 2 } ifrnet_chroma;
 
 typedef struct ifrnet_image {
     uint32_t size;
-    ifrnet_layout layout;
+    int32_t layout;         /* ifrnet_layout */
     int32_t width, height;  /* in pixels */
     void *plane[3];         /* first (upper) row of each plane; the network does not change the planes of its inputs */
     ptrdiff_t stride[3];    /* bytes from a row to the one below; negative where rows lie upside down in memory */
     size_t bytes[3];        /* of each plane's memory, whichever way its rows go; rows that would leave it are refused */
-    ifrnet_matrix matrix;   /* these three: of the YUV layouts; BT.2020 is the one with non-constant luminance */
-    ifrnet_range range;
-    ifrnet_chroma chroma;   /* where the samples of U and V lie */
+    int32_t matrix;         /* ifrnet_matrix; this and the next two are of the YUV layouts */
+    int32_t range;          /* ifrnet_range */
+    int32_t chroma;         /* ifrnet_chroma */
 } ifrnet_image;
 
 /* The frames at `count` time steps between two. The pair is encoded once.

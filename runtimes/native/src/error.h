@@ -2,6 +2,7 @@
 #pragma once
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "ifrnet.h"
 
@@ -9,7 +10,7 @@ namespace ifrnet {
 
 class Error : public std::exception {
 public:
-    Error(ifrnet_status status, std::string message) : status(status), message(std::move(message)) {}
+    Error(ifrnet_status code, std::string text) : status(code), message(std::move(text)) {}
     const char *what() const noexcept override { return message.c_str(); }
 
     const ifrnet_status status;

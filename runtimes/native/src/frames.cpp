@@ -17,28 +17,19 @@ constexpr const char *MATRICES[] = {"BT.709", "BT.601", "BT.2020"};
 constexpr const char *RANGES[] = {"limited", "full"};
 constexpr const char *POSITIONS[] = {"left", "center", "top left"};
 
-// An enum of the caller's as the number that lies there. It may be none of the enum's values, and to read such a one as
-// an enum is undefined.
-template <class Enum> uint32_t number_of(const Enum &value) {
-    static_assert(sizeof(Enum) == sizeof(uint32_t), "an enum of the C ABI has 32 bits");
-    uint32_t number = 0;
-    std::memcpy(&number, &value, sizeof number);
-    return number;
-}
-
 template <size_t Count>
-void check_choice(const char *what, const char *field, uint32_t number, const char *const (&names)[Count]) {
-    if (number < Count) return;
+void check_choice(const char *what, const char *field, int32_t number, const char *const (&names)[Count]) {
+    if (number >= 0 && static_cast<size_t>(number) < Count) return;
     std::string choices;
     for (size_t i = 0; i < Count; i++) {
         choices += (i ? ", " : "") + std::to_string(i) + " (" + names[i] + ")";
     }
     fail(IFRNET_FRAME,
-         "%s.%s is %" PRIu32 "; expected one of %s: take it from ifrnet.h, and zero the fields you do not set", what,
+         "%s.%s is %" PRId32 "; expected one of %s: take it from ifrnet.h, and zero the fields you do not set", what,
          field, number, choices.c_str());
 }
 
-bool is_rgb(ifrnet_layout layout) { return layout <= IFRNET_BGRA; }
+bool is_rgb(int32_t layout) { return layout <= IFRNET_BGRA; }
 
 // |stride|, for the smallest value too, whose negative is no ptrdiff_t.
 size_t pitch_of(ptrdiff_t stride) {
@@ -124,9 +115,9 @@ bool share_bytes(const Span &a, const Span &b) {
 
 }  // namespace
 
-int plane_count(ifrnet_layout layout) { return is_rgb(layout) ? 1 : layout == IFRNET_I420 ? 3 : 2; }
+int plane_count(int32_t layout) { return is_rgb(layout) ? 1 : layout == IFRNET_I420 ? 3 : 2; }
 
-PlaneForm plane_form(ifrnet_layout layout, int plane, Size size) {
+PlaneForm plane_form(int32_t layout, int plane, Size size) {
     const auto width = static_cast<size_t>(size.width), half = (width + 1) / 2;
     if (is_rgb(layout)) return {size.height, width * (layout >= IFRNET_RGBA ? 4 : 3), "the pixels"};
     const size_t sample = layout == IFRNET_P010 ? 2 : 1;
@@ -146,11 +137,11 @@ void check_image(const ifrnet_image &image, Size frames, const char *what) {
              "%s is %dx%d, the artifact takes %dx%d: scale it, or export another artifact with --size %dx%d", what,
              image.width, image.height, frames.width, frames.height, image.width, image.height);
     }
-    check_choice(what, "layout", number_of(image.layout), LAYOUTS);
+    check_choice(what, "layout", image.layout, LAYOUTS);
     if (!is_rgb(image.layout)) {
-        check_choice(what, "matrix", number_of(image.matrix), MATRICES);
-        check_choice(what, "range", number_of(image.range), RANGES);
-        check_choice(what, "chroma", number_of(image.chroma), POSITIONS);
+        check_choice(what, "matrix", image.matrix, MATRICES);
+        check_choice(what, "range", image.range, RANGES);
+        check_choice(what, "chroma", image.chroma, POSITIONS);
     }
     for (int plane = 0; plane < plane_count(image.layout); plane++) check_plane(image, frames, plane, what);
 }

@@ -19,8 +19,8 @@ struct PlaneForm {
 };
 
 // The number of planes of a known layout, and the form of each in an image of a size.
-int plane_count(ifrnet_layout layout);
-PlaneForm plane_form(ifrnet_layout layout, int plane, Size size);
+int plane_count(int32_t layout);
+PlaneForm plane_form(int32_t layout, int plane, Size size);
 
 // Row `row` of a plane; rows that lie upside down have a negative stride.
 inline uint8_t *row_of(const ifrnet_image &image, int plane, int row) {

@@ -12,7 +12,7 @@ constexpr int TILE = 128; // samples of chroma done at once: their floats stay i
 struct Matrix {
     float red, green, blue; // of luma
 
-    explicit Matrix(ifrnet_matrix matrix)
+    explicit Matrix(int32_t matrix)
         : red(matrix == IFRNET_BT601 ? 0.299f : matrix == IFRNET_BT709 ? 0.2126f : 0.2627f), green(0.0f),
           blue(matrix == IFRNET_BT601 ? 0.114f : matrix == IFRNET_BT709 ? 0.0722f : 0.0593f) {
         green = 1.0f - red - blue;
@@ -23,7 +23,7 @@ struct Matrix {
 struct Codes {
     float low, span, middle, chroma_span, peak;
 
-    Codes(ifrnet_range range, int bits) {
+    Codes(int32_t range, int bits) {
         const auto unit = static_cast<float>(1 << (bits - 8));
         const bool full = range == IFRNET_FULL;
         peak = static_cast<float>((1 << bits) - 1);
@@ -42,8 +42,8 @@ struct Siting {
 
     static Siting beside() { return {0.0f, 0.5f, 0.25f, 0.25f}; }
     static Siting between() { return {0.25f, 0.25f, 0.0f, 0.5f}; }
-    static Siting across(ifrnet_chroma chroma) { return chroma == IFRNET_CENTER ? between() : beside(); }
-    static Siting down(ifrnet_chroma chroma) { return chroma == IFRNET_TOPLEFT ? beside() : between(); }
+    static Siting across(int32_t chroma) { return chroma == IFRNET_CENTER ? between() : beside(); }
+    static Siting down(int32_t chroma) { return chroma == IFRNET_TOPLEFT ? beside() : between(); }
 };
 
 struct Eight {

@@ -15,11 +15,12 @@ public:
 
     Kind kind = Kind::Null;
     bool boolean = false;
-    std::string text;                                 // of a Text, in UTF-8, or the digits of a Number
+    std::string text; // of a Text, in UTF-8 (with single surrogates where Python has them), or the digits of a Number
     std::vector<Json> items;                          // of a List
     std::vector<std::pair<std::string, Json>> fields; // of an Object, in their order, each name once
 
     static Json of(const std::string &text);
+    static Json of(const char *text) { return of(std::string(text)); } // a bool otherwise
     static Json of(double value); // as Python's repr; "inf", "-inf", "nan" as a Text, for JSON has none of them
     static Json of(int64_t value);
     static Json of(bool value);

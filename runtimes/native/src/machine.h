@@ -22,7 +22,7 @@ struct Machine {
     static Machine parse(const Json &data);
     Json to_json() const;
 
-    // Why what was proved on `other` is not proved here, on a device of a kind ("cpu", "vulkan"); "" when it is. The words
+    // Why what was proved on `other` is not proved here, on a device of a kind ("native/cpu", "native/vulkan"); "" when it is. The words
     // are those of runtimes.machine.Machine.difference.
     std::string difference(const Machine &other, const std::string &kind) const;
 

@@ -14,7 +14,7 @@ struct Limits {
 };
 
 struct Answer {
-    float t;
+    double t; // as the proof states it; the network gets it as a float
     Limits limits;
     std::vector<uint16_t> corners; // x and y of each patch
     std::vector<float> weights;    // of each patch

@@ -9,10 +9,11 @@
 
 namespace ifrnet {
 
-inline constexpr const char *BACKEND = "native"; // of the conditions and of the manifest's verdicts
+// Of the conditions. Devices carry it in verdicts, "native/cpu": what ncnn proved from Python holds there only.
+inline constexpr const char *BACKEND = "native";
 
 struct Conditions {
-    std::string device, arithmetic;
+    std::string device, arithmetic; // device: with BACKEND and a slash before its name
     Machine machine;
 };
 
@@ -26,6 +27,10 @@ struct Belief {
 // the manifest's that this backend won on the same kind of device, in the same arithmetic, with the same instruction sets
 // (of a CPU) or the same device (of a GPU). Records that are damaged, edited or foreign are ignored.
 Belief believed(const Artifact &artifact, const Conditions &conditions, const std::string &cache);
+
+// What a failed proof is refused with, in the words of runtimes.verdicts.prove: every comparison that breaks a limit; "" for
+// a passed one.
+std::string reason_of(const std::vector<Comparison> &comparisons);
 
 // Keeps the outcome of a proof, as runtimes.verdicts.keep: beside the artifact, or as CACHE/verdicts/IDENTITY.json where
 // that fails or the artifact has no folder; written to a temporary name and renamed. `trouble` is "" for a passed one.

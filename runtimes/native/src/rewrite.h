@@ -1,0 +1,31 @@
+// The network as this library runs it: an exact rewrite of the layers of a .param, made while it is opened.
+//
+// A .param is written for every host of ncnn, and those have neither a warp by flow in pixels nor any warp on Vulkan. So it
+// builds a grid from -1 to 1 out of the flow for GridSample, which half precision cannot hold (half a pixel off at 1920),
+// and marks all that touches the flow to be computed in float32 on the CPU. With IfrnetWarp neither is needed.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "network.h"
+
+namespace ifrnet {
+
+struct Target {
+    bool vulkan = false;
+    bool half = false; // the artifact's values are float16 between layers there
+};
+
+// The same network with
+// - IfrnetWarp on the flow in pixels in place of GridSample and of what made its grid, flow * 2 / (size - 1) + position,
+//   once the constants of it are found to be just that;
+// - on a GPU in half precision: no mark of float32 on the CPU (31=23), and no Power that converts at its border.
+// Constants that nobody reads any more stay, for ncnn reads weights in the order of the layers.
+//
+// `layers` and `weights` as check_network took them. Throws std::invalid_argument: a GridSample whose grid is not made so.
+std::vector<Layer> for_target(const std::vector<Layer> &layers, const Bytes &weights, const Target &target);
+
+// A .param text.
+std::string write_param(const std::vector<Layer> &layers);
+
+}  // namespace ifrnet

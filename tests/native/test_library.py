@@ -1,0 +1,206 @@
+"""libifrnet from Python: the frames that PyTorch and ncnn give, verdicts that both sides believe, no harm done."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ifrnet import interpolate, load_model
+from runtimes import ParityNotRunWarning, load
+from runtimes.artifact import open_artifact, read_manifest
+from runtimes.backends.native import NativeRuntime
+from runtimes.compare import psnr
+from runtimes.contract import Precision, Verdict
+from runtimes.errors import ArtifactError, ParityError
+from runtimes.frames import to_tensor
+from runtimes.registry import runners, verify
+from tests.conftest import Artifacts
+
+ROOT = Path(__file__).parents[2]
+
+DEVICE = "native/cpu"
+
+Frames = Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+
+
+@pytest.fixture(autouse=True)
+def needs_the_library(require_device: Callable[[str, str], None]) -> None:
+    require_device("native", DEVICE)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IFRNET_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(artifact: Artifacts, tmp_path: Path) -> Path:
+    """A copy of a small artifact."""
+    return Path(shutil.copytree(artifact("ncnn"), tmp_path / "artifact"))
+
+
+@pytest.fixture
+def runtime(artifact: Artifacts) -> Iterator[NativeRuntime]:
+    with load(artifact("ncnn"), device=DEVICE, threads=2) as loaded:
+        assert isinstance(loaded, NativeRuntime)
+        yield loaded
+
+
+def test_it_says_what_it_is(runtime: NativeRuntime, artifact: Artifacts) -> None:
+    manifest = read_manifest(artifact("ncnn"))
+    assert runtime.spec.backend == "native"
+    assert (runtime.spec.device, runtime.spec.arithmetic, runtime.spec.threads) == (DEVICE, "fp32", 2)
+    info = runtime.info
+    assert (info.width, info.height, info.any_timestep) == (160, 96, 1)
+    assert info.text("identity") == manifest.identity
+    (record,) = (record for record in manifest.parity if record.device == DEVICE)
+    assert record.verdict is Verdict.PASSED
+    assert record.machine is not None
+    assert json.loads(info.text("machine")) == record.machine.to_json()
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.BF16])
+def test_it_gives_what_ncnn_gives_from_python(artifact: Artifacts, frames: Frames, precision: Precision) -> None:
+    path = artifact("ncnn", precision=precision)
+    img0, img1 = (to_tensor(frame) for frame in frames())
+    t = np.array([0.25, 0.5, 0.75], np.float32).reshape(-1, 1, 1, 1)
+    with load(path, threads=2) as python, load(path, device=DEVICE, threads=2) as native:
+        assert native.spec.arithmetic == python.spec.arithmetic
+        expected, found = python.infer(img0, img1, t), native.infer(img0, img1, t)
+    # Where bfloat16 is stored the warps differ in how they round; elsewhere only in the order of operations.
+    assert psnr(found, expected) > (60.0 if precision is Precision.BF16 else 100.0)
+
+
+def test_several_t_are_what_each_gives_alone(runtime: NativeRuntime, frames: Frames) -> None:
+    img0, img1 = frames()
+    steps = [0.2, 0.5, 0.9]
+    together = runtime.interpolate(img0, img1, steps)
+    for step, frame in zip(steps, together, strict=True):
+        assert np.array_equal(frame, runtime.interpolate(img0, img1, step))
+
+
+@pytest.mark.parametrize("size", ["1278x718"])
+def test_bytes_are_those_of_pytorch(artifact: Artifacts, frames: Frames, size: str) -> None:
+    img0, img1 = frames(size)
+    with torch.inference_mode():
+        tensors = (torch.from_numpy(to_tensor(frame)) for frame in (img0, img1))
+        answer = interpolate(load_model("ifrnet_s"), *tensors, torch.full((1, 1, 1, 1), 0.5))
+    expected = (answer[0] * 255).round().clamp(0, 255).permute(1, 2, 0).numpy().astype(np.int16)
+    with load(artifact("ncnn", model="ifrnet_s", size=size), device=DEVICE, threads=2) as runtime:
+        difference = np.abs(runtime.interpolate(img0, img1) - expected)
+    assert difference.max() <= 1
+    assert (difference == 0).mean() >= 0.999
+
+
+def test_deeper_frames_keep_their_depth(runtime: NativeRuntime, frames: Frames) -> None:
+    img0, img1 = (frame.astype(np.uint16) * 257 for frame in frames())
+    deep, flat = runtime.interpolate(img0, img1), runtime.interpolate(*frames())
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257.0 - flat).max() <= 0.51
+
+
+def test_a_verdict_of_the_program_is_believed_in_python(folder: Path, native_program: Path) -> None:
+    forget(folder)
+    with pytest.warns(ParityNotRunWarning, match="never compared on native/cpu"):
+        load(folder, device=DEVICE).close()
+    done = subprocess.run([native_program, "verify", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(folder, device=DEVICE).close()
+
+
+def test_a_verdict_of_python_is_believed_by_the_program(folder: Path, native_program: Path, tmp_path: Path) -> None:
+    forget(folder)
+    command = [native_program, "bench", folder, "--rounds", "1"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2, refused.stderr
+    assert "was not proved on cpu" in refused.stderr
+    assert verify(folder, device=DEVICE).verdict is Verdict.PASSED
+    assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
+
+
+def test_a_verdict_of_ncnn_in_python_is_none_of_the_library(folder: Path) -> None:
+    forget(folder)
+    verify(folder, device="cpu")
+    with pytest.warns(ParityNotRunWarning, match="native/cpu"):
+        load(folder, device=DEVICE).close()
+
+
+def test_a_failed_proof_is_refused_by_both(folder: Path, native_program: Path) -> None:
+    forget(folder)
+    scramble_weights(folder)
+    done = subprocess.run([native_program, "verify", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    with pytest.raises(ParityError, match="failed parity on native/cpu"):
+        load(folder, device=DEVICE)
+    load(folder, device=DEVICE, allow_failed=True).close()
+    again = subprocess.run([native_program, "describe", folder], capture_output=True, text=True, check=False)
+    assert again.returncode == 2, again.stdout + again.stderr
+
+
+def test_an_option_that_it_does_not_know_is_refused(folder: Path) -> None:
+    edit(folder, lambda manifest: manifest["details"].update(options={"use_magic": True}))
+    with pytest.raises(ArtifactError, match="use_magic"):
+        load(folder, device=DEVICE)
+
+
+def test_the_layers_of_every_artifact_are_built_in(artifact: Artifacts) -> None:
+    text = (ROOT / "runtimes" / "native" / "cmake" / "ncnn.cmake").read_text()
+    listed = re.search(r"set\(IFRNET_PARAM_LAYERS ([^)]*)\)", text)
+    assert listed is not None
+    used = set()
+    for model in ("random:ifrnet_s", "random:ifrnet", "random:ifrnet_l"):
+        for scale in (1.0, 0.5):
+            param = open_artifact(artifact("ncnn", model=model, scale=scale)).text(".param")
+            used |= {line.split()[0] for line in param.splitlines()[2:] if line.strip()}
+    assert used <= set(listed[1].split()), "cmake/ncnn.cmake lacks layers that the exporter writes"
+
+
+def test_what_runs_ncnn_artifacts() -> None:
+    assert [module.ABOUT.name for module in runners("ncnn")] == ["ncnn", "native"]
+
+
+def test_careless_calls_do_no_harm(folder: Path, native_build: Path) -> None:
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    done = subprocess.run(
+        [native_build / "abi_probe", folder], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout
+
+
+def edit(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def forget(folder: Path) -> None:
+    """As the artifact would be on a machine that never saw it."""
+    edit(folder, lambda manifest: manifest.update(parity=[]))
+
+
+def scramble_weights(folder: Path) -> None:
+    """A faithful-looking artifact of another network."""
+    import hashlib
+
+    path = folder / "model.bin"
+    data = bytearray(path.read_bytes())
+    weights = np.frombuffer(data, np.float32, offset=4, count=200)
+    weights += 0.05
+    path.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    edit(folder, lambda manifest: manifest["files"]["model.bin"].update(sha256=digest))  # type: ignore[index]
