@@ -146,7 +146,7 @@ def test_a_failed_proof_is_refused_by_both(folder: Path, native_program: Path) -
     with pytest.raises(ParityError, match="failed parity on native/cpu"):
         load(folder, device=DEVICE)
     load(folder, device=DEVICE, allow_failed=True).close()
-    again = subprocess.run([native_program, "describe", folder], capture_output=True, text=True, check=False)
+    again = subprocess.run([native_program, "bench", folder], capture_output=True, text=True, check=False)
     assert again.returncode == 2, again.stdout + again.stderr
 
 

@@ -25,7 +25,8 @@ set(unused NCNN_BUILD_TOOLS NCNN_BUILD_EXAMPLES NCNN_BUILD_BENCHMARK NCNN_BUILD_
     NCNN_STDIO NCNN_PLATFORM_API
     # kernels for processors that few people have
     NCNN_FMA4 NCNN_XOP NCNN_AVXVNNIINT8 NCNN_AVXVNNIINT16 NCNN_AVXNECONVERT NCNN_AVX512FP16 NCNN_ARM86SVE)
-# NCNN_BATCH stays: pnnx states a batch axis on Reshape, and without it ncnn refuses that.
+# pnnx states a batch axis on Reshape; ncnn without this refuses it.
+set(NCNN_BATCH ON CACHE BOOL "" FORCE)
 foreach(option IN LISTS unused)
   set(${option} OFF CACHE BOOL "" FORCE)
 endforeach()

@@ -79,7 +79,8 @@ IFRNET_API ifrnet_status ifrnet_devices(ifrnet_device *devices, size_t *count);
 typedef enum ifrnet_unproven {
     IFRNET_REFUSE = 0, /* IFRNET_PARITY, when no verdict holds for this device, arithmetic and processor */
     IFRNET_PROVE = 1,  /* run the proof then, once: the outcome is kept, and a failed artifact is refused */
-    IFRNET_ALLOW = 2   /* load it all the same; one that failed is refused */
+    IFRNET_ALLOW = 2,  /* load it all the same; one that failed is refused */
+    IFRNET_INSPECT = 3 /* load one that failed too: to look at it, or to prove it again */
 } ifrnet_unproven;
 
 typedef enum ifrnet_precision {

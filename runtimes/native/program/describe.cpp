@@ -11,7 +11,7 @@ namespace program {
 namespace {
 
 int run(const Arguments &arguments) {
-    const Session session(arguments.file(0), arguments, IFRNET_ALLOW);
+    const Session session(arguments.file(0), arguments, IFRNET_INSPECT);
     const ifrnet_info &info = session.info();
     std::printf("name:      %s\n", info.name);
     std::printf("frames:    %s\n", size_text(info.width, info.height).c_str());

@@ -41,7 +41,7 @@ void print_table(const std::vector<ifrnet_comparison> &rows) {
 }
 
 int run(const Arguments &arguments) {
-    const Session session(arguments.file(0), arguments, IFRNET_ALLOW);
+    const Session session(arguments.file(0), arguments, IFRNET_INSPECT);
     const ifrnet_info &info = session.info();
     print_conditions(info);
     std::fflush(stdout); // the proof takes a while

@@ -121,7 +121,7 @@ OpenOptions read_options(const ifrnet_options *given) {
     if (!given)
         return options;
     const ifrnet_options known = known_part(given, "options");
-    check_choice(known.unproven, IFRNET_ALLOW, "options.unproven");
+    check_choice(known.unproven, IFRNET_INSPECT, "options.unproven");
     check_choice(known.precision, IFRNET_FLOAT32, "options.precision");
     if (known.threads < 0 || known.threads > 1024)
         fail(IFRNET_ARGUMENT, "options.threads is %d; expected 1 to 1024, or 0 for one on each fast core", known.threads);

@@ -63,7 +63,7 @@ void Runtime::decide(ifrnet_unproven unproven) {
         std::vector<Comparison> comparisons;
         prove(comparisons);
     }
-    if (belief_.verdict == Belief::Failed)
+    if (belief_.verdict == Belief::Failed && unproven != IFRNET_INSPECT)
         fail(IFRNET_PARITY, "%s failed parity on %s (%s): export it again", where, device, belief_.reason.c_str());
     if (belief_.verdict == Belief::NotRun && unproven == IFRNET_REFUSE)
         fail(IFRNET_PARITY, "%s was not proved on %s: %s; prove it here with ifrnet verify, or open it with "
