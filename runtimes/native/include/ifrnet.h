@@ -116,13 +116,13 @@ typedef struct ifrnet_info {
     uint32_t size;
     int32_t width, height;   /* of the frames, in pixels */
     int32_t any_timestep;    /* 1: 0 < t < 1; 0: t = 0.5 only */
-    int32_t proven;          /* 1: a verdict `passed` holds here */
+    int32_t proven;          /* 1: it passed its proof here; -1: it failed; 0: neither holds here */
     int32_t threads;
     char name[128];          /* of the artifact */
     char device[32];
     char precision[16];      /* what it was exported as */
     char arithmetic[32];     /* what the convolutions run in here, which may be wider */
-    char reason[256];        /* why it is not proven; "" when it is */
+    char reason[256];        /* why it is not proven, or failed; "" when it is */
     char identity[65];       /* sha256 of all that says what is computed */
     char machine[768];       /* JSON: what a verdict won here would be believed on */
 } ifrnet_info;

@@ -18,7 +18,8 @@ int run(const Arguments &arguments) {
     std::printf("t:         %s\n", info.any_timestep ? "any between 0 and 1" : "0.5 only");
     std::printf("precision: %s, computed in %s on %s with %d thread%s\n", info.precision, info.arithmetic, info.device,
                 static_cast<int>(info.threads), info.threads == 1 ? "" : "s");
-    std::printf("verdict:   %s%s\n", info.proven ? "passed" : "not run: ", info.proven ? "" : info.reason);
+    const char *verdict = info.proven > 0 ? "passed" : info.proven < 0 ? "failed: " : "not run: ";
+    std::printf("verdict:   %s%s\n", verdict, info.reason);
     std::printf("identity:  %s\n", info.identity);
     std::printf("machine:   %s\n", info.machine);
     return FINE;

@@ -76,7 +76,7 @@ void Runtime::describe(ifrnet_info &info) {
     info.width = manifest.size.width;
     info.height = manifest.size.height;
     info.any_timestep = manifest.any_timestep;
-    info.proven = belief_.verdict == Belief::Passed;
+    info.proven = belief_.verdict == Belief::Passed ? 1 : belief_.verdict == Belief::Failed ? -1 : 0;
     info.threads = engine_.threads();
     copy(info.name, manifest.name);
     copy(info.device, device_.name);
