@@ -55,7 +55,16 @@ def test_floats_are_those_of_repr(probe: Probe) -> None:
     bits = rng.integers(0, 2**63, 20_000, dtype=np.uint64)
     powers = [2.0**k for k in range(-1074, 1024)] + [10.0**k for k in range(-30, 30)]
     near = [math.nextafter(value, way) for value in powers for way in (0.0, math.inf)]
-    values = [*bits.view(np.float64).tolist(), *powers, *near, *rng.random(2000), 1e16, 9999999999999998.0, 1e-4, 9.9e-5]
+    values = [
+        *bits.view(np.float64).tolist(),
+        *powers,
+        *near,
+        *rng.random(2000),
+        1e16,
+        9999999999999998.0,
+        1e-4,
+        9.9e-5,
+    ]
     values += [-0.0, 0.0, math.inf, -math.inf, math.nan, 2.0**53, 0.3, 1 / 3]
     lines = probe("floats", data=struct.pack(f"<{len(values)}d", *values)).decode().splitlines()
     assert lines == [repr(value) for value in map(float, values)]

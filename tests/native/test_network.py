@@ -28,7 +28,12 @@ DECONV = "Deconvolution up 1 1 c d 0=3 1=4 4=1 3=2 5=0 6=192"
 
 PRELU = "PReLU relu 1 1 a b 0=4"
 
-REST = ("Pooling half 1 1 b c 0=1 1=2 2=2 5=1", DECONV, "BinaryOp add 2 1 d in1 e 0=0", "BinaryOp mul 2 1 e in2 out0 0=2")
+REST = (
+    "Pooling half 1 1 b c 0=1 1=2 2=2 5=1",
+    DECONV,
+    "BinaryOp add 2 1 d in1 e 0=0",
+    "BinaryOp mul 2 1 e in2 out0 0=2",
+)
 
 NETWORK = (*HEAD, CONV, PRELU, *REST)
 
@@ -71,10 +76,19 @@ def test_small_networks_are_taken(probe: Probe, files: Files) -> None:
         ("Pooling x 1 1 s y 0=1 4=1", 'Reshape z 1 1 y u 6="1,1,//(3,0n),0n" 12=0 13=0', "BinaryOp v 2 1 u s out0"),
         ("Pooling x 1 1 s y 0=0 1=3 2=2", "Interp z 1 1 y out0 0=2 3=16 4=32"),
         ("Reshape x 1 1 s y 0=0 1=-1", "Reshape z 1 1 y out0 0=32 1=16 2=3"),
-        ("Tile x 1 1 in2 y -23302=3,12,16,32", "PixelShuffle z 1 1 y u 0=2", "Interp v 1 1 u w 1=0.5 2=0.5 0=1",
-         "BinaryOp q 2 1 w s out0 0=2"),
+        (
+            "Tile x 1 1 in2 y -23302=3,12,16,32",
+            "PixelShuffle z 1 1 y u 0=2",
+            "Interp v 1 1 u w 1=0.5 2=0.5 0=1",
+            "BinaryOp q 2 1 w s out0 0=2",
+        ),
         ("Tile x 1 1 in2 y 0=0 1=2", "Tile z 1 1 y u -23302=3,1,16,32", "GridSample w 2 1 s u out0 1=2 2=1 3=1"),
-        ("Eltwise x 2 1 s in1 y 0=1 -23301=2,1.0,2.0", "Power z 1 1 y u", "Sigmoid v 1 1 u w", "Clip q 1 1 w out0 1=1.0"),
+        (
+            "Eltwise x 2 1 s in1 y 0=1 -23301=2,1.0,2.0",
+            "Power z 1 1 y u",
+            "Sigmoid v 1 1 u w",
+            "Clip q 1 1 w out0 1=1.0",
+        ),
     ],
     ids=["crop", "slice channels", "slice columns", "interp", "mean", "ceil", "reshape", "shuffle", "warp", "rest"],
 )

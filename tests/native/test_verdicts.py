@@ -7,7 +7,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,9 @@ def test_the_identity_is_pythons(probe: Probe, folder: Path, change: Callable[[d
         ({"files": {"other.bin": {"sha256": "", "bytes": 1}}}, "other.bin is missing"),
         ({"files": {}}, "has no model.param"),
         ({"sizes": {"minimum": "1x1", "typical": "160x96", "maximum": "160x96"}}, "several sizes"),
-        ({"sizes": {key: "96x160" for key in ("minimum", "typical", "maximum")}}, "the manifest says 96x160x3"),
-        ({"sizes": {key: "0x160" for key in ("minimum", "typical", "maximum")}}, "expected WIDTHxHEIGHT"),
-        ({"sizes": {key: "99999x1" for key in ("minimum", "typical", "maximum")}}, "expected WIDTHxHEIGHT"),
+        ({"sizes": dict.fromkeys(("minimum", "typical", "maximum"), "96x160")}, "the manifest says 96x160x3"),
+        ({"sizes": dict.fromkeys(("minimum", "typical", "maximum"), "0x160")}, "expected WIDTHxHEIGHT"),
+        ({"sizes": dict.fromkeys(("minimum", "typical", "maximum"), "99999x1")}, "expected WIDTHxHEIGHT"),
         ({"details": {"options": []}}, "an object with 'options'"),
         ({"parity": {}}, "a list is expected"),
         ({"parity": [{"device": "cpu"}]}, "it has no 'reason'"),
@@ -222,7 +222,10 @@ def test_a_damaged_proof_is_refused(refusal: Refusal, folder: Path) -> None:
         (original.replace(b'"patch":4', b'"patch":5'), "from 4 to 4"),
         (original.replace(b'"width":160', b'"width":161'), "the artifact takes 160x96"),
         (original.replace(b'"block":32', b'"block":33'), "from 32 to 32"),
-        (re.sub(rb'"radius":\d', b'"radius":%d' % (1 + original[original.index(b'"radius":') + 9] % 9), original), "sha256"),
+        (
+            re.sub(rb'"radius":\d', b'"radius":%d' % (1 + original[original.index(b'"radius":') + 9] % 9), original),
+            "sha256",
+        ),
     ):
         assert data != original
         (folder / "proof.dat").write_bytes(data)
@@ -280,7 +283,7 @@ def test_a_record_that_was_edited_is_not_believed(probe: Probe, opened: Artifact
     keep(opened.folder, record_of(opened, Verdict.FAILED))
     path = opened.folder / FILE
     text = path.read_text()
-    for changed in (text.replace('"failed"', '"passed"'), text[:-10], "", "[]", text.replace("ormat\": 1", "ormat\": 2")):
+    for changed in (text.replace('"failed"', '"passed"'), text[:-10], "", "[]", text.replace('ormat": 1', 'ormat": 2')):
         path.write_text(changed)
         assert believes(probe, opened, conditions(opened), cache)[0] == "not run"
 
@@ -305,11 +308,11 @@ def test_64_records_are_kept(probe: Probe, opened: Artifact, cache: Path) -> Non
 
 
 @pytest.fixture
-def unwritable(folder: Path) -> Iterator[Path]:
+def unwritable(folder: Path) -> Path:
     """A folder in which no record can be replaced: a folder has the file's name."""
     (folder / FILE).mkdir()
     (folder / FILE / "x").touch()
-    yield folder
+    return folder
 
 
 def test_the_cache_keeps_what_the_folder_cannot(
@@ -383,7 +386,9 @@ def test_the_machine_is_pythons(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cpu", "vulkan"])
-@pytest.mark.parametrize("sets", [HERE.instruction_sets, ("aarch64", "asimd"), ("x86_64", "avx2"), (*HERE.instruction_sets, "f")])
+@pytest.mark.parametrize(
+    "sets", [HERE.instruction_sets, ("aarch64", "asimd"), ("x86_64", "avx2"), (*HERE.instruction_sets, "f")]
+)
 def test_machines_differ_in_the_same_words(probe: Probe, sets: tuple[str, ...], kind: str) -> None:
     other = replace(HERE, instruction_sets=sets, device="GPU" if sets[0] == "aarch64" else "")
     data = json.dumps({"here": HERE.to_json(), "there": other.to_json()}).encode()
