@@ -138,10 +138,13 @@ Layer read_layer(const std::vector<std::string> &words) {
     return layer;
 }
 
-// Reads what a layer before gives, and gives what none before did.
-void check_blobs(const Layer &layer, std::set<std::string> &known) {
-    for (const std::string &blob : layer.inputs)
+// Reads what a layer before gives and no other layer reads (ncnn forgets a blob once it is read; a Split makes several of
+// it), and gives what none before did.
+void check_blobs(const Layer &layer, std::set<std::string> &known, std::set<std::string> &read) {
+    for (const std::string &blob : layer.inputs) {
         if (known.count(blob) == 0) refuse(layer, "reads the blob " + one_line(blob, 40) + ", which is not there");
+        if (!read.insert(blob).second) refuse(layer, "reads the blob " + one_line(blob, 40) + " for the second time");
+    }
     for (const std::string &blob : layer.outputs)
         if (!known.insert(blob).second) refuse(layer, "gives the blob " + one_line(blob, 40) + " for the second time");
 }
@@ -152,11 +155,11 @@ std::vector<Layer> read_layers(const std::string &param) {
         throw std::invalid_argument("it does not begin with 7767517 and two counts");
     const size_t stated[2] = {count_of(lines[1][0]), count_of(lines[1][1])};
     std::vector<Layer> layers;
-    std::set<std::string> known;
+    std::set<std::string> known, read;
     for (size_t i = 2; i < lines.size(); i++) {
         if (lines[i].empty()) continue;
         layers.push_back(read_layer(lines[i]));
-        check_blobs(layers.back(), known);
+        check_blobs(layers.back(), known, read);
     }
     if (stated[0] != layers.size() || stated[1] != known.size() || layers.empty() || layers.size() > MAX_LAYERS)
         throw std::invalid_argument(std::to_string(layers.size()) + " layers and " + std::to_string(known.size()) +
