@@ -133,3 +133,13 @@ def refusal(probe_file: Path) -> Refusal:
 
 def _run(program: Path, words: tuple[object, ...], data: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([str(program), *map(str, words)], input=data, capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def native_artifact(artifact: Callable[..., Path], probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ncnn artifact with a record of this machine beside it."""
+    folder = tmp_path_factory.mktemp("native") / "artifact"
+    shutil.copytree(artifact("ncnn"), folder)
+    machine = probe("machine").decode()
+    probe("keep", folder, "", "mean", data=f'{{"device": "cpu", "arithmetic": "fp32", "machine": {machine}}}'.encode())
+    return folder

@@ -64,11 +64,13 @@ Infer fake(Size size, const std::string &source) {
 }
 
 std::vector<Comparison> prove(const Artifact &artifact, const std::string &source) {
-    return run_proof(fake(artifact.manifest.size, source), read_proof(artifact.file("proof.dat"), artifact.manifest.size));
+    return run_proof(fake(artifact.manifest.size, source),
+                     read_proof(artifact.file("proof.dat"), artifact.manifest.size));
 }
 
 void show_network(const std::string &param, const std::string &weights, Size size) {
-    std::vector<Layer> layers = check_network(text_of(read_file(param, 1 << 22)), read_file(weights, size_t(1) << 29), size);
+    std::vector<Layer> layers =
+        check_network(text_of(read_file(param, 1 << 22)), read_file(weights, size_t(1) << 29), size);
     Json found = Json::object();
     found.set("layers", Json::of(int64_t(layers.size()))).set("encoded", texts(encoded_blobs(layers)));
     std::cout << canonical(found);
@@ -118,8 +120,9 @@ void keep_proof(const std::string &folder, const std::string &cache, const std::
 // ---- fuzz ---------------------------------------------------------------------------------------------------------
 
 std::string mutated(const std::string &seed, std::mt19937 &random) {
-    static const char *const lies[] = {"-1", "0", "1", "2147483647", "99999999", "-233", "1e308", "64", "\"", "[[[[", "{", ",",
-                                       "3=", "nan", "\\ud800", "\xff", "in0", "out0", "Split", "\n"};
+    static const char *const lies[] = {"-1",      "0",    "1",    "2147483647", "99999999", "-233", "1e308",
+                                       "64",      "\"",   "[[[[", "{",          ",",        "3=",   "nan",
+                                       "\\ud800", "\xff", "in0",  "out0",       "Split",    "\n"};
     std::string data = seed;
     auto below = [&](size_t n) { return n == 0 ? 0 : size_t(random() % n); };
     for (size_t i = 0, count = 1 + below(4); i < count; i++) {

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,22 +66,6 @@ def test_the_bytes_are_known() -> None:
         "1910f5f25c33e32541704ad0d1a66a9eb0f038e32c2d93cb8f14a0ec2af6f699",
         "32c7cc192d5338b5b2b1002993fc4ac9fa32ee64ad03a1e290e7deb41457c8f1",
     ]
-
-
-@pytest.mark.parametrize("size", [Size(64, 48), Size(333, 251)])
-def test_c_gives_the_same_bytes(size: Size, tmp_path: Path) -> None:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("there is no C compiler here")
-    program = tmp_path / "scene"
-    subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name("scene.c")], check=True)
-    data = Scene.of(size).to_json()
-    waves = [number for row in data["waves"] for number in row]
-    for numbers, frame in zip(data["frames"], Scene.of(size).frames(), strict=True):
-        rest = [*numbers, data["radius"], data["half_width"]]
-        text = " ".join(map(str, [data["width"], data["height"], len(data["waves"]), *waves, *rest]))
-        found = subprocess.run([program], input=text.encode(), capture_output=True, check=True).stdout
-        assert found == frame.tobytes()
 
 
 def test_it_moves_and_fills_the_range() -> None:

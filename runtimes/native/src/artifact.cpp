@@ -52,7 +52,9 @@ Size read_size(const std::string &text) {
 std::string text_of(Size size) { return std::to_string(size.width) + "x" + std::to_string(size.height); }
 
 bool is_plain(const std::string &name) {
-    auto letter = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-'; };
+    auto letter = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-';
+    };
     if (name.empty() || name == MANIFEST || !letter(name[0])) return false;
     for (char c : name)
         if (!letter(c) && c != '.') return false;
@@ -66,7 +68,8 @@ Json read_files(const Json &data) {
     Json files = Json::object();
     for (const auto &field : listed.fields) {
         if (!is_plain(field.first))
-            throw std::invalid_argument("file name '" + one_line(field.first, 60) + "' is not plain, or leaves the folder");
+            throw std::invalid_argument("file name '" + one_line(field.first, 60) +
+                                        "' is not plain, or leaves the folder");
         Json file = Json::object();
         file.set("sha256", Json::of(field.second.at("sha256").as_text()));
         file.set("bytes", Json::of(field.second.at("bytes").as_whole(0, MAX_FILE)));
@@ -116,7 +119,8 @@ Size read_sizes(const Json &data) {
     const Size size = read_size(data.at("typical").as_text());
     for (const char *name : {"minimum", "maximum"})
         if (!(read_size(data.at(name).as_text()) == size))
-            throw std::invalid_argument("it takes frames of several sizes; this library takes one: export it with --size");
+            throw std::invalid_argument(
+                "it takes frames of several sizes; this library takes one: export it with --size");
     return size;
 }
 
@@ -136,7 +140,8 @@ std::string identity_of(const Json &data, const Manifest &manifest, const Json &
 Manifest parse_manifest(const Json &data, Json &files) {
     const Json &format = data.at("format");
     if (format.kind != Kind::Number || format.text != std::to_string(FORMAT))
-        throw std::invalid_argument("its format is " + one_line(format.text, 20) + ", this version reads 2: update libifrnet");
+        throw std::invalid_argument("its format is " + one_line(format.text, 20) +
+                                    ", this version reads 2: update libifrnet");
     Manifest manifest;
     manifest.name = data.at("name").as_text();
     if (data.at("backend").as_text() != "ncnn")
@@ -186,7 +191,8 @@ Artifact read_artifact(const std::string &folder, const std::string &where, cons
         fail(IFRNET_ARTIFACT, "%s of %s is larger than the %zu bytes that a manifest may have", MANIFEST,
              one_line(where).c_str(), MAX_MANIFEST);
     try {
-        artifact.manifest = parse_manifest(parse_json({reinterpret_cast<const char *>(text.data()), text.size()}), files);
+        artifact.manifest =
+            parse_manifest(parse_json({reinterpret_cast<const char *>(text.data()), text.size()}), files);
     } catch (const std::invalid_argument &error) {
         fail(IFRNET_ARTIFACT, "cannot read %s of %s: %s; export it again", MANIFEST, one_line(where).c_str(),
              one_line(error.what()).c_str());
@@ -252,7 +258,8 @@ Artifact read_folder(const std::string &folder) {
 
 Artifact read_memory(const ifrnet_file *files, size_t count) {
     if (files == nullptr || count > 2 * MAX_FILES)
-        fail(IFRNET_ARGUMENT, "%zu files at %p: expected the manifest and what it lists", count, static_cast<const void *>(files));
+        fail(IFRNET_ARGUMENT, "%zu files at %p: expected the manifest and what it lists", count,
+             static_cast<const void *>(files));
     for (size_t i = 0; i < count; i++)
         if (files[i].name == nullptr || (files[i].data == nullptr && files[i].bytes > 0))
             fail(IFRNET_ARGUMENT, "file %zu of %zu has no name or no data", i, count);

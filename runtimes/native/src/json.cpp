@@ -26,7 +26,8 @@ const char *name_of(const Json &value) {
 }
 
 [[noreturn]] void expected(const char *what, const Json &found) {
-    std::string shown = found.kind == Kind::Number || found.kind == Kind::Text ? " (" + one_line(found.text, 40) + ")" : "";
+    std::string shown =
+        found.kind == Kind::Number || found.kind == Kind::Text ? " (" + one_line(found.text, 40) + ")" : "";
     throw std::invalid_argument(std::string(name_of(found)) + shown + " stands where " + what + " is expected");
 }
 
@@ -203,7 +204,8 @@ double Json::as_number() const {
 }
 
 int64_t Json::as_whole(int64_t low, int64_t high) const {
-    bool whole = kind == Kind::Number && text.size() <= 18 && text.find_first_not_of("-0123456789") == std::string::npos;
+    bool whole =
+        kind == Kind::Number && text.size() <= 18 && text.find_first_not_of("-0123456789") == std::string::npos;
     int64_t number = 0;
     for (char digit : whole ? text : "")
         if (digit != '-') number = 10 * number + (digit - '0');

@@ -93,7 +93,8 @@ Shape deconvolution(const Layer &layer, const Shape &in, WeightCounter &weights)
         Window window = read_window(layer, down);
         int64_t extra = down ? within(layer, 19, more, 0, 64) : more;
         if (extra > 0 && extra >= window.stride) refuse(layer, "adds more rows than its stride");
-        int64_t made = ((down ? in.h : in.w) - 1) * window.stride + window.extent + extra - window.before - window.after;
+        int64_t made =
+            ((down ? in.h : in.w) - 1) * window.stride + window.extent + extra - window.before - window.after;
         if (made < 1) refuse(layer, "cuts off all of its frame");
         (down ? out.h : out.w) = made;
     }
@@ -124,7 +125,8 @@ Shape pooling(const Layer &layer, const Shape &in) {
 void WeightCounter::take(int64_t count, int64_t each) {
     const int64_t bytes = (count * each + 3) / 4 * 4;
     if (bytes > int64_t(data_.size() - at_))
-        throw std::invalid_argument("it needs more weights than the " + std::to_string(data_.size()) + " bytes of its .bin");
+        throw std::invalid_argument("it needs more weights than the " + std::to_string(data_.size()) +
+                                    " bytes of its .bin");
     at_ += size_t(bytes);
 }
 

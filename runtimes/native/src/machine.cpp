@@ -20,9 +20,10 @@ namespace ifrnet {
 namespace {
 
 // Those that decide which kernels ncnn chooses; the list of runtimes/environment.py, in its order.
-constexpr const char *INSTRUCTION_SETS[] = {
-    "avx2",      "fma",      "f16c",     "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_tile",
-    "amx_bf16",  "amx_int8", "asimd",    "asimdhp", "asimddp",  "i8mm",        "bf16",        "sve",         "sve2"};
+constexpr const char *INSTRUCTION_SETS[] = {"avx2",        "fma",         "f16c",        "avx512f",  "avx512bw",
+                                            "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_tile",
+                                            "amx_bf16",    "amx_int8",    "asimd",       "asimdhp",  "asimddp",
+                                            "i8mm",        "bf16",        "sve",         "sve2"};
 
 std::string stripped(const std::string &text) {
     static const char *const spaces = " \t\r\n\v\f";

@@ -47,7 +47,8 @@ std::vector<std::vector<std::string>> lines_of(const std::string &param) {
 
 bool is_whole(const std::string &text) {
     size_t digits = text.size() > 0 && text[0] == '-' ? 1 : 0;
-    return text.size() > digits && text.size() <= 10 && text.find_first_not_of("0123456789", digits) == std::string::npos;
+    return text.size() > digits && text.size() <= 10 &&
+           text.find_first_not_of("0123456789", digits) == std::string::npos;
 }
 
 // A decimal number with a point or an exponent, as ncnn takes them for floats.
@@ -110,7 +111,8 @@ void read_parameter(Layer &layer, const std::string &word) {
 }
 
 size_t count_of(const std::string &word) {
-    if (!is_whole(word) || word.size() > 6 || word[0] == '-') throw std::invalid_argument("'" + one_line(word, 20) + "' is no count");
+    if (!is_whole(word) || word.size() > 6 || word[0] == '-')
+        throw std::invalid_argument("'" + one_line(word, 20) + "' is no count");
     return size_t(std::strtol(word.c_str(), nullptr, 10));
 }
 
@@ -136,10 +138,13 @@ Layer read_layer(const std::vector<std::string> &words) {
     return layer;
 }
 
-// Reads what a layer before gives, and gives what none before did.
-void check_blobs(const Layer &layer, std::set<std::string> &known) {
-    for (const std::string &blob : layer.inputs)
+// Reads what a layer before gives and no other layer reads (ncnn forgets a blob once it is read; a Split makes several of
+// it), and gives what none before did.
+void check_blobs(const Layer &layer, std::set<std::string> &known, std::set<std::string> &read) {
+    for (const std::string &blob : layer.inputs) {
         if (known.count(blob) == 0) refuse(layer, "reads the blob " + one_line(blob, 40) + ", which is not there");
+        if (!read.insert(blob).second) refuse(layer, "reads the blob " + one_line(blob, 40) + " for the second time");
+    }
     for (const std::string &blob : layer.outputs)
         if (!known.insert(blob).second) refuse(layer, "gives the blob " + one_line(blob, 40) + " for the second time");
 }
@@ -150,15 +155,16 @@ std::vector<Layer> read_layers(const std::string &param) {
         throw std::invalid_argument("it does not begin with 7767517 and two counts");
     const size_t stated[2] = {count_of(lines[1][0]), count_of(lines[1][1])};
     std::vector<Layer> layers;
-    std::set<std::string> known;
+    std::set<std::string> known, read;
     for (size_t i = 2; i < lines.size(); i++) {
         if (lines[i].empty()) continue;
         layers.push_back(read_layer(lines[i]));
-        check_blobs(layers.back(), known);
+        check_blobs(layers.back(), known, read);
     }
     if (stated[0] != layers.size() || stated[1] != known.size() || layers.empty() || layers.size() > MAX_LAYERS)
         throw std::invalid_argument(std::to_string(layers.size()) + " layers and " + std::to_string(known.size()) +
-                                    " blobs; it states " + std::to_string(stated[0]) + " and " + std::to_string(stated[1]));
+                                    " blobs; it states " + std::to_string(stated[0]) + " and " +
+                                    std::to_string(stated[1]));
     return layers;
 }
 
@@ -173,7 +179,8 @@ struct Graph {
             for (const std::string &blob : layer.outputs) {
                 maker[blob] = &layer;
                 auto any = [&](const std::set<std::string> &of) {
-                    return std::any_of(layer.inputs.begin(), layer.inputs.end(), [&](const auto &name) { return of.count(name) > 0; });
+                    return std::any_of(layer.inputs.begin(), layer.inputs.end(),
+                                       [&](const auto &name) { return of.count(name) > 0; });
                 };
                 if (any(late)) {
                     late.insert(blob);

@@ -19,9 +19,9 @@ struct Rule {
     std::vector<int> wholes, decimals, lists, texts; // keys
 };
 
-// Those of cmake/ncnn.cmake that a .param may hold (Crop and Padding where the frame is no multiple of 32), and the warp
-// with a flow in pixels. Parameters that ncnn has and no exporter of ours writes are not here: shapes.cpp would not know
-// what they do.
+// Those of cmake/ncnn.cmake that a .param may hold (Crop and Padding where the frame is no multiple of 32), and the
+// warp with a flow in pixels. Parameters that ncnn has and no exporter of ours writes are not here: shapes.cpp would
+// not know what they do.
 const Rule RULES[] = {
     {"BinaryOp", 1, 2, 1, 1, {0, 1}, {2}, {}, {}},
     {"Clip", 1, 1, 1, 1, {}, {0, 1}, {}, {}},
@@ -51,7 +51,8 @@ bool has(const std::vector<int> &keys, int key) { return std::find(keys.begin(),
 
 bool is_whole(const std::string &text) { return text.find_first_not_of("-0123456789") == std::string::npos; }
 
-// ncnn takes a number with a point for a missing one where it expects a whole one, and the bits of one for the other in lists.
+// ncnn takes a number with a point for a missing one where it expects a whole one, and the bits of one for the other in
+// lists.
 bool allowed(const Rule &rule, int key, const std::string &value) {
     if (key == FEATURES) return is_whole(value);
     if (key <= LIST) return has(rule.lists, LIST - key);
@@ -63,17 +64,19 @@ bool allowed(const Rule &rule, int key, const std::string &value) {
 
 void check_parameters(const Layer &layer) {
     const std::string who = "layer " + one_line(layer.name, 40);
-    const Rule *rule = std::find_if(std::begin(RULES), std::end(RULES), [&](const Rule &r) { return layer.kind == r.kind; });
+    const Rule *rule =
+        std::find_if(std::begin(RULES), std::end(RULES), [&](const Rule &r) { return layer.kind == r.kind; });
     if (rule == std::end(RULES))
-        throw std::invalid_argument(who + " is of kind " + one_line(layer.kind, 40) + ", which this library does not run");
+        throw std::invalid_argument(who + " is of kind " + one_line(layer.kind, 40) +
+                                    ", which this library does not run");
     if (layer.inputs.size() < rule->least_inputs || layer.inputs.size() > rule->most_inputs ||
         layer.outputs.size() < rule->least_outputs || layer.outputs.size() > rule->most_outputs)
-        throw std::invalid_argument(who + " (" + rule->kind + ") has " + std::to_string(layer.inputs.size()) + " inputs and " +
-                                    std::to_string(layer.outputs.size()) + " outputs");
+        throw std::invalid_argument(who + " (" + rule->kind + ") has " + std::to_string(layer.inputs.size()) +
+                                    " inputs and " + std::to_string(layer.outputs.size()) + " outputs");
     for (const auto &item : layer.numbers)
         if (!allowed(*rule, item.first, item.second))
-            throw std::invalid_argument(who + " (" + rule->kind + ") has the parameter " + std::to_string(item.first) + "=" +
-                                        one_line(item.second, 20) + ", which this library does not know");
+            throw std::invalid_argument(who + " (" + rule->kind + ") has the parameter " + std::to_string(item.first) +
+                                        "=" + one_line(item.second, 20) + ", which this library does not know");
 }
 
 }  // namespace ifrnet

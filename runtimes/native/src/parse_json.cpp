@@ -118,7 +118,8 @@ private:
         std::vector<std::string_view> names;
         for (const auto &field : found.fields) names.push_back(field.first);
         std::sort(names.begin(), names.end());
-        if (std::adjacent_find(names.begin(), names.end()) != names.end()) refuse("a name stands twice in an object", at_);
+        if (std::adjacent_find(names.begin(), names.end()) != names.end())
+            refuse("a name stands twice in an object", at_);
     }
 
     size_t digits() {
@@ -197,7 +198,10 @@ private:
     void utf8(std::string &out) {
         size_t begin = at_;
         uint32_t first = uint8_t(text_[at_++]);
-        int more = first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 0;
+        int more = first >= 0xc2 && first < 0xe0   ? 1
+                   : first >= 0xe0 && first < 0xf0 ? 2
+                   : first >= 0xf0 && first < 0xf5 ? 3
+                                                   : 0;
         if (more == 0) refuse("it is not UTF-8", begin);
         uint32_t code = first & (0x3fu >> more);
         for (int i = 0; i < more; i++, at_++) {
@@ -206,7 +210,8 @@ private:
             code = code << 6 | (byte & 63);
         }
         static const uint32_t least[4] = {0, 0x80, 0x800, 0x10000};
-        if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) refuse("it is not UTF-8", begin);
+        if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+            refuse("it is not UTF-8", begin);
         append_code(out, code);
     }
 

@@ -91,7 +91,8 @@ Answer read_answer(const Json &data, Reader &reader, Size size, int block) {
     answer.blocks = reader.floats(size_t(parts(size.height, block)) * size_t(parts(size.width, block)) * 3);
     check_corners(answer, size);
     const Json &limits = data.at("limits");
-    answer.limits = {limits.at("max_error").as_number(), limits.at("psnr").as_number(), limits.at("block_error").as_number()};
+    answer.limits = {limits.at("max_error").as_number(), limits.at("psnr").as_number(),
+                     limits.at("block_error").as_number()};
     answer.t = data.at("t").as_number();
     if (!(answer.t > 0.0 && answer.t < 1.0)) throw std::invalid_argument("t = " + write_decimal(answer.t));
     return answer;
@@ -101,7 +102,8 @@ Case read_case(const Json &data, Reader &reader, Size frames) {
     Case found;
     found.scene = read_scene(data.at("scene"));
     if (!(found.scene.size == frames))
-        throw std::invalid_argument("frames are " + text_of(found.scene.size) + ", the artifact takes " + text_of(frames));
+        throw std::invalid_argument("frames are " + text_of(found.scene.size) + ", the artifact takes " +
+                                    text_of(frames));
     const std::vector<Json> &digests = data.at("frames_sha256").as_list(), &answers = data.at("answers").as_list();
     if (digests.size() != 2 || answers.empty() || answers.size() > MAX_STEPS)
         throw std::invalid_argument(std::to_string(digests.size()) + " frames and " + std::to_string(answers.size()) +
@@ -201,10 +203,11 @@ std::vector<float> to_tensor(const Bytes &frame) {
 std::vector<float> frame_of(const Case &of, size_t index) {
     Bytes frame = render(of.scene, of.scene.frames[index]);
     if (sha256(frame.data(), frame.size()) != of.frames_sha256[index])
-        fail(IFRNET_ARTIFACT,
-             "the frames of the proof at %s came out with another sha256 than it states: the file was changed, or whole "
-             "numbers go wrong here; export the artifact again",
-             text_of(of.scene.size).c_str());
+        fail(
+            IFRNET_ARTIFACT,
+            "the frames of the proof at %s came out with another sha256 than it states: the file was changed, or whole "
+            "numbers go wrong here; export the artifact again",
+            text_of(of.scene.size).c_str());
     return to_tensor(frame);
 }
 
@@ -220,7 +223,8 @@ std::vector<float> ask(const Infer &infer, const std::vector<float> frames[2], c
 
 std::vector<Case> read_proof(const Bytes &data, Size frames) {
     if (data.size() > MAX_BYTES || data.size() < HEAD)
-        fail(IFRNET_ARTIFACT, "proof.dat has %zu bytes; expected %zu to %zu: export again", data.size(), HEAD, MAX_BYTES);
+        fail(IFRNET_ARTIFACT, "proof.dat has %zu bytes; expected %zu to %zu: export again", data.size(), HEAD,
+             MAX_BYTES);
     if (std::memcmp(data.data(), "IFRPROOF", 8) != 0)
         fail(IFRNET_ARTIFACT, "proof.dat does not begin like a proof: export the artifact again");
     uint32_t format = little_endian(data.data() + 8), length = little_endian(data.data() + 12);

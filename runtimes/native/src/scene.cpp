@@ -44,8 +44,8 @@ double wave_at(uint32_t phase) {
     return p & 32768 ? -height : height;
 }
 
-// The background's sum over waves of weight * (cos cos - sin sin) is one of products of a value per column and one per row.
-// All of it is whole numbers below 2^53, so double holds them exactly, and vectors of every processor add them up.
+// The background's sum over waves of weight * (cos cos - sin sin) is one of products of a value per column and one per
+// row. All of it is whole numbers below 2^53, so double holds them exactly, and vectors of every processor add them up.
 struct Columns {
     size_t width, count;        // count: two a wave, filled up to a multiple of four
     std::vector<double> values; // (count, width)
@@ -121,7 +121,8 @@ Scene read_scene(const Json &data) {
     if (scene.waves.empty() || scene.waves.size() > MAX_WAVES)
         throw std::invalid_argument("a scene of " + std::to_string(scene.waves.size()) + " waves; expected 1 to 64");
     const std::vector<Json> &frames = data.at("frames").as_list();
-    if (frames.size() != 2) throw std::invalid_argument("a scene of " + std::to_string(frames.size()) + " frames; expected 2");
+    if (frames.size() != 2)
+        throw std::invalid_argument("a scene of " + std::to_string(frames.size()) + " frames; expected 2");
     for (size_t i = 0; i < 2; i++) scene.frames[i] = read_placement(frames[i]);
     scene.radius = int32_t(whole(data.at("radius"), 1, 1 << 18));
     scene.half_width = int32_t(whole(data.at("half_width"), 1, 1 << 18));

@@ -19,6 +19,13 @@ constexpr uint32_t ROUNDS[64] = {
 
 uint32_t turn(uint32_t x, int bits) { return x >> bits | x << (32 - bits); }
 
+inline void mix(uint32_t a, uint32_t b, uint32_t c, uint32_t &d, uint32_t e, uint32_t f, uint32_t g, uint32_t &h,
+                uint32_t word) {
+    h += (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + (g ^ (e & (f ^ g))) + word;
+    d += h;
+    h += (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) | (c & (a | b)));
+}
+
 void absorb(uint32_t state[8], const uint8_t *block) {
     uint32_t w[64];
     for (int i = 0; i < 16; i++) {
@@ -32,10 +39,16 @@ void absorb(uint32_t state[8], const uint8_t *block) {
     }
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
-    for (int i = 0; i < 64; i++) {
-        uint32_t t1 = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + ROUNDS[i] + w[i];
-        uint32_t t2 = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-        h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
+    // eight rounds at a time, so that the names change places and not the values
+    for (int i = 0; i < 64; i += 8) {
+        mix(a, b, c, d, e, f, g, h, ROUNDS[i] + w[i]);
+        mix(h, a, b, c, d, e, f, g, ROUNDS[i + 1] + w[i + 1]);
+        mix(g, h, a, b, c, d, e, f, ROUNDS[i + 2] + w[i + 2]);
+        mix(f, g, h, a, b, c, d, e, ROUNDS[i + 3] + w[i + 3]);
+        mix(e, f, g, h, a, b, c, d, ROUNDS[i + 4] + w[i + 4]);
+        mix(d, e, f, g, h, a, b, c, ROUNDS[i + 5] + w[i + 5]);
+        mix(c, d, e, f, g, h, a, b, ROUNDS[i + 6] + w[i + 6]);
+        mix(b, c, d, e, f, g, h, a, ROUNDS[i + 7] + w[i + 7]);
     }
     state[0] += a, state[1] += b, state[2] += c, state[3] += d;
     state[4] += e, state[5] += f, state[6] += g, state[7] += h;

@@ -25,7 +25,9 @@ public:
     }
 
 private:
-    [[noreturn]] void bad() const { refuse(layer_, "has the shape " + one_line(text_, 60) + ", which this library does not know"); }
+    [[noreturn]] void bad() const {
+        refuse(layer_, "has the shape " + one_line(text_, 60) + ", which this library does not know");
+    }
 
     bool take(char c) {
         if (at_ >= text_.size() || text_[at_] != c) return false;
@@ -38,7 +40,8 @@ private:
         const std::string word = text_.substr(at_, end - at_);
         at_ = end;
         if (depth > 8 || word.empty()) bad();
-        if (word == "0w" || word == "0h" || word == "0c") return word[1] == 'w' ? in_.w : word[1] == 'h' ? in_.h : in_.c;
+        if (word == "0w" || word == "0h" || word == "0c")
+            return word[1] == 'w' ? in_.w : word[1] == 'h' ? in_.h : in_.c;
         if (word == "0n") return 1;
         bool whole = word.size() <= 8 && word.find_first_not_of("0123456789") == std::string::npos;
         if (whole || word == "-1") return int64_t(read_decimal(word));

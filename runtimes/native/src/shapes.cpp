@@ -12,7 +12,9 @@ namespace ifrnet {
 
 namespace {
 
-constexpr int64_t MAX_PER_PIXEL = 4096; // values of all blobs together; IFRNet-S has 1 037 a pixel, -L 2 557
+// Values of all blobs together, by the frame's pixels: 640 in ifrnet_s, 1530 in ifrnet_l, four times that with
+// --scale 2.
+constexpr int64_t MAX_PER_PIXEL = 8192;
 
 // Of a parameter that may be a decimal number.
 double decimal(const Layer &layer, int key, double otherwise) {
@@ -63,7 +65,8 @@ Shape interp(const Layer &layer, const Shape &in) {
     if (out.w != 0 || out.h != 0) refuse(layer, "states one side of its output");
     for (int key : {1, 2}) { // in float32, as ncnn
         float scale = float(decimal(layer, key, 1.0)), made = float(key == 1 ? in.h : in.w) * scale;
-        if (!(scale >= 1.0f / 64 && scale <= 64.0f && made >= 1.0f)) refuse(layer, "scales by " + write_decimal(double(scale)));
+        if (!(scale >= 1.0f / 64 && scale <= 64.0f && made >= 1.0f))
+            refuse(layer, "scales by " + write_decimal(double(scale)));
         (key == 1 ? out.h : out.w) = int64_t(made);
     }
     return out;
@@ -96,7 +99,8 @@ Shape reshape(const Layer &layer, const Shape &in) {
     int64_t known = 1;
     for (size_t i = 0; i < sides.size(); i++) {
         if (sides[i] == 0) sides[i] = old[i];
-        if (sides[i] < -1 || sides[i] > MAX_VALUES || known > MAX_VALUES) refuse(layer, "makes a side of " + std::to_string(sides[i]));
+        if (sides[i] < -1 || sides[i] > MAX_VALUES || known > MAX_VALUES)
+            refuse(layer, "makes a side of " + std::to_string(sides[i]));
         if (sides[i] > 0) known *= sides[i];
     }
     Shape out{int(sides.size()), 1, 1, 1, 4};
@@ -135,7 +139,8 @@ Shape padding(const Layer &layer, const Shape &in) {
 Shape tile(const Layer &layer, const Shape &in) {
     Shape out = in;
     std::vector<int64_t> repeats = wholes(layer, 2);
-    if (repeats.empty()) repeats.assign(size_t(in.dims), 1), repeats[size_t(read_axis(layer, 0, in))] = layer.number(1, 1);
+    if (repeats.empty())
+        repeats.assign(size_t(in.dims), 1), repeats[size_t(read_axis(layer, 0, in))] = layer.number(1, 1);
     if (repeats.size() != size_t(in.dims)) refuse(layer, "repeats along other axes than " + text_of(in) + " has");
     for (size_t i = 0; i < repeats.size(); i++) {
         if (repeats[i] < 1 || repeats[i] > MAX_SIDE) refuse(layer, "repeats " + std::to_string(repeats[i]) + " times");
@@ -153,9 +158,11 @@ Shape pixel_shuffle(const Layer &layer, const Shape &in) {
 }
 
 Shape memory_data(const Layer &layer, WeightCounter &weights) {
-    const int64_t sides[3] = {within(layer, 0, 0, 1, MAX_SIDE), within(layer, 1, 0, 0, MAX_SIDE), within(layer, 2, 0, 0, MAX_SIDE)};
+    const int64_t sides[3] = {within(layer, 0, 0, 1, MAX_SIDE), within(layer, 1, 0, 0, MAX_SIDE),
+                              within(layer, 2, 0, 0, MAX_SIDE)};
     if (sides[1] == 0 && sides[2] != 0) refuse(layer, "has no height");
-    Shape out{1 + (sides[1] > 0) + (sides[2] > 0), sides[0], std::max<int64_t>(sides[1], 1), std::max<int64_t>(sides[2], 1), 4};
+    Shape out{1 + (sides[1] > 0) + (sides[2] > 0), sides[0], std::max<int64_t>(sides[1], 1),
+              std::max<int64_t>(sides[2], 1), 4};
     if (out.w * out.h > MAX_VALUES || out.values() > MAX_VALUES) refuse(layer, "is too large");
     if (within(layer, 21, 1, 0, 1) == 1) {
         weights.plain(out.values());
@@ -175,7 +182,8 @@ Shape prelu(const Layer &layer, const Shape &in, WeightCounter &weights) {
 
 Shape binary(const Layer &layer, const std::vector<Shape> &in) {
     within(layer, 0, 0, 0, 11);
-    if (in.size() != (within(layer, 1, 0, 0, 1) == 1 ? 1u : 2u)) refuse(layer, "has another number of inputs than it states");
+    if (in.size() != (within(layer, 1, 0, 0, 1) == 1 ? 1u : 2u))
+        refuse(layer, "has another number of inputs than it states");
     if (in.size() == 1) return in[0];
     Shape a = in[0], b = in[1], out = a;
     bool fits = a.dims == b.dims; // ncnn guesses which axes others mean
@@ -201,11 +209,12 @@ Shape concat(const Layer &layer, const std::vector<Shape> &in) {
     Shape out = in[0];
     const int64_t axis = read_axis(layer, 0, out);
     int64_t length = 0;
-    for (Shape other : in) {
+    for (const Shape &given : in) {
+        Shape other = given;
         if (other.dims != out.dims) refuse(layer, "reads " + text_of(in[0]) + " and " + text_of(other));
         length += side(other, axis);
         side(other, axis) = side(out, axis);
-        if (!(other == out)) refuse(layer, "reads " + text_of(in[0]) + " and " + text_of(other));
+        if (!(other == out)) refuse(layer, "reads " + text_of(in[0]) + " and " + text_of(given));
     }
     side(out, axis) = length;
     return out;
@@ -219,7 +228,8 @@ std::vector<Shape> slice(const Layer &layer, const Shape &in) {
     if (parts.size() != outs.size()) refuse(layer, "states " + std::to_string(parts.size()) + " parts");
     for (size_t i = 0; i < outs.size(); i++) {
         int64_t part = parts[i] == -233 ? rest / int64_t(outs.size() - i) : parts[i];
-        if (part < 1 || part > rest) refuse(layer, "takes " + std::to_string(part) + " of " + std::to_string(rest) + " left");
+        if (part < 1 || part > rest)
+            refuse(layer, "takes " + std::to_string(part) + " of " + std::to_string(rest) + " left");
         side(outs[i], axis) = part;
         rest -= part;
     }
@@ -284,7 +294,8 @@ void check_shapes(const std::vector<Layer> &layers, const Bytes &weights, Size f
                 shape.w * shape.h * shape.c > MAX_VALUES)
                 refuse(layer, "makes a blob that is too large: " + text_of(shape));
             total += layer.kind == "Split" ? 0 : shape.values(); // a split copies nothing
-            if (total > most) refuse(layer, "makes more than " + std::to_string(MAX_PER_PIXEL) + " values a pixel in all");
+            if (total > most)
+                refuse(layer, "makes more than " + std::to_string(MAX_PER_PIXEL) + " values a pixel in all");
             shapes[layer.outputs[i]] = shape;
         }
     }
@@ -292,7 +303,8 @@ void check_shapes(const std::vector<Layer> &layers, const Bytes &weights, Size f
         if (shapes.count(blob) == 0) throw std::invalid_argument(std::string("it has no input ") + blob);
     auto last = shapes.find("out0");
     if (last == shapes.end() || !(last->second == Shape{3, frames.width, frames.height, 3, 4}))
-        throw std::invalid_argument("it gives " + (last == shapes.end() ? "no out0" : text_of(last->second)) + " where a frame is expected");
+        throw std::invalid_argument("it gives " + (last == shapes.end() ? "no out0" : text_of(last->second)) +
+                                    " where a frame is expected");
     counter.finish();
 }
 

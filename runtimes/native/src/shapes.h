@@ -15,7 +15,9 @@ struct Shape {
     int bytes = 4;
 
     int64_t values() const { return w * h * c; }
-    bool operator==(const Shape &o) const { return dims == o.dims && w == o.w && h == o.h && c == o.c && bytes == o.bytes; }
+    bool operator==(const Shape &o) const {
+        return dims == o.dims && w == o.w && h == o.h && c == o.c && bytes == o.bytes;
+    }
 };
 
 // Counts model.bin off, layer after layer.
@@ -48,7 +50,8 @@ void check_parameters(const Layer &layer);
 // The values of a parameter that is a list; empty where it is missing.
 std::vector<std::string> list_of(const Layer &layer, int key);
 
-// ---- of shapes.cpp, kernels.cpp and shape_text.cpp ---------------------------------------------------------------------------
+// ---- of shapes.cpp, kernels.cpp and shape_text.cpp
+// ---------------------------------------------------------------------------
 
 // Throws std::invalid_argument that names the layer.
 [[noreturn]] void refuse(const Layer &layer, const std::string &what);

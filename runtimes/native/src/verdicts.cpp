@@ -46,7 +46,8 @@ Record read_record(const Json &entry) {
     Record record;
     record.artifact = entry.at("artifact").as_text();
     record.backend = entry.at("backend").as_text();
-    record.conditions = {entry.at("device").as_text(), entry.at("arithmetic").as_text(), Machine::parse(entry.at("machine"))};
+    record.conditions = {entry.at("device").as_text(), entry.at("arithmetic").as_text(),
+                         Machine::parse(entry.at("machine"))};
     record.verdict = verdict_of(entry.at("verdict").as_text());
     record.reason = entry.at("reason").as_text();
     record.created = entry.at("created").as_text();
@@ -96,7 +97,8 @@ std::string kind_of(const std::string &device) { return device.substr(0, device.
 std::string difference(const Json &found, const Conditions &here, const std::string &kind) {
     const std::string &arithmetic = found.at("arithmetic").as_text();
     if (arithmetic != here.arithmetic) return "proved in " + arithmetic + ", " + here.arithmetic + " runs here";
-    if (found.at("machine").kind == Json::Kind::Null) return "proved on a " + kind + " that the manifest does not describe";
+    if (found.at("machine").kind == Json::Kind::Null)
+        return "proved on a " + kind + " that the manifest does not describe";
     return here.machine.difference(Machine::parse(found.at("machine")), kind);
 }
 
@@ -157,7 +159,8 @@ Belief believed(const Artifact &artifact, const Conditions &conditions, const st
     const std::vector<Record> records = all_records(artifact, cache);
     const Record *newest = nullptr;
     for (const Record &record : records)
-        if (same(record, artifact, conditions) && (newest == nullptr || record.created > newest->created)) newest = &record;
+        if (same(record, artifact, conditions) && (newest == nullptr || record.created > newest->created))
+            newest = &record;
     if (newest != nullptr) return {newest->verdict, newest->reason, true};
     Belief belief = of_manifest(artifact, conditions);
     if (belief.verdict == Belief::NotRun && !records.empty())
@@ -195,7 +198,8 @@ void keep(const Artifact &artifact, const Conditions &conditions, const std::vec
     make_folders(cache + "/verdicts");
     std::string again = replace_file(cached(artifact, cache), text);
     if (!again.empty())
-        fail(IFRNET_ARTIFACT, "cannot keep the verdict: neither beside %s (%s) nor in %s (%s): make one of them writable",
+        fail(IFRNET_ARTIFACT,
+             "cannot keep the verdict: neither beside %s (%s) nor in %s (%s): make one of them writable",
              one_line(artifact.where()).c_str(), why.c_str(), one_line(cache).c_str(), again.c_str());
 }
 
