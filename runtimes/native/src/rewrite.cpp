@@ -7,13 +7,13 @@
 #include <stdexcept>
 
 #include "constants.h"
+#include "island.h"
 
 namespace ifrnet {
 namespace {
 
-constexpr int MASK = 31, FLOAT32_ON_CPU = 23; // as export/ncnn_layers.py marks them
-constexpr int ADD = 0, MULTIPLY = 2;          // of a BinaryOp
-constexpr double ROUNDING = 2e-6;             // of float32 numbers from -1 to 1 and of their sums
+constexpr int ADD = 0, MULTIPLY = 2; // of a BinaryOp
+constexpr double ROUNDING = 2e-6;    // of float32 numbers from -1 to 1 and of their sums
 
 using Constants = std::map<std::string, Constant>;
 using Producers = std::map<std::string, const Layer *>;
@@ -106,26 +106,6 @@ Layer by_pixels(const Layer &warp, const Producers &makers, const Constants &con
     return result;
 }
 
-// Without marks, and without the Power layers that leave numbers as they are.
-std::vector<Layer> without_island(const std::vector<Layer> &layers) {
-    std::map<std::string, std::string> same; // output of such a Power -> its input
-    std::vector<Layer> result;
-    for (Layer layer : layers) {
-        for (std::string &blob : layer.inputs)
-            if (const auto found = same.find(blob); found != same.end()) blob = found->second;
-        if (layer.kind == "Power" && layer.numbers.empty()) {
-            same[layer.outputs.at(0)] = layer.inputs.at(0);
-            continue;
-        }
-        if (layer.number(MASK, 0) == FLOAT32_ON_CPU)
-            layer.numbers.erase(std::remove_if(layer.numbers.begin(), layer.numbers.end(),
-                                               [](const auto &item) { return item.first == MASK; }),
-                                layer.numbers.end());
-        result.push_back(std::move(layer));
-    }
-    return result;
-}
-
 // Without layers that nothing needs. From the end to the beginning: a layer comes after those that it reads.
 std::vector<Layer> needed(const std::vector<Layer> &layers, const std::set<std::string> &ends) {
     std::set<std::string> read = ends;
@@ -161,7 +141,8 @@ std::vector<Layer> for_target(const std::vector<Layer> &layers, const Bytes &wei
     std::vector<Layer> result = layers;
     for (Layer &layer : result)
         if (layer.kind == "GridSample") layer = by_pixels(layer, makers, constants);
-    if (target.vulkan && target.half) result = without_island(result);
+    if (target.vulkan && target.storage == Storage::Float32) result = without_island(result);
+    if (target.vulkan && target.storage == Storage::Float16) result = island_on_gpu(result);
     return needed(result, ends(layers));
 }
 

@@ -11,15 +11,19 @@
 
 namespace ifrnet {
 
+// What values between layers are stored in.
+enum class Storage { Float32, Float16, BFloat16 };
+
 struct Target {
     bool vulkan = false;
-    bool half = false; // the artifact's values are float16 between layers there
+    Storage storage = Storage::Float32; // as the options of the net say, once ncnn has held them against the GPU
 };
 
 // The same network with
 // - IfrnetWarp on the flow in pixels in place of GridSample and of what made its grid, flow * 2 / (size - 1) + position,
 //   once the constants of it are found to be just that;
-// - on a GPU in half precision: no mark of float32 on the CPU (31=23), and no Power that converts at its border.
+// - on a GPU in float32 or float16, nothing left on the CPU; see island.h. In bfloat16 the island stays there: ncnn has no
+//   Cast to it.
 // Constants that nobody reads any more stay, for ncnn reads weights in the order of the layers.
 //
 // `layers` and `weights` as check_network took them. Throws std::invalid_argument: a GridSample whose grid is not made so.

@@ -27,14 +27,18 @@ std::string replaced(std::string text, const std::string &word, const std::strin
     return text;
 }
 
-// The shader's text for elements of one channel or of four.
-std::string shader_text(bool four) {
-    const std::vector<std::pair<const char *, const char *>> single = {
+using Words = std::vector<std::pair<const char *, const char *>>;
+
+// The shader's text for elements of one channel or of four, and a flow that is stored in float32 or as the features are.
+std::string shader_text(bool four, bool flow32) {
+    const Words single = {
         {"TYPE", "sfp"}, {"REAL", "float"}, {"HALF", "afp"}, {"LOAD", "buffer_ld1"}, {"STORE", "buffer_st1"}};
-    const std::vector<std::pair<const char *, const char *>> packed = {
+    const Words packed = {
         {"TYPE", "sfpvec4"}, {"REAL", "vec4"}, {"HALF", "afpvec4"}, {"LOAD", "buffer_ld4"}, {"STORE", "buffer_st4"}};
+    const Words float32 = {{"FLOW", "float"}, {"READ", "plain"}}, stored = {{"FLOW", "sfp"}, {"READ", "buffer_ld1"}};
     std::string text = WARP_SHADER;
-    for (const auto &[word, by] : four ? packed : single) text = replaced(std::move(text), word, by);
+    for (const Words &words : {four ? packed : single, flow32 ? float32 : stored})
+        for (const auto &[word, by] : words) text = replaced(std::move(text), word, by);
     return text;
 }
 
@@ -42,7 +46,7 @@ using Spirv = std::vector<uint32_t>;
 
 // Compiled once in a process for each device and choice of precision: a network has eight warps, and they are alike.
 // Empty where it cannot be compiled.
-Spirv compiled(const ncnn::VulkanDevice &device, const ncnn::Option &opt, bool four) {
+Spirv compiled(const ncnn::VulkanDevice &device, const ncnn::Option &opt, bool four, bool flow32) {
     static std::mutex mutex;
     static std::map<std::vector<int>, Spirv> known;
     ncnn::Option options = opt;
@@ -51,19 +55,19 @@ Spirv compiled(const ncnn::VulkanDevice &device, const ncnn::Option &opt, bool f
                                   options.use_fp16_arithmetic, options.use_fp16_uniform, options.use_bf16_packed,
                                   options.use_bf16_storage, options.use_int8_packed, options.use_int8_storage,
                                   options.use_int8_arithmetic, options.use_int16_packed, options.use_int16_storage,
-                                  options.use_shader_local_memory, four};
+                                  options.use_shader_local_memory, four, flow32};
     const std::lock_guard<std::mutex> lock(mutex);
     const auto found = known.find(key);
     if (found != known.end()) return found->second;
-    const std::string text = shader_text(four);
+    const std::string text = shader_text(four, flow32);
     Spirv spirv;
     if (ncnn::compile_spirv_module(text.c_str(), int(text.size()), options, spirv) != 0) return {};
     return known[key] = spirv;
 }
 
 std::unique_ptr<ncnn::Pipeline> make_pipeline(const ncnn::VulkanDevice &device, const ncnn::Option &opt, Form form,
-                                              bool four) {
-    const Spirv spirv = compiled(device, opt, four);
+                                              bool four, bool flow32) {
+    const Spirv spirv = compiled(device, opt, four, flow32);
     if (spirv.empty()) return nullptr;
     std::vector<ncnn::vk_specialization_type> constants(1);
     constants[0].i = form == Form::Pixels ? 1 : 0;
@@ -102,7 +106,7 @@ private:
     const std::atomic<bool> &cancelled_;
     std::unique_ptr<ncnn::Layer> delegate_; // ncnn's own, for a grid on the CPU
 #if NCNN_VULKAN
-    std::unique_ptr<ncnn::Pipeline> single_, four_; // for elements of one channel and of four
+    std::unique_ptr<ncnn::Pipeline> pipelines_[2][2]; // [elements of four channels][flow in float32]
 #endif
 };
 
@@ -137,9 +141,12 @@ int Warp::load_delegate(const ncnn::ParamDict &numbers) {
 int Warp::create_pipeline(const ncnn::Option &opt) {
 #if NCNN_VULKAN
     if (vkdev) {
-        single_ = make_pipeline(*vkdev, opt, form_, false);
-        four_ = make_pipeline(*vkdev, opt, form_, true);
-        return single_ && four_ ? 0 : -1;
+        for (const bool four : {false, true})
+            for (const bool flow32 : {false, true}) {
+                pipelines_[four][flow32] = make_pipeline(*vkdev, opt, form_, four, flow32);
+                if (!pipelines_[four][flow32]) return -1;
+            }
+        return 0;
     }
 #endif
     return delegate_ ? delegate_->create_pipeline(opt) : 0;
@@ -147,8 +154,8 @@ int Warp::create_pipeline(const ncnn::Option &opt) {
 
 int Warp::destroy_pipeline(const ncnn::Option &opt) {
 #if NCNN_VULKAN
-    single_.reset();
-    four_.reset();
+    for (auto &both : pipelines_)
+        for (auto &pipeline : both) pipeline.reset();
 #endif
     return delegate_ ? delegate_->destroy_pipeline(opt) : 0;
 }
@@ -177,7 +184,8 @@ int Warp::forward(const std::vector<ncnn::VkMat> &in, std::vector<ncnn::VkMat> &
                            feature.w, feature.h, int(feature.cstep)};
     std::vector<ncnn::vk_constant_type> constants(sizeof numbers / sizeof *numbers);
     for (size_t i = 0; i < constants.size(); i++) constants[i].i = numbers[i];
-    commands.record_pipeline(feature.elempack == 4 ? four_.get() : single_.get(), {feature, flow, top}, constants, top);
+    const auto &pipeline = pipelines_[feature.elempack == 4][flow.elemsize == sizeof(float)];
+    commands.record_pipeline(pipeline.get(), {feature, flow, top}, constants, top);
     return 0;
 }
 #endif

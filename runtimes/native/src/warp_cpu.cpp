@@ -1,6 +1,8 @@
 #include "warp_cpu.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <new>
 #include <vector>
 
 #include "mat.h"
@@ -58,7 +60,7 @@ void warp_row(const ncnn::Mat &feature, const ncnn::Mat &flow, ncnn::Mat &top, i
 
 }  // namespace
 
-int warp_by_pixels(const ncnn::Mat &feature, const ncnn::Mat &flow, ncnn::Mat &top, const ncnn::Option &opt) {
+int warp_by_pixels(const ncnn::Mat &feature, const ncnn::Mat &flow, ncnn::Mat &top, const ncnn::Option &opt) try {
     const Sample sample_row = sampler(feature.elempack);
     const bool fits = feature.dims == 3 && flow.dims == 3 && flow.c == 2 && flow.elempack == 1 && flow.elemsize == 4 &&
                       feature.elemsize == 4 * size_t(feature.elempack) && feature.w == flow.w && feature.h == flow.h;
@@ -74,6 +76,8 @@ int warp_by_pixels(const ncnn::Mat &feature, const ncnn::Mat &flow, ncnn::Mat &t
         for (int y = first; y < end; y++) warp_row(feature, flow, top, y, sample_row, places[size_t(i)]);
     }
     return 0;
+} catch (const std::bad_alloc &) {
+    return -100; // ncnn's code for it; ncnn may be built without exceptions
 }
 
 }  // namespace ifrnet

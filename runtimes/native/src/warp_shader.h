@@ -1,6 +1,6 @@
 // The compute shader of the warp, in ncnn's dialect of GLSL: sfp is what is stored, afp what is computed in, and
 // buffer_ld1, buffer_st1 and their kind of four convert. TYPE, REAL, HALF, LOAD and STORE are filled in by warp.cpp, for
-// one channel or four in an element.
+// one channel or four in an element; FLOW and READ for a flow in float32 or one stored as the features are.
 #pragma once
 
 namespace ifrnet {
@@ -9,10 +9,12 @@ namespace ifrnet {
 // which cost nothing beside the reads. A position that is not a number is taken as 0.
 inline constexpr const char WARP_SHADER[] = R"(#version 450
 
+#define plain(data, i) data[i]
+
 layout(constant_id = 0) const int pixels = 0; // 1: flow in pixels; 0: positions from -1 to 1
 
 layout(binding = 0) readonly buffer feature_blob { TYPE feature_data[]; };
-layout(binding = 1) readonly buffer flow_blob { sfp flow_data[]; };
+layout(binding = 1) readonly buffer flow_blob { FLOW flow_data[]; };
 layout(binding = 2) writeonly buffer top_blob { TYPE top_data[]; };
 
 layout(push_constant) uniform parameter
@@ -42,8 +44,8 @@ void main()
         return;
 
     int at = gy * p.w + gx;
-    float x = float(buffer_ld1(flow_data, at));
-    float y = float(buffer_ld1(flow_data, p.flow_cstep + at));
+    float x = float(READ(flow_data, at));
+    float y = float(READ(flow_data, p.flow_cstep + at));
 
     int last_x = p.feature_w - 1;
     int last_y = p.feature_h - 1;
