@@ -91,7 +91,7 @@ int run(const Arguments &arguments) {
     const std::string size = size_text(info.width, info.height);
     std::printf("%s, %s on %s (%s), %d thread%s%s\n", info.name, size.c_str(), info.device, info.arithmetic,
                 static_cast<int>(info.threads), info.threads == 1 ? "" : "s",
-                info.proven ? "" : ", not proven here");
+                info.proven > 0 ? "" : ", not proven here");
     std::printf("median %.1f ms, p90 %.1f ms, least %.1f ms; %d rounds after %d to warm up, 8-bit RGB in and out\n",
                 percentile(times, 50.0), percentile(times, 90.0), percentile(times, 0.0), rounds, WARM_UP);
     if (times.size() >= LEAST_FOR_THIRDS && slowdown(times) >= WORTH_A_NOTE) {

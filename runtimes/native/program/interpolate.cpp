@@ -87,7 +87,7 @@ int run(const Arguments &arguments) {
     for (size_t i = 0; i < steps.size(); i++) {
         write_png(between[i], paths[i]);
         std::printf("%s: t = %g, %s on %s (%s)%s\n", paths[i].c_str(), static_cast<double>(steps[i]), info.name,
-                    info.device, info.arithmetic, info.proven ? "" : ", not proven here");
+                    info.device, info.arithmetic, info.proven > 0 ? "" : ", not proven here");
     }
     return FINE;
 }

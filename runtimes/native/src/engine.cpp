@@ -11,6 +11,7 @@
 #include "error.h"
 #include "network.h"
 #include "options.h"
+#include "pipeline_cache.h"
 #include "rewrite.h"
 #include "warp.h"
 
@@ -38,6 +39,9 @@ std::vector<Layer> layers_of(const Artifact &artifact, const Target &target) {
 struct Engine::Net {
     // Declared first, so that it outlives the layers that look at it.
     std::atomic<bool> cancelled{false};
+#if NCNN_VULKAN
+    std::unique_ptr<PipelineCache> shaders;
+#endif
     ncnn::Net net;
     std::string arithmetic, device;
     ncnn::Mat frames[2], output;
@@ -72,22 +76,25 @@ struct Engine::Net {
 
 Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Net) {
     ncnn::Option &option = net_->net.opt;
-    const bool vulkan = settings.device.kind() == "vulkan";
+    const int gpu = settings.device.kind() == "vulkan" ? std::stoi(settings.device.name.substr(7)) : NO_GPU;
     net_->device = settings.device.name;
     if (settings.threads > 0)
         option.num_threads = settings.threads;
     set_options(option, artifact.manifest, settings.float32);
-    net_->arithmetic = arithmetic_of(option, artifact.manifest.precision, vulkan);
+    Target target;
+    target.vulkan = gpu != NO_GPU;
+    target.storage = storage_of(option, gpu);
+    net_->arithmetic = arithmetic_of(option, artifact.manifest.precision, target.storage);
 #if NCNN_VULKAN
-    option.use_vulkan_compute = vulkan;
-    if (vulkan)
-        net_->net.set_vulkan_device(std::stoi(settings.device.name.substr(7)));
+    option.use_vulkan_compute = target.vulkan;
+    if (target.vulkan) {
+        net_->net.set_vulkan_device(gpu);
+        net_->shaders.reset(new PipelineCache(gpu, settings.cache));
+        option.pipeline_cache = net_->shaders->get();
+    }
 #endif
     register_warp(net_->net, net_->cancelled);
 
-    Target target;
-    target.vulkan = vulkan;
-    target.half = vulkan && option.use_fp16_storage;
     const std::vector<Layer> layers = layers_of(artifact, target);
     net_->encoded_names = encoded_blobs(layers);
     const std::string param = write_param(layers);
@@ -98,6 +105,10 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
         || net_->net.load_model(ncnn::DataReaderFromMemory(data, weights.size())) != 0)
         fail(IFRNET_BACKEND, "ncnn cannot load %s on %s: export it again with this version",
              one_line(artifact.where()).c_str(), settings.device.name.c_str());
+#if NCNN_VULKAN
+    if (net_->shaders)
+        net_->shaders->save();
+#endif
     for (ncnn::Mat &frame : net_->frames)
         frame.create(artifact.manifest.size.width, artifact.manifest.size.height, 3);
     if (net_->frames[0].empty() || net_->frames[1].empty())

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <cpu.h>
+#include <gpu.h>
 #include <option.h>
 
 #include "error.h"
@@ -56,13 +57,30 @@ void set_options(ncnn::Option &option, const Manifest &manifest, bool float32) {
         set_halves(option, false, false);
 }
 
-std::string arithmetic_of(const ncnn::Option &option, const std::string &precision, bool vulkan) {
+Storage storage_of(const ncnn::Option &option, int gpu) {
+    // Of CPUs only ARM's with asimdhp have kernels for half precision.
+    bool half = ncnn::cpu_support_arm_asimdhp() != 0, bfloat = true;
+#if NCNN_VULKAN
+    if (gpu != NO_GPU) {
+        const ncnn::GpuInfo &info = ncnn::get_gpu_info(gpu);
+        half = info.support_fp16_storage();
+        bfloat = info.support_bf16_storage();
+    }
+#else
+    (void)gpu;
+#endif
+    if (option.use_bf16_storage && bfloat)
+        return Storage::BFloat16;
+    return option.use_fp16_storage && half ? Storage::Float16 : Storage::Float32;
+}
+
+std::string arithmetic_of(const ncnn::Option &option, const std::string &precision, Storage storage) {
     if (precision == "int8")
         return precision;
-    if (option.use_bf16_storage)
+    if (storage == Storage::Float32)
+        return "fp32";
+    if (storage == Storage::BFloat16)
         return "bf16";
-    if (!option.use_fp16_storage || (!vulkan && !ncnn::cpu_support_arm_asimdhp()))
-        return "fp32"; // of CPUs only ARM's with asimdhp have kernels for half precision
     return option.use_fp16_arithmetic ? "fp16" : "fp16 storage";
 }
 
