@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import MANIFEST, Artifact, open_artifact
 from runtimes.contract import Verdict
+from runtimes.device import Device
 from runtimes.environment import instruction_sets, processor
 from runtimes.machine import Machine
 from runtimes.proof import ProofResult, read_proof, run_proof
@@ -53,7 +54,7 @@ def opened(folder: Path) -> Artifact:
     return open_artifact(folder)
 
 
-def conditions(opened: Artifact, machine: Machine = HERE, device: str = "cpu") -> Conditions:
+def conditions(opened: Artifact, machine: Machine = HERE, device: str = "native/cpu") -> Conditions:
     identity = opened.manifest.identity
     return Conditions(artifact=identity, backend="native", device=device, arithmetic="fp32", machine=machine)
 
@@ -259,7 +260,8 @@ def test_a_record_of_python_is_believed(probe: Probe, opened: Artifact, cache: P
 
 OTHERS: list[dict[str, Any]] = [
     {"backend": "ncnn"},
-    {"device": "vulkan:0"},
+    {"device": "native/vulkan:0"},
+    {"device": "cpu"},
     {"arithmetic": "fp16"},
     {"artifact": "0" * 64},
     {"machine": replace(HERE, processor="B")},
@@ -289,12 +291,16 @@ def test_a_record_that_was_edited_is_not_believed(probe: Probe, opened: Artifact
 
 
 def test_records_of_both_live_in_one_file(probe: Probe, opened: Artifact, cache: Path) -> None:
-    keep(opened.folder, record_of(opened, backend="ncnn"))
+    keep(opened.folder, record_of(opened, backend="ncnn", device="cpu"))
     probe("keep", opened.folder, cache, "mean", data=as_json(conditions(opened)))
-    keep(opened.folder, record_of(opened, device="vulkan:0"))
+    keep(opened.folder, record_of(opened, device="native/vulkan:0"))
     probe("keep", opened.folder, cache, "mean", data=as_json(conditions(opened)))
     kept = [(r.conditions.backend, r.conditions.device, r.verdict) for r in records_of(opened)]
-    assert kept == [("ncnn", "cpu", "passed"), ("native", "vulkan:0", "passed"), ("native", "cpu", "failed")]
+    assert kept == [
+        ("ncnn", "cpu", "passed"),
+        ("native", "native/vulkan:0", "passed"),
+        ("native", "native/cpu", "failed"),
+    ]
     assert {path.name for path in opened.folder.iterdir()} == {*opened.contents, MANIFEST, FILE}
 
 
@@ -304,7 +310,7 @@ def test_64_records_are_kept(probe: Probe, opened: Artifact, cache: Path) -> Non
         keep(opened.folder, replace(record, conditions=replace(record.conditions, device=f"vulkan:{i}"), results=()))
     probe("keep", opened.folder, cache, "mean", data=as_json(conditions(opened)))
     devices = [record.conditions.device for record in records_of(opened)]
-    assert devices == [*(f"vulkan:{i}" for i in range(1, 64)), "cpu"]
+    assert devices == [*(f"vulkan:{i}" for i in range(1, 64)), "native/cpu"]
 
 
 @pytest.fixture
@@ -331,11 +337,11 @@ def test_the_cache_keeps_what_the_folder_cannot(
 
 
 def entry(**changes: Any) -> dict[str, Any]:
-    plain = {"device": "cpu", "verdict": "passed", "reason": "", "arithmetic": "fp32", "machine": HERE.to_json()}
-    return {**plain, "backend": "native", "max_error_limit": None, "psnr_limit": None, "results": [], **changes}
+    plain = {"device": "native/cpu", "verdict": "passed", "reason": "", "arithmetic": "fp32", "machine": HERE.to_json()}
+    return {**plain, "max_error_limit": None, "psnr_limit": None, "results": [], **changes}
 
 
-NEVER = "never compared on cpu"
+NEVER = "never compared on native/cpu"
 
 
 @pytest.mark.parametrize(
@@ -343,16 +349,15 @@ NEVER = "never compared on cpu"
     [
         ([], "not run", NEVER),
         ([entry()], "passed", ""),
-        ([entry(backend="")], "not run", NEVER),
-        ([entry(backend="ncnn")], "not run", NEVER),
-        ([entry(backend="ncnn", verdict="failed")], "not run", NEVER),
+        ([entry(device="cpu")], "not run", NEVER),
+        ([entry(device="cpu", verdict="failed")], "not run", NEVER),
         ([entry(verdict="failed", reason="bad")], "failed", "bad"),
-        ([entry(device="vulkan:0", verdict="failed")], "not run", NEVER),
+        ([entry(device="native/vulkan:0", verdict="failed")], "not run", NEVER),
         ([entry(verdict="not run", reason="no time")], "not run", "no time"),
         ([entry(arithmetic="bf16")], "not run", "proved in bf16, fp32 runs here"),
         ([entry(arithmetic="bf16"), entry()], "passed", ""),
         ([entry(), entry(verdict="failed", reason="bad")], "passed", ""),
-        ([entry(machine=None)], "not run", "proved on a cpu that the manifest does not describe"),
+        ([entry(machine=None)], "not run", "proved on a native/cpu that the manifest does not describe"),
         ([entry(machine=replace(HERE, processor="B").to_json())], "passed", ""),
         ([entry(machine=replace(HERE, versions={}).to_json())], "passed", ""),
         (
@@ -370,7 +375,10 @@ def test_what_a_manifest_is_believed(
     assert believes(probe, opened, conditions(opened), cache) == (verdict, reason, False)
 
 
-def test_what_the_export_proved_is_not_proved_here(probe: Probe, opened: Artifact, cache: Path) -> None:
+def test_what_ncnn_proved_from_python_is_not_proved_here(
+    probe: Probe, opened: Artifact, folder: Path, cache: Path
+) -> None:
+    edit(folder, lambda data: data.update(parity=[one for one in data["parity"] if one["device"] == "cpu"]))
     machine = opened.manifest.parity_on("cpu").machine
     assert machine is not None
     assert believes(probe, opened, conditions(opened, machine), cache) == ("not run", NEVER, False)
@@ -385,11 +393,11 @@ def test_the_machine_is_pythons(probe: Probe) -> None:
     assert found == Machine(processor=processor(), instruction_sets=instruction_sets(), versions=versions)
 
 
-@pytest.mark.parametrize("kind", ["cpu", "vulkan"])
+@pytest.mark.parametrize("kind", ["native/cpu", "native/vulkan"])
 @pytest.mark.parametrize(
     "sets", [HERE.instruction_sets, ("aarch64", "asimd"), ("x86_64", "avx2"), (*HERE.instruction_sets, "f")]
 )
 def test_machines_differ_in_the_same_words(probe: Probe, sets: tuple[str, ...], kind: str) -> None:
     other = replace(HERE, instruction_sets=sets, device="GPU" if sets[0] == "aarch64" else "")
     data = json.dumps({"here": HERE.to_json(), "there": other.to_json()}).encode()
-    assert probe("difference", kind, data=data).decode() == HERE.difference(other, kind)
+    assert probe("difference", kind, data=data).decode() == HERE.difference(other, Device(name=kind))

@@ -34,20 +34,6 @@ template <size_t N> void copy(char (&to)[N], const std::string &from) {
     to[length] = 0;
 }
 
-// As runtimes.verdicts.prove words it.
-std::string trouble_of(const std::vector<Comparison> &comparisons) {
-    std::string all;
-    for (const Comparison &one : comparisons) {
-        if (one.trouble.empty())
-            continue;
-        char head[96];
-        std::snprintf(head, sizeof head, "at %dx%d, t = %g%s: ", one.size.width, one.size.height, one.t,
-                      one.together ? " of several at once" : "");
-        all += (all.empty() ? "" : "; ") + std::string(head) + one.trouble;
-    }
-    return all;
-}
-
 }  // namespace
 
 Runtime::Runtime(Artifact artifact, const OpenOptions &options)
@@ -149,7 +135,7 @@ std::string Runtime::prove(std::vector<Comparison> &comparisons) {
                 return output;
             },
             cases);
-        trouble = trouble_of(comparisons);
+        trouble = reason_of(comparisons);
     } catch (const Error &error) {
         if (error.status != IFRNET_BACKEND)
             throw;
