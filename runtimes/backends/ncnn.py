@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,7 +40,7 @@ SETTINGS: Choices = {
     "lightmode": (True, False),
     "openmp_blocktime": (20, 0, 200),
 }
-"""Attributes of ``ncnn.Option``; they concern the CPU."""
+"""Attributes of ``ncnn.Option``; they concern the CPU. What an artifact states itself is not tuned."""
 
 INPUTS, OUTPUT = ("in0", "in1", "in2"), "out0"
 """Blob names that pnnx gives to img0, img1, t and imgt."""
@@ -109,7 +110,8 @@ class NcnnRuntime(Runtime):
         net = ncnn.Net()
         net.opt.num_threads = tuning.threads or net.opt.num_threads
         options = stated_options(artifact.manifest)
-        for name, value in {**tuning.settings, **options}.items():  # a tuning changes speed only
+        settings = {name: value for name, value in tuning.settings.items() if name not in options}
+        for name, value in {**settings, **options}.items():
             setattr(net.opt, name, value)
         vulkan = device.startswith("vulkan:")
         net.opt.use_vulkan_compute = vulkan
@@ -126,7 +128,7 @@ class NcnnRuntime(Runtime):
             backend="ncnn",
             device=device,
             arithmetic=arithmetic(artifact.manifest.precision, options, vulkan=vulkan),
-            tuning=tuning,
+            tuning=replace(tuning, settings=settings),
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
