@@ -12,7 +12,12 @@ from tests.fuzz import artifacts
 from tests.fuzz.damage import damaged
 from tests.fuzz.kind import RefusedError
 
-FILES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "ncnn": (".param", ".bin")}
+FILES = {
+    "onnx": (".onnx",),
+    "openvino": (".xml", ".bin"),
+    "ncnn": (".param", ".bin"),
+    artifacts.INT8: (".param", ".bin"),
+}
 
 
 def prepare(seeds: Path) -> None:
