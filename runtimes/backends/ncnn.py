@@ -218,8 +218,8 @@ def _layers(artifact: Artifact) -> list[Layer]:
         check_int8(weights, artifact.manifest.precision)
     except ValueError as error:
         raise BackendError(
-            f"ncnn cannot load {artifact.folder}: its .param is no network ({one_line(error, MAX_REASON)}): export it "
-            "again"
+            f"ncnn cannot load {artifact.folder}: its .param and .bin are no network ({one_line(error, MAX_REASON)}): "
+            "export it again"
         ) from error
     return layers
 
