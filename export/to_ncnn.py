@@ -18,9 +18,7 @@ from export.declarations import (
     first_missing,
 )
 from export.errors import ExportError
-from export.ncnn_int8 import without_quantization, write_int8
 from export.ncnn_layers import keep_float32, write_layers
-from export.ncnn_running import int8_layers
 from export.options import ExportOptions
 from runtimes.backends.ncnn import INPUTS
 from runtimes.backends.ncnn_layers import read_layers
@@ -91,6 +89,9 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
         ExportError: pnnx failed, or left an operator that ncnn does not have.
         SentinelError: ncnn runs a layer in float that is to be int8.
     """
+    from export.ncnn_int8 import without_quantization, write_int8
+    from export.ncnn_running import int8_layers
+
     int8 = precision is Precision.INT8
     model, quantized = without_quantization(source.onnx) if int8 else (source.onnx, [])
     half = precision is Precision.FP16  # pnnx stores half weights unless told otherwise
