@@ -191,6 +191,21 @@ def flow_apart(graph: DeployGraph) -> None:
         graph.decoders[level - 1] = _FlowApart(graph.decoders[level - 1], whole_head=level == 1)  # type: ignore[arg-type]
 
 
+def subpixel_rest(graph: DeployGraph) -> None:
+    """:func:`subpixel_deconv` for the heads that give features only, which int8 wants as convolutions.
+
+    Those that give flow stay transposed convolutions, which are less work in float. After :func:`flow_apart`.
+
+    Raises:
+        ValueError: no head gives features only.
+    """
+    rests = [decoder for decoder in graph.decoders if isinstance(getattr(decoder, "rest", None), nn.ConvTranspose2d)]
+    if not rests:
+        raise ValueError("subpixel_rest comes after flow_apart")
+    for decoder in rests:
+        decoder.rest = _SubpixelConv(decoder.rest)  # type: ignore[arg-type]
+
+
 class _ReluPReLU(nn.Module):
     def __init__(self, prelu: nn.PReLU) -> None:
         super().__init__()
@@ -275,6 +290,7 @@ REWRITES = MappingProxyType(
         "batch_pair": batch_pair,
         "offset_grid": offset_grid,
         "flow_apart": flow_apart,
+        "subpixel_rest": subpixel_rest,
         "subpixel_deconv": subpixel_deconv,
         "relu_prelu": relu_prelu,
         "pooled_mean": pooled_mean,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
 from runtimes.backends.ncnn_layers import Layer, checked_layers
+from runtimes.backends.ncnn_options import stated_options
+from runtimes.backends.ncnn_weights import check_int8, read_weights
 from runtimes.base import Halves, Runtime
 from runtimes.contract import Precision
 from runtimes.device import About, Device
@@ -37,7 +40,7 @@ SETTINGS: Choices = {
     "lightmode": (True, False),
     "openmp_blocktime": (20, 0, 200),
 }
-"""Attributes of ``ncnn.Option``; they concern the CPU."""
+"""Attributes of ``ncnn.Option``; they concern the CPU. What an artifact states itself is not tuned."""
 
 INPUTS, OUTPUT = ("in0", "in1", "in2"), "out0"
 """Blob names that pnnx gives to img0, img1, t and imgt."""
@@ -106,13 +109,12 @@ class NcnnRuntime(Runtime):
         check_not_forked()
         net = ncnn.Net()
         net.opt.num_threads = tuning.threads or net.opt.num_threads
-        for name, value in tuning.settings.items():
+        options = stated_options(artifact.manifest)
+        settings = {name: value for name, value in tuning.settings.items() if name not in options}
+        for name, value in {**settings, **options}.items():
             setattr(net.opt, name, value)
         vulkan = device.startswith("vulkan:")
         net.opt.use_vulkan_compute = vulkan
-        precision = artifact.manifest.precision
-        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = precision is Precision.FP16
-        net.opt.use_bf16_packed = net.opt.use_bf16_storage = precision is Precision.BF16
         if vulkan:
             net.set_vulkan_device(int(device.removeprefix("vulkan:")))
         self._layers = _layers(artifact)
@@ -125,8 +127,8 @@ class NcnnRuntime(Runtime):
             artifact.manifest,
             backend="ncnn",
             device=device,
-            arithmetic=_arithmetic(precision, vulkan=vulkan),
-            tuning=tuning,
+            arithmetic=arithmetic(artifact.manifest.precision, options, vulkan=vulkan),
+            tuning=replace(tuning, settings=settings),
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
@@ -211,12 +213,15 @@ def as_blob(value: NDArray[np.float32]) -> Any:
 def _layers(artifact: Artifact) -> list[Layer]:
     """The layers of the artifact. Raises BackendError where ncnn could not read them safely."""
     try:
-        return checked_layers(artifact.text(".param"), len(artifact.data(".bin")))
+        layers = checked_layers(artifact.text(".param"))
+        weights = read_weights(layers, artifact.data(".bin"))
+        check_int8(weights, artifact.manifest.precision)
     except ValueError as error:
         raise BackendError(
-            f"ncnn cannot load {artifact.folder}: its .param is no network ({one_line(error, MAX_REASON)}): export it "
-            "again"
+            f"ncnn cannot load {artifact.folder}: its .param and .bin are no network ({one_line(error, MAX_REASON)}): "
+            "export it again"
         ) from error
+    return layers
 
 
 def stated_shapes(layers: Sequence[Layer]) -> list[list[int | None]]:
@@ -234,13 +239,19 @@ def encoded_blobs(layers: Sequence[Layer]) -> list[str]:
     )
 
 
-def _arithmetic(precision: Precision, *, vulkan: bool) -> str:
+def arithmetic(precision: Precision, options: Mapping[str, bool], *, vulkan: bool) -> str:
     """What convolutions run in: of CPUs only ARM's with asimdhp have half-precision kernels, others ignore the option.
 
-    bfloat16 is what values are stored in between layers; sums are float32.
+    bfloat16 is what values are stored in between layers; sums are float32. An int8 network has float convolutions too.
     """
     import ncnn
 
-    if precision is Precision.FP16 and not vulkan and not ncnn.cpu_support_arm_asimdhp():
-        return "fp32"
-    return precision.value
+    has_half = vulkan or ncnn.cpu_support_arm_asimdhp()
+    rest = Precision.FP32
+    if options.get("use_fp16_storage") and has_half:
+        rest = Precision.FP16
+    elif options.get("use_bf16_storage"):
+        rest = Precision.BF16
+    if precision is not Precision.INT8:
+        return rest.value
+    return precision.value if rest is Precision.FP32 else f"{precision} with {rest}"

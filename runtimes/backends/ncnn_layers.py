@@ -15,9 +15,6 @@ MAX_LAYERS = 10_000
 MAX_NUMBER = 2**26
 """Largest whole number among the parameters of a layer: more weights than IFRNet has, or a larger frame."""
 
-WEIGHTS = {"Convolution": ("6",), "Deconvolution": ("6",), "PReLU": ("0",), "MemoryData": ("0", "1", "11", "2")}
-"""Layer type -> parameters whose product is the number of its weights; those that are 0 or missing do not count."""
-
 LARGEST = {"Convolution": 64, "Deconvolution": 64, "Pooling": 16384}
 """Layer type -> its largest kernel, stride, dilation or padding in pixels; none of them may be negative."""
 
@@ -74,12 +71,10 @@ def read_layers(param: str) -> list[Layer]:
     return layers
 
 
-def checked_layers(param: str, weight_bytes: int) -> list[Layer]:
+def checked_layers(param: str) -> list[Layer]:
     """The same, once it is known that ncnn can read them: it writes beyond its memory where a count is wrong.
 
-    Args:
-        param: the text.
-        weight_bytes: size of the ``.bin``; a network that states more weights than that is refused.
+    Their weights are held against the ``.bin`` by :func:`runtimes.backends.ncnn_weights.read_weights`.
 
     Raises:
         ValueError: what does not fit.
@@ -96,9 +91,6 @@ def checked_layers(param: str, weight_bytes: int) -> list[Layer]:
     for layer in layers:
         _check_layer(layer, known)
         known.update(layer.outputs)
-    least = 2 * sum(_weights(layer) for layer in layers)  # bytes, where all are in float16
-    if least > weight_bytes:
-        raise ValueError(f"it needs {least} bytes of weights or more, the .bin has {weight_bytes}")
     return layers
 
 
@@ -138,10 +130,3 @@ def _check_window(layer: Layer) -> None:
     outputs, across = numbers.get("0", 0), numbers.get("1", 1)
     if not pooling and (outputs < 1 or numbers.get("6", 0) % (outputs * across * numbers.get("11", across))):
         raise ValueError(f"layer {layer.name[:40]} has {numbers.get('6', 0)} weights for {outputs} outputs")
-
-
-def _weights(layer: Layer) -> int:
-    count, numbers = 1, layer.numbers
-    for key in WEIGHTS.get(layer.kind, ()):
-        count *= int(numbers.get(key, "0")) or 1
-    return count if layer.kind in WEIGHTS else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from export.targets import TARGETS, target
+from runtimes.contract import Precision
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -20,21 +21,33 @@ ROOT = Path(__file__).parent.parent.parent
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All targets once more, as a user would build them."""
     out = tmp_path_factory.mktemp("second")
-    arguments = ["--target", "all", "--model", "random:ifrnet_s", "--size", "160x96", "--out", str(out)]
+    export_elsewhere("--target", "all", "--model", "random:ifrnet_s", "--size", "160x96", "--out", str(out))
+    return out
+
+
+def export_elsewhere(*arguments: str) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "17", "TZ": "Asia/Tokyo"}
     done = subprocess.run(
         [sys.executable, "-m", "export", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return out
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_same_bytes_twice(name: str, second: Path, artifact: Callable[..., Path]) -> None:
     if reason := target(name).missing():
         pytest.skip(reason)
-    first = artifact(name)
-    again = second / first.name
+    assert_same(artifact(name), second / artifact(name).name)
+
+
+def test_the_same_int8_of_ncnn_twice(artifact: Callable[..., Path], tmp_path: Path) -> None:
+    """Its files are written here, not by a tool."""
+    first = artifact("ncnn", model="ifrnet_s", size="256x160", precision=Precision.INT8)
+    export_elsewhere("--target", "ncnn", "--int8", "--size", "256x160", "--out", str(tmp_path))
+    assert_same(first, tmp_path / first.name)
+
+
+def assert_same(first: Path, again: Path) -> None:
     for path in sorted(first.iterdir()):
         if path.name != "manifest.json":
             assert path.read_bytes() == (again / path.name).read_bytes(), path.name

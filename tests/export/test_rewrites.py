@@ -70,11 +70,15 @@ PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "split_resblock": decoder_outputs,
     "flow_apart": decoder_outputs,
     "subpixel_deconv": decoder_outputs,
+    "subpixel_rest": decoder_outputs,
     "relu_prelu": decoder_outputs,
     "batch_pair": pair_outputs,
     "offset_grid": pair_outputs,
 }
 """Rewrite -> the part of the graph that it changes."""
+
+BEFORE = {"subpixel_rest": ("flow_apart",)}
+"""What a rewrite stands on."""
 
 
 def test_every_rewrite_is_tested() -> None:
@@ -91,14 +95,14 @@ def differs(found: list[Tensor], expected: list[Tensor]) -> bool:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_rewrite_is_exact(model: IFRNet, name: str) -> None:
-    before, after = build_graph(model, ()), build_graph(model, (name,))
+    before, after = build_graph(model, ()), build_graph(model, (*BEFORE.get(name, ()), name))
     for found, expected in zip(PARTS[name](after), PARTS[name](before), strict=True):
         assert_exact(found, expected)
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_small_error_in_a_rewrite_is_seen(model: IFRNet, name: str) -> None:
-    before, after = build_graph(model, ()), build_graph(model, (name,))
+    before, after = build_graph(model, ()), build_graph(model, (*BEFORE.get(name, ()), name))
     part = after.pair if PARTS[name] is pair_outputs else after.decoders
     convolution = next(m for m in part.modules() if isinstance(m, nn.Conv2d))
     convolution.weight.data[0, 0, 1, 1] += 1e-6
@@ -173,6 +177,16 @@ def test_windows_tile_every_side() -> None:
         window, padding = pooling_window(side)
         assert (side + 2 * padding) % window == 0
         assert 2 * padding <= window <= 64  # PyTorch pads by half a window at most
+
+
+def test_the_heads_are_split_where_they_give_features_only(model: IFRNet) -> None:
+    graph = build_graph(model, ("flow_apart", "subpixel_rest"))
+    kinds = [
+        (type(d.get_submodule("flow")).__name__, hasattr(getattr(d, "rest", None), "conv")) for d in graph.decoders
+    ]
+    assert kinds == [("ConvTranspose2d", False), *[("ConvTranspose2d", True)] * 3]
+    with pytest.raises(ValueError, match="after flow_apart"):
+        build_graph(model, ("subpixel_rest",))
 
 
 def test_pooled_mean_needs_a_size(model: IFRNet) -> None:

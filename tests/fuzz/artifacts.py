@@ -1,4 +1,7 @@
-"""Small artifacts of three backends with their own answer, which a damaged one is held against."""
+"""Small artifacts of three backends with their own answer, which a damaged one is held against.
+
+ncnn's int8 files have a form of their own, and so a second artifact.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,52 @@ import hashlib
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import MANIFEST
-from runtimes.contract import Size, SizeRange
+from runtimes.contract import Precision, Size, SizeRange
 from runtimes.frames import Array
 from runtimes.scene import Scene
 
-TARGETS = ("onnx", "openvino", "ncnn")
+if TYPE_CHECKING:
+    from export.options import ExportOptions
+
+INT8 = "ncnn-int8"
+TARGETS = ("onnx", "openvino", "ncnn", INT8)
 SIZE = Size(96, 64)
 LEVELS = 3
-"""Grey levels of 255 that an artifact in float32 may differ by from itself under other settings."""
+"""Grey levels of 255 that an artifact may differ by from itself under other settings."""
 
 
 def export_all(folder: Path, targets: tuple[str, ...] = TARGETS) -> None:
     """Export ``folder/<target>`` for each target."""
     from export.options import ExportOptions
+
+    floats = ExportOptions(
+        targets=tuple(name for name in targets if name != INT8),
+        model="random:ifrnet_s",
+        sizes=SizeRange.static(SIZE),
+        out=folder / "exported",
+    )
+    _export(floats, folder)
+    if INT8 in targets:  # its scales are of the built-in weights, and of larger frames
+        _export(
+            replace(floats, targets=("ncnn",), model="ifrnet_s", precisions=(Precision.INT8,), max_drop=3.0), folder
+        )
+
+
+def _export(options: ExportOptions, folder: Path) -> None:
     from export.pipeline import Pipeline
 
-    options = ExportOptions(
-        targets=targets, model="random:ifrnet_s", sizes=SizeRange.static(SIZE), out=folder / "exported"
-    )
     pipeline = Pipeline(options, lambda line: None)
     for job in pipeline.jobs():
-        shutil.move(pipeline.build(job).path, folder / job.target_name)
+        name = INT8 if job.precision is Precision.INT8 else job.target_name
+        shutil.move(pipeline.build(job).path, folder / name)
 
 
 def copy(artifact: Path, folder: Path) -> Path:

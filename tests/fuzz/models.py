@@ -12,7 +12,12 @@ from tests.fuzz import artifacts
 from tests.fuzz.damage import damaged
 from tests.fuzz.kind import RefusedError
 
-FILES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "ncnn": (".param", ".bin")}
+FILES = {
+    "onnx": (".onnx",),
+    "openvino": (".xml", ".bin"),
+    "ncnn": (".param", ".bin"),
+    artifacts.INT8: (".param", ".bin"),
+}
 
 
 def prepare(seeds: Path) -> None:
@@ -54,7 +59,10 @@ class ChangedModels:
 
 
 class CorrectedModels(ChangedModels):
-    """What a model file says is wrong only where the artifact's proof passes all the same."""
+    """What a model file says is wrong only where the artifact's proof passes all the same.
+
+    In int8 the proof's limits are wider than what a few other weights do: there only crashes and hangs are findings.
+    """
 
     def write(self, folder: Path, dice: random.Random | None) -> str:
         """See :class:`tests.fuzz.kind.Trial`."""
@@ -77,7 +85,7 @@ class CorrectedModels(ChangedModels):
         record = runtimes.verify(artifact, device="cpu")
         if record.verdict is not Verdict.PASSED:
             raise RefusedError(f"its proof failed: {record.reason}")
-        return artifacts.differs(found, self.expected[self.target])
+        return "" if self.target == artifacts.INT8 else artifacts.differs(found, self.expected[self.target])
 
 
 NUMBERS = ("0", "-1", "1", "2", "7", "1000", "65536", "2147483647", "4294967295", "9223372036854775807", "1e38", "nan")

@@ -89,9 +89,10 @@ def test_a_rehearsal_measures_the_cpu_too(machine: Callable[..., None]) -> None:
 
 
 def test_a_precision_that_a_target_lacks_says_so(machine: Callable[..., None]) -> None:
-    machine(ncnn=[Device(name="cpu"), Device(name="vulkan:0")], openvino=[Device(name="gpu")])
-    rows = rows_to_measure(options(precisions=(Precision.INT8,)))
-    assert [row.reason for row in rows if row.backend == "ncnn"] == ["target ncnn has no int8; it has fp32, fp16, bf16"]
+    machine(onnxruntime=[Device(name="cpu"), Device(name="cuda:0")], openvino=[Device(name="gpu")])
+    rows = rows_to_measure(options(precisions=(Precision.BF16,)))
+    reasons = [row.reason for row in rows if row.backend == "onnxruntime"]
+    assert reasons == ["target onnx has no bf16; it has fp32, fp16, int8"]
 
 
 def test_a_machine_without_a_gpu_says_what_was_looked_for(

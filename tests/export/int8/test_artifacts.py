@@ -20,7 +20,6 @@ from export.int8.scales import scales_for
 from export.int8.stages import Int8
 from export.options import DYNAMIC_RANGE, ExportOptions
 from export.pipeline import Pipeline
-from export.targets import check_precisions
 from export.to_openvino import unsigned_activations
 from ifrnet import load_model
 from runtimes import load
@@ -41,7 +40,7 @@ def build(target: str, out: Path, **changes: object) -> tuple[Path, Verdict]:
     return outcome.path, outcome.verdict
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn"])
 def test_int8_needs_no_footage_and_passes_its_gate(target: str, tmp_path: Path) -> None:
     if reason := targets.target(target).missing():
         pytest.skip(reason)
@@ -52,7 +51,7 @@ def test_int8_needs_no_footage_and_passes_its_gate(target: str, tmp_path: Path) 
     assert manifest.details["quality"]["cpu"]["int8_vs_fp32"] >= 42.0
     assert manifest.details["calibration"]["samples_sha256"]
     assert sum(entry["bytes"] for name, entry in manifest.files.items() if name != PROOF) < 4.2e6
-    if target == "openvino":
+    if target in ("openvino", "ncnn"):
         assert manifest.details["int8_share"] >= 0.85
         with load(path) as runtime:
             assert runtime.spec.arithmetic.startswith("int8")
@@ -91,11 +90,6 @@ def test_the_gate_alone_can_fail(tmp_path: Path) -> None:
     assert verdict is record.verdict is Verdict.FAILED
     assert "INT8 loses" in record.reason
     assert all(result.psnr >= INT8_TOLERANCE.psnr for result in record.results)
-
-
-def test_ncnn_is_refused_with_the_reason() -> None:
-    with pytest.raises(ExportError, match=r"ncnn has no int8 .*ncnn2table"):
-        check_precisions("ncnn", replace(OPTIONS, targets=("ncnn",)))
 
 
 def test_tensorrt_for_rtx_has_no_dynamic_int8(monkeypatch: pytest.MonkeyPatch) -> None:
