@@ -96,7 +96,9 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
     register_warp(net_->net, net_->cancelled);
 
     const std::vector<Layer> layers = layers_of(artifact, target);
-    net_->encoded_names = encoded_blobs(layers);
+    // A blob of the float32 island that came off a GPU would be taken for float16 when it is given back.
+    if (!target.vulkan || target.storage == Storage::Float32)
+        net_->encoded_names = encoded_blobs(layers);
     const std::string param = write_param(layers);
     const Bytes &weights = artifact.file("model.bin");
     const auto *text = reinterpret_cast<const unsigned char *>(param.data());
