@@ -242,16 +242,17 @@ def encoded_blobs(layers: Sequence[Layer]) -> list[str]:
 def arithmetic(precision: Precision, options: Mapping[str, bool], *, vulkan: bool) -> str:
     """What convolutions run in: of CPUs only ARM's with asimdhp have half-precision kernels, others ignore the option.
 
-    bfloat16 is what values are stored in between layers; sums are float32. An int8 network has float convolutions too.
+    bfloat16 is what values are stored in between layers; sums are float32. So are those of ``fp16 storage``. An int8
+    network has float convolutions too.
     """
     import ncnn
 
     has_half = vulkan or ncnn.cpu_support_arm_asimdhp()
-    rest = Precision.FP32
-    if options.get("use_fp16_storage") and has_half:
-        rest = Precision.FP16
-    elif options.get("use_bf16_storage"):
-        rest = Precision.BF16
+    rest = Precision.FP32.value
+    if options.get("use_bf16_storage"):
+        rest = Precision.BF16.value
+    elif options.get("use_fp16_storage") and has_half:
+        rest = Precision.FP16.value if options.get("use_fp16_arithmetic") else f"{Precision.FP16} storage"
     if precision is not Precision.INT8:
-        return rest.value
-    return precision.value if rest is Precision.FP32 else f"{precision} with {rest}"
+        return rest
+    return precision.value if rest == Precision.FP32 else f"{precision} with {rest}"

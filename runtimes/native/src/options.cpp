@@ -75,13 +75,13 @@ Storage storage_of(const ncnn::Option &option, int gpu) {
 }
 
 std::string arithmetic_of(const ncnn::Option &option, const std::string &precision, Storage storage) {
-    if (precision == "int8")
-        return precision;
-    if (storage == Storage::Float32)
-        return "fp32";
-    if (storage == Storage::BFloat16)
-        return "bf16";
-    return option.use_fp16_arithmetic ? "fp16" : "fp16 storage";
+    const std::string rest = storage == Storage::Float32    ? "fp32"
+                             : storage == Storage::BFloat16 ? "bf16"
+                             : option.use_fp16_arithmetic   ? "fp16"
+                                                            : "fp16 storage";
+    if (precision != "int8")
+        return rest;
+    return storage == Storage::Float32 ? precision : precision + " with " + rest;
 }
 
 }  // namespace ifrnet
