@@ -98,7 +98,8 @@ std::string param(const std::vector<std::string> &layers, int blobs) {
 }
 
 int load(ncnn::Net &net, const std::string &text) {
-    const int code = net.load_param_mem(text.c_str());
+    const auto *letters = reinterpret_cast<const unsigned char *>(text.data());
+    const int code = net.load_param(ncnn::DataReaderFromMemory(letters, text.size()));
     static const unsigned char nothing[4] = {};
     const unsigned char *data = nothing;
     return code ? code : net.load_model(ncnn::DataReaderFromMemory(data, 0));
