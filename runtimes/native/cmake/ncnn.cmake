@@ -1,11 +1,11 @@
 # ncnn, cut down to what an artifact's .param holds and what those layers create inside.
 
-# Layer types of our .param files (tests/native/test_layers.py compares), then those that ncnn creates by itself: conversions
+# Layer types of our .param files (tests/native/test_library.py compares), then those that ncnn creates by itself: conversions
 # between layers, and what Convolution, Deconvolution and InnerProduct use (Deconvolution a Gemm: without it load_model
 # crashes).
-set(IFRNET_PARAM_LAYERS BinaryOp Clip Concat Convolution Deconvolution Eltwise GridSample Input Interp MemoryData
-    PReLU PixelShuffle Pooling Power Reshape Sigmoid Slice Split Tile)
-set(IFRNET_INNER_LAYERS Cast Crop Dequantize Flatten Gemm InnerProduct Noop Packing Padding Permute Quantize Requantize)
+set(IFRNET_PARAM_LAYERS BinaryOp Clip Concat Convolution Crop Deconvolution Eltwise GridSample Input Interp MemoryData
+    PReLU Padding PixelShuffle Pooling Power Reshape Sigmoid Slice Split Tile)
+set(IFRNET_INNER_LAYERS Cast Dequantize Flatten Gemm InnerProduct Noop Packing Permute Quantize Requantize)
 
 file(STRINGS ${IFRNET_NCNN_SOURCE}/src/CMakeLists.txt lines REGEX "^ncnn_add_layer\\(")
 foreach(line IN LISTS lines)
@@ -30,6 +30,11 @@ set(NCNN_BATCH ON CACHE BOOL "" FORCE)
 foreach(option IN LISTS unused)
   set(${option} OFF CACHE BOOL "" FORCE)
 endforeach()
+if(IFRNET_STATIC AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU") # FindOpenMP takes the shared one, which no static program links
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libgomp.a OUTPUT_VARIABLE gomp
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(OpenMP_gomp_LIBRARY ${gomp} CACHE FILEPATH "" FORCE)
+endif()
 set(NCNN_VULKAN ${IFRNET_VULKAN} CACHE BOOL "" FORCE)
 set(NCNN_VERSION ${IFRNET_NCNN_VERSION})
 add_subdirectory(${IFRNET_NCNN_SOURCE} ncnn EXCLUDE_FROM_ALL)

@@ -80,6 +80,15 @@ void Runtime::check_step(float t) const {
                                   : "t is %g; this checkpoint was trained for t = 0.5 only", static_cast<double>(t));
 }
 
+void Runtime::check_range(const float *frame, const char *name) const {
+    const size_t values = 3 * static_cast<size_t>(size().width) * static_cast<size_t>(size().height);
+    bool right = true; // false for NaN too
+    for (size_t i = 0; i < values; i++)
+        right &= frame[i] >= 0.0f && frame[i] <= 1.0f;
+    if (!right)
+        fail(IFRNET_FRAME, "%s has values outside of [0, 1]; expected finite ones within: divide levels by their peak", name);
+}
+
 void Runtime::load(int index, const float *frame) {
     const size_t values = static_cast<size_t>(size().width) * static_cast<size_t>(size().height);
     for (size_t c = 0; c < 3; c++)
@@ -102,6 +111,8 @@ void Runtime::run(const float *img0, const float *img1, const std::vector<float>
 }
 
 void Runtime::infer(const float *img0, const float *img1, const std::vector<float> &steps, float *output) {
+    check_range(img0, "img0");
+    check_range(img1, "img1");
     const Call call(*this);
     run(img0, img1, steps, output);
 }

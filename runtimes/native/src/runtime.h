@@ -49,6 +49,7 @@ private:
         std::lock_guard<std::mutex> lock_;
     };
 
+    void check_range(const float *frame, const char *name) const; // Throws Error (IFRNET_FRAME)
     void load(int index, const float *frame);   // (3, height, width) into the engine
     void store(const float *planes, float *to); // the reverse
     void run(const float *img0, const float *img1, const std::vector<float> &steps, float *output);
