@@ -29,7 +29,7 @@ class Spec:
 
     Attributes:
         name: the artifact's name.
-        backend: ``onnxruntime``, ``openvino``, ``ncnn`` or ``tensorrt``.
+        backend: a name in ``runtimes.registry.BACKENDS``.
         device: the device that runs it, for example ``cpu`` or ``cuda:0``.
         precision: what the artifact was built for.
         arithmetic: what the convolutions really run in on this device, which may be wider than ``precision``.

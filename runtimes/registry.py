@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import mnn, ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -45,6 +45,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "onnxruntime": onnxruntime,
         "openvino": openvino,
         "ncnn": ncnn,
+        "mnn": mnn,
         "tensorrt": tensorrt,
     }
 )
