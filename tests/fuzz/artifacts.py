@@ -1,4 +1,4 @@
-"""Small artifacts of three backends with their own answer, which a damaged one is held against."""
+"""Small artifacts of four backends with their own answer, which a damaged one is held against."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtimes.contract import Size, SizeRange
 from runtimes.frames import Array
 from runtimes.scene import Scene
 
-TARGETS = ("onnx", "openvino", "ncnn")
+TARGETS = ("onnx", "openvino", "ncnn", "mnn")
 SIZE = Size(96, 64)
 LEVELS = 3
 """Grey levels of 255 that an artifact in float32 may differ by from itself under other settings."""

@@ -12,7 +12,7 @@ from tests.fuzz import artifacts
 from tests.fuzz.damage import damaged
 from tests.fuzz.kind import RefusedError
 
-FILES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "ncnn": (".param", ".bin")}
+FILES = {"onnx": (".onnx",), "openvino": (".xml", ".bin"), "ncnn": (".param", ".bin"), "mnn": (".mnn",)}
 
 
 def prepare(seeds: Path) -> None:
