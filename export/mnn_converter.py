@@ -7,18 +7,25 @@ MNN's converter prints a page, and ends the process on what it does not like. It
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 OPTIONS = {"float32": [], "float16": ["--fp16"], "int8": ["--weightQuantBits", "8"]}
 """How weights are stored -> options of MNN's converter."""
 
 
 def convert(model: Path, weights: str, folder: Path) -> None:
-    """Write ``model.mnn`` and ``model.json``, which holds what is read back from it, into ``folder``."""
+    """Write three files into ``folder``.
+
+    ``model.mnn``, ``model.json`` with what MNN reads back from it, and ``rounded.json`` with the names of constants (of
+    sampling positions and the like; weights are none) that are not what they were in float32.
+    """
     raw = _converted(model, weights, folder)
+    exact = raw if weights == "float32" else _converted(model, "float32", folder)
     result = folder / "model.mnn"
-    exact = _converted(model, "float32", folder) if weights == "float16" else None
     _save(raw, result, exact)
+    (folder / "rounded.json").write_text(json.dumps(_rounded(result, exact)), encoding="utf-8")
     _call("-f", "MNN", "--modelFile", str(result), "--JsonFile", str(folder / "model.json"))
 
 
@@ -38,7 +45,7 @@ def _call(*arguments: str) -> None:
         raise SystemExit("MNN's converter failed")
 
 
-def _save(raw: Path, result: Path, exact: Path | None) -> None:
+def _save(raw: Path, result: Path, exact: Path) -> None:
     """Write a network again, without the random identifier that the converter gives it.
 
     Args:
@@ -50,11 +57,27 @@ def _save(raw: Path, result: Path, exact: Path | None) -> None:
     import _mnncengine
 
     values = _mnncengine._expr.load_as_dict(str(raw))
-    constants = _mnncengine._expr.load_as_dict(str(exact)) if exact else {}
-    for name, value in constants.items():
-        if value.op_type == "Const":
+    if exact != raw:
+        for name, value in _constants(exact).items():
             values[name].replace(value)
     _mnncengine._expr.save([values["imgt"]], str(result))
+
+
+def _rounded(result: Path, exact: Path) -> list[str]:
+    """Constants of a saved file that differ from those of the float32 one."""
+    found = _constants(result)
+    return [
+        name
+        for name, value in _constants(exact).items()
+        if name not in found or (value.read() != found[name].read()).any()
+    ]
+
+
+def _constants(path: Path) -> dict[str, Any]:
+    import _mnncengine
+
+    values = _mnncengine._expr.load_as_dict(str(path))
+    return {name: value for name, value in values.items() if value.op_type == "Const"}
 
 
 def main() -> None:

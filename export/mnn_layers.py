@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +22,26 @@ STORAGE = MappingProxyType({3: "float16", 1: "int8", 4: "int8"})
 WARP = MappingProxyType({"mode": "BILINEAR", "paddingMode": "CLAMP", "alignCorners": True})
 
 
-def warps(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> str:
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """What was read back from a file, and what was asked for.
+
+    Attributes:
+        layers: ``oplists`` of MNN's JSON.
+        rounded: names of constants, weights aside, that are not what they were in float32.
+        weights: ``float32``, ``float16`` or ``int8``.
+        sizes: what the artifact takes.
+    """
+
+    layers: Sequence[Layer]
+    rounded: Sequence[str]
+    weights: str
+    sizes: SizeRange
+
+
+def warps(file: File) -> str:
     """Every warp is there and samples as the network's do."""
-    found = [layer for layer in layers if layer["type"] == "GridSample"]
+    found = [layer for layer in file.layers if layer["type"] == "GridSample"]
     if len(found) != WARPS:
         return f"the file has {len(found)} warps, not {WARPS}"
     for layer in found:
@@ -33,29 +51,30 @@ def warps(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> str:
     return ""
 
 
-def stored_weights(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> str:
+def stored_weights(file: File) -> str:
     """Every convolution's weights are stored as asked for."""
-    for layer in layers:
-        if layer["type"] in CONVOLUTIONS and (found := storage(layer)) != weights:
-            return f"the weights of {layer['name']} are stored as {found}, not {weights}"
+    for layer in file.layers:
+        if layer["type"] in CONVOLUTIONS and (found := storage(layer)) != file.weights:
+            return f"the weights of {layer['name']} are stored as {found}, not {file.weights}"
     return ""
 
 
-def float32_flow(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> str:
+def float32_flow(file: File) -> str:
     """Whatever is no weight of a convolution is float32 (or an integer): sampling positions, flow, mean."""
-    for layer in layers:
+    for layer in file.layers:
         main = layer.get("main") or {}
         for key in ("dataType", "dstT"):
             if main.get(key) in ("DT_HALF", "DT_BFLOAT16", "DT_INT8", "DT_UINT8"):
                 return f"{layer['type']} {layer['name']} holds {main[key]}, not DT_FLOAT"
-    return ""
+    return f"constant {file.rounded[0]} and {len(file.rounded) - 1} more were rounded" if file.rounded else ""
 
 
-def frames(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> str:
+def frames(file: File) -> str:
     """The inputs are those of the contract, of the size that was asked for."""
-    height, width = (sizes.typical.height, sizes.typical.width) if sizes.is_static else (-1, -1)
+    size = file.sizes.typical
+    height, width = (size.height, size.width) if file.sizes.is_static else (-1, -1)
     expected = {name: [1, 3, height, width] for name in INPUT_NAMES[:2]} | {INPUT_NAMES[2]: [1, 1, 1, 1]}
-    inputs = [layer for layer in layers if layer["type"] == "Input"]
+    inputs = [layer for layer in file.layers if layer["type"] == "Input"]
     found = {layer["name"]: list(layer["main"]["dims"]) for layer in inputs}
     kinds = {(layer["main"]["dtype"], layer["main"]["dformat"]) for layer in inputs}
     if found != expected or kinds != {("DT_FLOAT", "NCHW")}:
@@ -63,7 +82,7 @@ def frames(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> str:
     return ""
 
 
-Sentinel = Callable[[Sequence[Layer], str, SizeRange], str]
+Sentinel = Callable[[File], str]
 """Returns what is wrong, or an empty string."""
 
 SENTINELS: Mapping[str, Sentinel] = MappingProxyType(
@@ -82,27 +101,19 @@ def storage(layer: Layer) -> str:
     return "float32" if packed is None else STORAGE.get(packed["type"], f"type {packed['type']}")
 
 
-def check_file(layers: Sequence[Layer], weights: str, sizes: SizeRange) -> dict[str, Any]:
-    """Run every sentinel on what was read back.
-
-    Args:
-        layers: ``oplists`` of MNN's JSON.
-        weights: ``float32``, ``float16`` or ``int8``.
-        sizes: what the artifact takes.
-
-    Returns:
-        What the manifest says of the file.
+def check_file(file: File) -> dict[str, Any]:
+    """Run every sentinel; returns what the manifest says of the file.
 
     Raises:
         SentinelError: one of them fired.
     """
     for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(layers, weights, sizes):
+        if trouble := sentinel(file):
             raise SentinelError(f"sentinel {name}: {trouble}")
-    counts = Counter(layer["type"] for layer in layers)
-    stored = Counter(storage(layer) for layer in layers if layer["type"] in CONVOLUTIONS)
+    counts = Counter(layer["type"] for layer in file.layers)
+    stored = Counter(storage(layer) for layer in file.layers if layer["type"] in CONVOLUTIONS)
     return {
-        "weights": weights,
+        "weights": file.weights,
         "activations": "float32",
         "convolutions": dict(sorted(stored.items())),
         "layers": dict(sorted(counts.items())),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from export import mnn_converter
 from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
-from export.mnn_layers import check_file
+from export.mnn_layers import File, check_file
 from export.options import ExportOptions
 from runtimes.backends.mnn import PRECISION, WINOGRAD_LEVEL
 from runtimes.contract import Precision
@@ -85,15 +85,15 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         model = Path(scratch) / "model.onnx"
         save(source.onnx, model)
-        layers = convert(model, weights, Path(scratch))
-        details = check_file(layers, weights, options.sizes)
+        layers, rounded = convert(model, weights, Path(scratch))
+        details = check_file(File(layers=layers, rounded=rounded, weights=weights, sizes=options.sizes))
         (Path(scratch) / "model.mnn").rename(folder / "model.mnn")
     details["hints"] = {"WINOGRAD_MEMORY_LEVEL": WINOGRAD_LEVEL[1], "precision": PRECISION}
     return Compiled(details=details, tools=("onnx", "MNN"))
 
 
-def convert(model: Path, weights: str, folder: Path) -> list[dict[str, Any]]:
-    """Run MNN's converter in a process of its own; returns the layers of the ``model.mnn`` that it wrote.
+def convert(model: Path, weights: str, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run MNN's converter in a process of its own; returns the layers and rounded constants of its ``model.mnn``.
 
     Raises:
         ExportError: with the last line that it printed.
@@ -108,5 +108,5 @@ def convert(model: Path, weights: str, folder: Path) -> list[dict[str, Any]]:
         lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
         ended = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         raise ExportError(f"MNN's converter ended with {ended}: {one_line(' | '.join(lines[-2:]), MAX_REASON)}")
-    layers: list[dict[str, Any]] = json.loads(dump.read_text(encoding="utf-8"))["oplists"]
-    return layers
+    layers, rounded = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (dump.name, "rounded.json"))
+    return layers["oplists"], rounded

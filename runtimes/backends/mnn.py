@@ -102,15 +102,14 @@ class MnnRuntime(Runtime):
         _forks.check()
         self._artifact = artifact
         self._threads = tuning.threads or _processors()
-        self._module = self.module(INPUT_NAMES, [OUTPUT_NAME])
-        self._resized_for: tuple[int, ...] = ()
+        self._whole = self.part(INPUT_NAMES, [OUTPUT_NAME])
         with captured_output():
-            inputs = self._module.get_info()["inputs"]
+            inputs = self._whole.module.get_info()["inputs"]
             artifact.check_sizes([[side if side > 0 else None for side in value.shape] for value in inputs[:2]])
         # Weights of every precision become float32 when they are loaded.
         super().__init__(artifact.manifest, backend="mnn", device=device, arithmetic="fp32", tuning=tuning)
 
-    def module(self, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Part:
         """The part of the network between some tensors and others, by name.
 
         Raises:
@@ -120,7 +119,7 @@ class MnnRuntime(Runtime):
         with captured_output() as lines:
             try:
                 with _named(self._artifact.data(".mnn")) as path:
-                    return self._load(mnn, path, list(inputs), list(outputs))
+                    return Part(self._load(mnn, path, list(inputs), list(outputs)))
             except Exception as error:  # the binding raises SystemError, IndexError and Exception itself
                 reason = error
         raise BackendError(
@@ -143,33 +142,11 @@ class MnnRuntime(Runtime):
         return module
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        return self.frame(self.run(self._module, [as_value(x) for x in (img0, img1, t)], img0.shape)[0])
-
-    def run(self, module: Any, values: list[Any], shape: tuple[int, ...]) -> list[Any]:
-        """Call a module. What MNN prints, it prints when it sees frames of a ``shape`` for the first time.
-
-        Raises:
-            BackendError: MNN failed.
-        """
-        _forks.check()
-        if shape == self._resized_for:
-            outputs = module.forward(values)
-        else:
-            with captured_output():
-                outputs = module.forward(values)
-        if not outputs:
-            raise BackendError(f"MNN failed on {self.spec.device}: not enough memory?")
-        return list(outputs)
-
-    def frame(self, value: Any) -> Array:
-        """An output as (1, 3, H, W) float32, copied: what the binding gives is memory that MNN takes back."""
-        kinds = engine()._expr
-        return np.array(kinds.convert(value, kinds.NCHW).read(), np.float32)
+        return as_frame(self._whole.run([as_value(x) for x in (img0, img1, t)], img0.shape)[0])
 
     def _cut(self) -> Halves | None:
         names = self._encoded()
-        first = self.module(INPUT_NAMES[:2], names)
-        return MnnHalves(self, first, self.module([*names, INPUT_NAMES[2]], [OUTPUT_NAME]))
+        return MnnHalves(self.part(INPUT_NAMES[:2], names), self.part([*names, INPUT_NAMES[2]], [OUTPUT_NAME]))
 
     def _encoded(self) -> list[str]:
         """The tensors that everything after the encoder can be computed from, together with t."""
@@ -185,22 +162,53 @@ class MnnRuntime(Runtime):
         )
 
     def _close(self) -> None:
-        del self._module
+        del self._whole
+
+
+class Part:
+    """The network or a part of it, loaded."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self._seen: tuple[int, ...] = ()
+
+    def run(self, values: list[Any], shape: tuple[int, ...]) -> list[Any]:
+        """Compute; what MNN prints, it prints when a module sees frames of another ``shape``.
+
+        Raises:
+            BackendError: MNN failed.
+        """
+        _forks.check()
+        if shape == self._seen:
+            outputs = self.module.forward(values)
+        else:
+            with captured_output():
+                outputs = self.module.forward(values)
+        if not outputs:
+            raise BackendError("MNN failed: not enough memory?")
+        self._seen = shape
+        return list(outputs)
 
 
 class MnnHalves:
-    """Two modules; what is encoded stays in MNN's own layout."""
+    """Two parts; what is encoded stays in MNN's own layout."""
 
-    def __init__(self, runtime: MnnRuntime, first: Any, second: Any) -> None:
-        self._runtime, self._first, self._second = runtime, first, second
+    def __init__(self, first: Part, second: Part) -> None:
+        self._first, self._second = first, second
 
     def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> list[Any]:
         """See :class:`runtimes.base.Halves`."""
-        return self._runtime.run(self._first, [as_value(img0), as_value(img1)], img0.shape)
+        return self._first.run([as_value(img0), as_value(img1)], img0.shape)
 
     def decode(self, encoded: list[Any], t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
         """See :class:`runtimes.base.Halves`."""
-        return self._runtime.frame(self._runtime.run(self._second, [*encoded, as_value(t)], shape)[0])
+        return as_frame(self._second.run([*encoded, as_value(t)], shape)[0])
+
+
+def as_frame(value: Any) -> Array:
+    """An output as (1, 3, H, W) float32, copied: what the binding gives is memory that MNN takes back."""
+    kinds = engine()._expr
+    return np.array(kinds.convert(value, kinds.NCHW).read(), np.float32)
 
 
 def as_value(array: NDArray[np.float32]) -> Any:

@@ -18,7 +18,7 @@ import torch
 
 from export import mnn_converter, to_mnn
 from export.errors import ExportError, SentinelError
-from export.mnn_layers import SENTINELS, check_file
+from export.mnn_layers import SENTINELS, File, check_file
 from export.options import ExportOptions
 from export.parity_frames import moving_pair
 from export.pipeline import Pipeline
@@ -56,8 +56,12 @@ def layers() -> Layers:
     return [*inputs, *convolutions, constant, *warps, {"type": "ReLU6", "name": "clamp"}]
 
 
+def file_of(layers: Layers) -> File:
+    return File(layers=layers, rounded=[], weights="float32", sizes=STATIC)
+
+
 def test_a_right_file_passes(layers: Layers) -> None:
-    details = check_file(layers, "float32", STATIC)
+    details = check_file(file_of(layers))
     assert details["convolutions"] == {"float32": 2}
     assert details["layers"]["GridSample"] == 8
 
@@ -81,18 +85,19 @@ def test_every_sentinel_fires(sentinel: str, layer: str, change: dict[str, Any],
     broken = copy.deepcopy(layers)
     next(item for item in broken if item["name"] == layer)["main"].update(change)
     with pytest.raises(SentinelError, match=f"sentinel {sentinel}: "):
-        check_file(broken, "float32", STATIC)
+        check_file(file_of(broken))
     assert sentinel in SENTINELS
 
 
 def test_a_warp_that_is_gone_is_missed(layers: Layers) -> None:
     with pytest.raises(SentinelError, match="sentinel mnn-warps: the file has 7 warps, not 8"):
-        check_file([item for item in layers if item["name"] != "warp0"], "float32", STATIC)
+        check_file(file_of([item for item in layers if item["name"] != "warp0"]))
 
 
 def test_free_sizes_are_held_to_be_free(layers: Layers) -> None:
+    free = SizeRange(minimum=Size(32, 32), typical=Size(160, 96), maximum=Size(300, 300))
     with pytest.raises(SentinelError, match="mnn-inputs"):
-        check_file(layers, "float32", SizeRange(minimum=Size(32, 32), typical=Size(160, 96), maximum=Size(300, 300)))
+        check_file(replace(file_of(layers), sizes=free))
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.INT8])
@@ -153,14 +158,16 @@ def test_the_converter_would_round_sampling_positions(
 ) -> None:
     """Its --fp16 as it is: once it leaves other constants alone, drop the second conversion of mnn_converter."""
     text = Path(str(mnn_converter.__file__)).read_text()
-    changed = text.replace("_save(raw, result, exact)", "_save(raw, result, None)")
+    changed = text.replace("_save(raw, result, exact)", "_save(raw, result, raw)")
     assert changed != text
     (tmp_path / "plain.py").write_text(changed)
-    fires = SENTINELS["mnn-float32-flow"]
     model = artifact("onnx") / "model.onnx"
-    assert fires(to_mnn.convert(model, "float16", tmp_path), "float16", STATIC) == ""
+    assert to_mnn.convert(model, "float16", tmp_path)[1] == []
     monkeypatch.setattr(mnn_converter, "__file__", str(tmp_path / "plain.py"))
-    assert "holds DT_HALF, not DT_FLOAT" in fires(to_mnn.convert(model, "float16", tmp_path), "float16", STATIC)
+    layers, rounded = to_mnn.convert(model, "float16", tmp_path)
+    assert len(rounded) >= 8, "MNN leaves sampling positions alone now"
+    trouble = SENTINELS["mnn-float32-flow"](replace(file_of(layers), rounded=rounded))
+    assert trouble == f"constant {rounded[0]} and {len(rounded) - 1} more were rounded"
 
 
 def error_with(hint: tuple[int, int], artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Comparison:
@@ -296,6 +303,7 @@ def test_a_manifest_of_another_size_is_refused(artifact: Callable[..., Path]) ->
 
 def test_the_dump_is_what_the_sentinels_expect(artifact: Callable[..., Path], tmp_path: Path) -> None:
     """A file of another MNN would show here first."""
-    layers = to_mnn.convert(artifact("onnx") / "model.onnx", "float32", tmp_path)
+    layers, rounded = to_mnn.convert(artifact("onnx") / "model.onnx", "float32", tmp_path)
+    assert rounded == []
     kinds = {layer["type"] for layer in layers}
     assert {"Input", "Convolution", "Deconvolution", "GridSample", "Interp", "Const"} <= kinds
