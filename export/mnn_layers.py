@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from export.errors import SentinelError
-from export.sentinels import WARPS
 from runtimes.contract import INPUT_NAMES, SizeRange
 
 Layer = Mapping[str, Any]
@@ -41,6 +40,8 @@ class File:
 
 def warps(file: File) -> str:
     """Every warp is there and samples as the network's do."""
+    from export.sentinels import WARPS  # loads onnx
+
     found = [layer for layer in file.layers if layer["type"] == "GridSample"]
     if len(found) != WARPS:
         return f"the file has {len(found)} warps, not {WARPS}"
