@@ -15,7 +15,7 @@ from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, 
 from export.errors import ExportError
 from export.mnn_layers import File, check_file
 from export.options import ExportOptions
-from runtimes.backends.mnn import PRECISION, WINOGRAD_LEVEL
+from runtimes.backends.mnn import PRECISION, WINOGRAD_LEVELS
 from runtimes.contract import Precision
 from runtimes.printable import MAX_REASON, one_line
 
@@ -88,7 +88,7 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
         layers, rounded = convert(model, weights, Path(scratch))
         details = check_file(File(layers=layers, rounded=rounded, weights=weights, sizes=options.sizes))
         (Path(scratch) / "model.mnn").rename(folder / "model.mnn")
-    details["hints"] = {"WINOGRAD_MEMORY_LEVEL": WINOGRAD_LEVEL[1], "precision": PRECISION}
+    details["hints"] = {"WINOGRAD_MEMORY_LEVEL": WINOGRAD_LEVELS[precision], "precision": PRECISION}
     return Compiled(details=details, tools=("onnx", "MNN"))
 
 

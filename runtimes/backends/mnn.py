@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from runtimes.artifact import Artifact
 from runtimes.backends.native_library import ForkGuard, captured_output
 from runtimes.base import Halves, Runtime
-from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
+from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
 from runtimes.errors import BackendError
 from runtimes.frames import Array
@@ -51,9 +51,13 @@ CPU = 0
 GPUS = MappingProxyType({"metal": 1} if sys.platform == "darwin" else {"opencl": 3, "vulkan": 7})
 """GPU interfaces that apps use, and their ``MNNForwardType``."""
 
-WINOGRAD_LEVEL = (3, 1)
-"""Hint ``WINOGRAD_MEMORY_LEVEL``: the smallest tiles. With MNN's default (3) one convolution of 3x3 is off by 5.8e-4,
-and the frame by 2e-4 (MNN 3.6.1); it costs some 14 %. Remove it when tests/export/test_mnn.py says so."""
+WINOGRAD_HINT = 3
+"""Number of the hint ``WINOGRAD_MEMORY_LEVEL``."""
+
+WINOGRAD_LEVELS = MappingProxyType({Precision.FP32: 1, Precision.FP16: 3, Precision.INT8: 3})
+"""Smallest tiles for float32. With MNN's default, 3, one convolution of 3x3 is off by 5.8e-4 and frames of 640x360 by
+4.4e-4 at most, 108.6 instead of 124.9 dB (MNN 3.6.1), for 0.7 of the time; less than rounded weights are off by. Remove
+it when tests/export/test_mnn.py says so."""
 
 PRECISION = "high"
 """What MNN computes in: float32. ``low`` is half precision where the processor has it, for flow as well."""
@@ -119,7 +123,7 @@ class MnnRuntime(Runtime):
         with captured_output() as lines:
             try:
                 with _named(self._artifact.data(".mnn")) as path:
-                    return Part(self._load(mnn, path, list(inputs), list(outputs)))
+                    return self._load(mnn, path, list(inputs), list(outputs))
             except Exception as error:  # the binding raises SystemError, IndexError and Exception itself
                 reason = error
         raise BackendError(
@@ -127,10 +131,9 @@ class MnnRuntime(Runtime):
             "again with this version"
         ) from reason
 
-    def _load(self, mnn: Any, path: str, inputs: list[str], outputs: list[str]) -> Any:
+    def _load(self, mnn: Any, path: str, inputs: list[str], outputs: list[str]) -> Part:
         options = {"backend": CPU, "precision": PRECISION, "numThread": self._threads}
         manager = mnn._nn.create_runtime_manager((options,))
-        manager.set_hint(*WINOGRAD_LEVEL)
         kinds = mnn._expr
         fixed = (kinds.Backend.CPU, kinds.MemoryMode.Normal, kinds.PowerMode.Normal, kinds.PrecisionMode.High)
         dynamic, shape_mutable, rearrange = False, True, False
@@ -139,7 +142,7 @@ class MnnRuntime(Runtime):
         )
         if sorted(module.get_info()["inputNames"]) != sorted(inputs):
             raise ValueError(f"it takes {module.get_info()['inputNames']}, not {inputs}")
-        return module
+        return Part(module, manager, WINOGRAD_LEVELS[self._artifact.manifest.precision])
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         return as_frame(self._whole.run([as_value(x) for x in (img0, img1, t)], img0.shape)[0])
@@ -166,14 +169,22 @@ class MnnRuntime(Runtime):
 
 
 class Part:
-    """The network or a part of it, loaded."""
+    """The network or a part of it, loaded.
 
-    def __init__(self, module: Any) -> None:
-        self.module = module
+    Args:
+        module: of MNN.
+        manager: what it was loaded with.
+        level: see :data:`WINOGRAD_LEVELS`.
+    """
+
+    def __init__(self, module: Any, manager: Any, level: int) -> None:
+        self.module, self._manager, self._level = module, manager, level
         self._seen: tuple[int, ...] = ()
 
     def run(self, values: list[Any], shape: tuple[int, ...]) -> list[Any]:
-        """Compute; what MNN prints, it prints when a module sees frames of another ``shape``.
+        """Compute. When a module sees frames of another ``shape`` it chooses its algorithms, and may print.
+
+        It chooses by the hint that was given last in the whole process, for whatever module (MNN 3.6.1).
 
         Raises:
             BackendError: MNN failed.
@@ -182,7 +193,8 @@ class Part:
         if shape == self._seen:
             outputs = self.module.forward(values)
         else:
-            with captured_output():
+            with captured_output():  # and only one thread at a time
+                self._manager.set_hint(WINOGRAD_HINT, self._level)
                 outputs = self.module.forward(values)
         if not outputs:
             raise BackendError("MNN failed: not enough memory?")
