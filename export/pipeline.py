@@ -134,17 +134,18 @@ class Pipeline:
 
         Raises:
             ExportError, UsageError: see :func:`check_options`; or an artifact that exists.
-            CalibrationError: INT8 is asked for and there are no scales for this model.
+            CalibrationError: INT8 is asked for of a target that quantises activations, and there are no scales for this
+                model.
         """
         check_options(self._options)
-        if Precision.INT8 in self._options.precisions:
-            _ = self._int8
         jobs = []
         for name in self._options.targets:
             module = target(name)
             for precision in self._options.precisions:
                 artifact = self._options.artifact_name(self._info.name, name, precision)
                 check_destination(self._options.out / artifact, force=self._options.force)
+                if module.graph_precision(precision) is Precision.INT8:
+                    _ = self._int8.scales
                 jobs.append(Job(name=artifact, target_name=name, target=module, precision=precision))
         return jobs
 
@@ -161,7 +162,7 @@ class Pipeline:
         with staged_folder(final, force=self._options.force) as folder:
             self._report(f"{job.name}: compiling")
             compiled = job.target.compile(source, folder, job.precision, self._options)
-            if job.precision is Precision.INT8:
+            if source.precision is Precision.INT8:
                 compiled = self._int8.check_built(job.target_name, compiled)
             seconds = time.perf_counter() - start
             manifest = self._manifest(job, compiled, folder)

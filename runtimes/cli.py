@@ -28,6 +28,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "ncnn": "ncnn",
+    "MNN": "mnn",
     "pnnx": "export",
     "av": "video",
     "ray": "ray",

@@ -1,8 +1,8 @@
 """What all tests share: artifacts, each exported once a session, moving frames, and the list of backends that ran.
 
 A backend that is not installed skips its tests with the reason. So that coverage cannot vanish that way,
-``IFRNET_EXPECT_BACKENDS`` names those that have to run (``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,tensorrt:build``);
-a session of the whole suite that ran others fails.
+``IFRNET_EXPECT_BACKENDS`` names those that have to run
+(``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,mnn,tensorrt:build``); a session of the whole suite that ran others fails.
 """
 
 from __future__ import annotations

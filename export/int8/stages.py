@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from export.declarations import Compiled
 from export.errors import SentinelError
 from export.int8.gate import QualityGate
-from export.int8.scales import scales_for
+from export.int8.scales import Scales, scales_for
 from export.int8.work import share
 from export.options import ExportOptions
 from ifrnet import IFRNet
@@ -29,20 +30,25 @@ class Int8:
     Args:
         model: the reference.
         options: of the run.
-
-    Raises:
-        CalibrationError: the model has no scales, or those given are of other weights.
     """
 
     def __init__(self, model: IFRNet, options: ExportOptions) -> None:
-        assert model.info is not None
-        self._scales = scales_for(model.info, options.calibration)
+        self._model, self._calibration = model, options.calibration
         self._gate = QualityGate(model, options.scale, options.max_drop)
         self._variant = model.variant
 
+    @cached_property
+    def _scales(self) -> Scales:
+        assert self._model.info is not None
+        return scales_for(self._model.info, self._calibration)
+
     @property
     def scales(self) -> Mapping[str, float]:
-        """Layer -> scale of its input, the float value of one int8 step."""
+        """Layer -> scale of its input, the float value of one int8 step.
+
+        Raises:
+            CalibrationError: the model has no scales, or those given are of other weights.
+        """
         return self._scales.scales
 
     def judge(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from runtimes.artifact import MANIFEST, Artifact
 from runtimes.backends.native_abi import Device as AbiDevice
 from runtimes.backends.native_abi import File, Image, Info, Library, LibraryError, Options, pointer_to, rgb_image
-from runtimes.backends.ncnn import check_not_forked
+from runtimes.backends.native_library import ForkGuard
 from runtimes.base import Runtime
 from runtimes.device import About, Device
 from runtimes.frames import Array
@@ -37,6 +37,8 @@ ABOUT = About(
     colour="#cc79a7",
     runs=("ncnn",),
 )
+
+_forks = ForkGuard("libifrnet")
 
 PREFIX = f"{ABOUT.name}/"
 
@@ -113,7 +115,7 @@ class NativeRuntime(Runtime):
     """A handle of the library."""
 
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
-        check_not_forked()
+        _forks.check()
         self._library = library()
         # Without the verdicts: the registry judges them, and lets a failed artifact be looked at.
         manifest = replace(artifact.manifest, parity=()).to_json().encode()
@@ -149,7 +151,7 @@ class NativeRuntime(Runtime):
         self, img0: NDArray[np.float32], img1: NDArray[np.float32], steps: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """(1, 3, H, W) twice and (T,) -> (T, 3, H, W)."""
-        check_not_forked()
+        _forks.check()
         output = np.empty((len(steps), *img0.shape[1:]), np.float32)
         self._library.call(
             "ifrnet_infer",
@@ -165,7 +167,7 @@ class NativeRuntime(Runtime):
         """Frames of 8 bits as they are; deeper ones through tensors."""
         if img0.dtype != np.uint8:
             return super()._interpolate(img0, img1, steps)
-        check_not_forked()
+        _forks.check()
         start = time.perf_counter()
         frames = [np.ascontiguousarray(img) for img in (img0, img1)]
         outputs: list[Any] = [np.empty_like(frames[0]) for _ in steps]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
+from runtimes.backends.native_library import ForkGuard, captured_output
 from runtimes.backends.ncnn_layers import Layer, checked_layers
 from runtimes.backends.ncnn_options import stated_options
 from runtimes.backends.ncnn_weights import check_int8, read_weights
@@ -60,11 +58,14 @@ def missing() -> str:
 
 
 def devices() -> Iterator[Device]:
-    """The CPU, and every Vulkan device of the loader, which is started only for whoever asks further than the CPU."""
+    """The CPU, and every Vulkan device of the loader, which is started only for whoever asks further than the CPU.
+
+    ncnn and the loader print a line for each driver that is not there, and several for each device.
+    """
     import ncnn
 
     yield Device(name="cpu", description=f"ncnn {ncnn.__version__}")
-    with quiet_drivers():
+    with captured_output():
         count = ncnn.get_gpu_count()
     for i in range(count):
         info = ncnn.get_gpu_info(i)
@@ -78,23 +79,6 @@ def devices() -> Iterator[Device]:
         yield Device(name="vulkan:0", reason="no Vulkan device: install a driver (Debian: mesa-vulkan-drivers)")
 
 
-@contextmanager
-def quiet_drivers() -> Iterator[None]:
-    """Keep what ncnn and Vulkan's loader print while they look for devices out of the user's terminal.
-
-    They write to file descriptor 2 themselves: a line for each driver that is not there, and several for each device.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
     """Load ``model.param`` and ``model.bin``."""
     return NcnnRuntime(artifact, device, tuning)
@@ -106,7 +90,7 @@ class NcnnRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         import ncnn
 
-        check_not_forked()
+        _forks.check()
         net = ncnn.Net()
         net.opt.num_threads = tuning.threads or net.opt.num_threads
         options = stated_options(artifact.manifest)
@@ -149,7 +133,7 @@ class NcnnRuntime(Runtime):
         Raises:
             BackendError: ncnn failed.
         """
-        check_not_forked()
+        _forks.check()
         with self._net.create_extractor() as extractor:
             if len(wanted) > 1:
                 extractor.set_light_mode(False)  # or a blob would be gone that another one is computed from
@@ -168,23 +152,7 @@ class NcnnRuntime(Runtime):
         del self._net
 
 
-_process: int | None = None
-"""The first process that used ncnn."""
-
-
-def check_not_forked() -> None:
-    """Refuse to hang: OpenMP's threads do not exist in a forked child, which would wait for them for ever.
-
-    Raises:
-        BackendError: this process was forked from one that used ncnn.
-    """
-    global _process
-    _process = _process or os.getpid()
-    if _process != os.getpid():
-        raise BackendError(
-            f"process {os.getpid()} was forked from {_process}, which had used ncnn, and would hang: start processes "
-            'with multiprocessing.get_context("spawn"), or use ncnn in the children only'
-        )
+_forks = ForkGuard("ncnn")
 
 
 class NcnnHalves:

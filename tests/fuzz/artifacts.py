@@ -1,4 +1,4 @@
-"""Small artifacts of three backends with their own answer, which a damaged one is held against.
+"""Small artifacts of four backends with their own answer, which a damaged one is held against.
 
 ncnn's int8 files have a form of their own, and so a second artifact.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from export.options import ExportOptions
 
 INT8 = "ncnn-int8"
-TARGETS = ("onnx", "openvino", "ncnn", INT8)
+TARGETS = ("onnx", "openvino", "ncnn", INT8, "mnn")
 SIZE = Size(96, 64)
 LEVELS = 3
 """Grey levels of 255 that an artifact may differ by from itself under other settings."""

@@ -17,6 +17,7 @@ FILES = {
     "openvino": (".xml", ".bin"),
     "ncnn": (".param", ".bin"),
     artifacts.INT8: (".param", ".bin"),
+    "mnn": (".mnn",),
 }
 
 

@@ -44,7 +44,7 @@ def test_an_artifact_is_proved_on_arm64(
     if shutil.which(QEMU) is None:
         pytest.skip(f"{QEMU} is not here: apt install qemu-user-static")
     folder = Path(shutil.copytree(artifact("ncnn", model="ifrnet_s", precision=precision), tmp_path / "artifact"))
-    command = [QEMU, "-cpu", processor, arm64_program, "verify", folder, "--threads", "2"]
+    command: list[str | Path] = [QEMU, "-cpu", processor, arm64_program, "verify", folder, "--threads", "2"]
     environment = {**os.environ, "HOME": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

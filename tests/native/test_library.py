@@ -10,6 +10,7 @@ import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,8 +95,8 @@ def test_several_t_are_what_each_gives_alone(runtime: NativeRuntime, frames: Fra
 def test_bytes_are_those_of_pytorch(artifact: Artifacts, frames: Frames, size: str) -> None:
     img0, img1 = frames(size)
     with torch.inference_mode():
-        tensors = (torch.from_numpy(to_tensor(frame)) for frame in (img0, img1))
-        answer = interpolate(load_model("ifrnet_s"), *tensors, torch.full((1, 1, 1, 1), 0.5))
+        first, last = (torch.from_numpy(to_tensor(frame)) for frame in (img0, img1))
+        answer = interpolate(load_model("ifrnet_s"), first, last, torch.full((1, 1, 1, 1), 0.5))
     expected = (answer[0] * 255).round().clamp(0, 255).permute(1, 2, 0).numpy().astype(np.int16)
     with load(artifact("ncnn", model="ifrnet_s", size=size), device=DEVICE, threads=2) as runtime:
         difference = np.abs(runtime.interpolate(img0, img1) - expected)
@@ -123,7 +124,7 @@ def test_a_verdict_of_the_program_is_believed_in_python(folder: Path, native_pro
 
 def test_a_verdict_of_python_is_believed_by_the_program(folder: Path, native_program: Path, tmp_path: Path) -> None:
     forget(folder)
-    command = [native_program, "bench", folder, "--rounds", "1"]
+    command: list[str | Path] = [native_program, "bench", folder, "--rounds", "1"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2, refused.stderr
     assert "was not proved on cpu" in refused.stderr
@@ -183,7 +184,7 @@ def test_careless_calls_do_no_harm(folder: Path, native_build: Path) -> None:
     assert re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout
 
 
-def edit(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
@@ -205,4 +206,4 @@ def scramble_weights(folder: Path) -> None:
     weights += 0.05
     path.write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
-    edit(folder, lambda manifest: manifest["files"]["model.bin"].update(sha256=digest))  # type: ignore[index]
+    edit(folder, lambda manifest: manifest["files"]["model.bin"].update(sha256=digest))

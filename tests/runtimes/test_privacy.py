@@ -29,7 +29,7 @@ def images(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn"])
 def test_python_sees_no_connection_and_no_process(target: str, artifact: Callable[..., Path]) -> None:
     code = (
         "import sys, numpy\n"
@@ -48,7 +48,7 @@ def test_python_sees_no_connection_and_no_process(target: str, artifact: Callabl
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn"])
 def test_the_system_sees_no_connection_and_no_process(
     target: str, artifact: Callable[..., Path], images: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -96,7 +96,8 @@ def test_looking_for_devices_prints_nothing_else() -> None:
     assert done.stderr == ""
 
 
-def test_ncnn_in_a_forked_child_is_an_error_within_seconds(artifact: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("target", ["ncnn", "mnn"])
+def test_a_forked_child_is_an_error_within_seconds(target: str, artifact: Callable[..., Path]) -> None:
     code = (
         "import multiprocessing, sys, numpy, runtimes\n"
         "def work(path):\n"
@@ -111,7 +112,7 @@ def test_ncnn_in_a_forked_child_is_an_error_within_seconds(artifact: Callable[..
         "    print(pool.apply_async(work, sys.argv[1:]).get(60))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(artifact("ncnn"))], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, str(artifact(target))], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert 'multiprocessing.get_context("spawn")' in done.stdout

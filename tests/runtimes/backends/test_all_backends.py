@@ -106,7 +106,7 @@ def test_the_second_half_holds_no_convolution_of_the_encoder(artifact: Callable[
     assert counts[0] == counts[1] + counts[2]
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn"])
+@pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn", "mnn"])
 def test_the_halves_are_those_of_the_files_that_were_checked(
     name: str, artifact: Callable[..., Path], frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,7 +351,7 @@ def test_a_middle_checkpoint(artifact: Any, middle_checkpoint: Path, frames: Fra
             runtime.interpolate(*frames(), 0.25)
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "mnn"])
 def test_a_dynamic_artifact_takes_any_size_in_any_order(target: str, artifact: Any, frames: Frames) -> None:
     with load(artifact(target, dynamic=True), threads=1) as runtime:
         first = runtime.interpolate(*frames("131x77"))
