@@ -70,7 +70,6 @@ ROWS = (
     Row(target="ncnn", device="native/cpu", size="160x96", tolerance=2e-4, reason=ROUNDING),
     Row(target="ncnn", device="native/cpu", size="77x131", tolerance=2e-4, reason=ROUNDING),
     Row(target="ncnn", device="native/cpu", size="131x77", scale=0.5, tolerance=2e-4, reason=ROUNDING),
-    Row(target="ncnn", device="native/cpu", size="1278x718", model=BUILTIN, tolerance=2e-4, reason=ROUNDING),
     Row(target="ncnn", device="native/vulkan:0", size="96x64", tolerance=2e-4, reason=VULKAN),
     Row(target="mnn", device="cpu", size="160x96", tolerance=2e-4, reason=ROUNDING),
     Row(target="mnn", device="cpu", size="77x131", tolerance=2e-4, reason=ROUNDING),

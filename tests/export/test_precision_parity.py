@@ -53,7 +53,7 @@ ROWS = (
     Row("openvino", FP16, "cpu", "fp32", 70.0, 0.02, WEIGHTS),
     Row("openvino", BF16, "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
     Row("ncnn", FP16, "cpu", "fp32", 70.0, 0.02, WEIGHTS),
-    Row("ncnn", FP16, "vulkan:0", "fp16", 60.0, 0.05, "11 bits for features and what they add to the flow"),
+    Row("ncnn", FP16, "vulkan:0", "fp16 storage", 60.0, 0.05, "11 bits for features and what they add to the flow"),
     Row("mnn", FP16, "cpu", "fp32", 66.0, 0.02, WEIGHTS),
     Row("ncnn", BF16, "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
 )

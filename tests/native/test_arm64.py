@@ -19,7 +19,7 @@ QEMU = "qemu-aarch64-static"
 
 ROWS = [
     (Precision.FP32, "max", "fp32"),
-    (Precision.FP16, "max", "fp16"),
+    (Precision.FP16, "max", "fp16 storage"),
     (Precision.BF16, "max", "bf16"),
     (Precision.FP32, "cortex-a53", "fp32"),
     (Precision.FP16, "cortex-a53", "fp32"),

@@ -32,7 +32,8 @@ constexpr Switch SWITCHES[] = {
 };
 
 void set_halves(ncnn::Option &option, bool half, bool bfloat) {
-    option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = half;
+    option.use_fp16_packed = option.use_fp16_storage = half;
+    option.use_fp16_arithmetic = false; // too little room; see runtimes/backends/ncnn_options.py
     option.use_bf16_packed = option.use_bf16_storage = bfloat;
 }
 

@@ -48,7 +48,7 @@ def test_an_artifact_states_what_its_precision_needs(artifact: Callable[..., Pat
     on = {precision: {name for name, value in options_of(precision).items() if value} for precision in Precision}
     assert on == {
         Precision.FP32: set(),
-        Precision.FP16: {"use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"},
+        Precision.FP16: {"use_fp16_packed", "use_fp16_storage"},
         Precision.BF16: {"use_bf16_packed", "use_bf16_storage"},
         Precision.INT8: {"use_int8_inference"},
     }
