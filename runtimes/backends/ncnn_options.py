@@ -34,9 +34,11 @@ NAMES = (
 """What an artifact may set."""
 
 HALF = ("use_fp16_packed", "use_fp16_storage")
-"""Values are stored in half precision and added up in float32. With sums in half precision too (``use_fp16_arithmetic``)
-the proof has 2 to 4 dB to spare on ARM64 (61.9 dB at 256x160, 63.7 at 320x180; qemu) and fails on Vulkan at 1280x720
-(59.3 dB, Mesa); with sums in float32 73 dB and more."""
+"""Values are stored in half precision and added up in float32.
+
+With sums in half precision too (``use_fp16_arithmetic``) the proof has 2 to 4 dB to spare on ARM64 (61.9 dB at
+256x160, 63.7 at 320x180, under qemu) and fails on Vulkan at 1280x720 (59.3 dB, Mesa); with sums in float32 73 dB there.
+"""
 
 BFLOAT = ("use_bf16_packed", "use_bf16_storage")
 

@@ -195,3 +195,12 @@ def test_the_document_names_every_function() -> None:
 
 def test_the_recipe_stays_short() -> None:
     assert len((EXAMPLES / "ffmpeg/y4m_double.c").read_text().splitlines()) < 200
+
+
+def test_a_cmake_project_finds_the_library(native_prefix: Path, tmp_path: Path) -> None:
+    build = (shutil.which("cmake"), "-S", EXAMPLES / "c", "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={native_prefix}")
+    if build[0] is None:
+        pytest.skip("CMake is not on the path here")
+    succeed(*build)
+    succeed(build[0], "--build", tmp_path)
+    assert (tmp_path / "middle").is_file()

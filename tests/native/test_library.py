@@ -111,7 +111,10 @@ def test_deeper_frames_keep_their_depth(runtime: NativeRuntime, frames: Frames) 
     assert np.abs(deep / 257.0 - flat).max() <= 0.51
 
 
-def test_a_verdict_of_the_program_is_believed_in_python(folder: Path, native_program: Path) -> None:
+def test_a_verdict_of_the_program_is_believed_in_python(
+    folder: Path, native_program: Path, ran: Callable[[str], None]
+) -> None:
+    ran("native:program")
     forget(folder)
     with pytest.warns(ParityNotRunWarning, match="never compared on native/cpu"):
         load(folder, device=DEVICE).close()
