@@ -1,7 +1,7 @@
 """Damaged artifacts through the C ABI, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-The sha256 is corrected after the damage, so that the bytes come to those who read them, ncnn included. Each is opened in
-a process of its own, and makes a frame where it is taken.
+The sha256 is corrected after the damage, so that the bytes come to those who read them, ncnn included. Each is opened
+in a process of its own, and proved where it is taken.
 """
 
 from __future__ import annotations
