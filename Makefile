@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench weights native native-arm64 native-for-tests vulkan clean
+.PHONY: demo test lint bench artifacts weights native native-arm64 native-for-tests vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -42,6 +42,11 @@ native-for-tests: $(VENV)/installed
 # The leaderboard that the README shows; about ten minutes on two cores.
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks latency --json benchmarks/results/latency.json
+
+# The artifacts that the wheel holds, from the built-in checkpoint: runtimes/artifacts, in git. Needed after new weights,
+# new INT8 scales, or a change of what export makes.
+artifacts: $(VENV)/installed
+	$(RUN) -m export ship --force
 
 # New built-in weights out of a training run: checkpoint, INT8 scales, accuracy beside the old ones, what else changes.
 STATE ?= runs/9/state.pt
