@@ -47,9 +47,9 @@ class Shipped:
 
 # Fastest first. Measured in turn at 640x360 on two busy cores of an AMD EPYC with AVX512_VNNI, medians: OpenVINO int8
 # 1.22 s (4.5 MB), OpenVINO fp16 1.93 s (7.1 MB), ONNX Runtime fp16 2.90 s (6.0 MB). OpenVINO fp16 is there for
-# processors on which int8 fails its proof, and for whoever wants PyTorch's own picture (125 dB). Of ONNX the fp16 form:
-# at 480x270 fp32 was 6 % faster (792 to 841 ms) and int8 as fast (839 ms), but fp32 has twice the size (11.6 MB), and int8
-# loses quality for nothing. Together 17.5 MB. ncnn takes one size an artifact, 12 MB each, so none would serve any video.
+# processors on which int8 fails its proof, and for whoever wants PyTorch's own picture (125 dB). Of ONNX the fp16
+# form: at 480x270 fp32 was 6 % faster (792 to 841 ms), but it has twice the size (11.6 MB); int8 is no faster there
+# (839 ms) and loses quality. Together 17.5 MB. An artifact of ncnn takes one size (12 MB each): none serves any video.
 PREFERENCE = (
     Shipped(
         target="openvino",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtimes import shipped
 from runtimes.artifact import read_manifest
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
 from runtimes.contract import Verdict
 from runtimes.errors import BackendError
 from runtimes.printable import printable
-from runtimes.shipped import FOLDER, PREFERENCE
 
 EPILOG = """\
 The first in this list that passes is taken where --artifact is left out, and by runtimes.load() without a path; one
@@ -30,12 +30,12 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     with notes():
         rows = [("name", "backend", "precision", "sizes", "MB", "here")]
-        rows += [_row(item.folder, args.device) for item in PREFERENCE]
+        rows += [_row(item.folder, args.device) for item in shipped.PREFERENCE]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [f"{cell:{width}}" for cell, width in zip(row[:-1], widths, strict=True)]
         print(printable("  ".join([*cells, row[-1]])))
-    print(printable(f"They are in {FOLDER}"))
+    print(printable(f"They are in {shipped.FOLDER}"))
     return 0
 
 
