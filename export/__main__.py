@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from export.pipeline import Outcome
 
 EPILOG = """\
-python -m export ship makes the artifacts that come with the package.
+instead of options: ship, which makes the artifacts that come with the package.
 
 exit codes: 0 built (verdicts passed, or not run with the reason), 1 the request cannot be met, 2 an artifact differs
 from PyTorch, 3 a bug.
