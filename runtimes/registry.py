@@ -220,11 +220,11 @@ def best(devices: Sequence[str | None] = (None,), *, tell: Callable[[str], None]
         except (BackendError, ParityError) as error:
             failed.append(error)
             continue
-        for error in failed:
-            tell(f"passed over: {error}")
+        for why in failed:
+            tell(f"passed over: {why}")
         return Choice(shipped=item, record=records[0])
     reasons = "; ".join(dict.fromkeys(map(str, [*failed, *lacking])))
-    kind = ParityError if any(isinstance(error, ParityError) for error in failed) else BackendError
+    kind = ParityError if any(isinstance(why, ParityError) for why in failed) else BackendError
     raise kind(f"no artifact that comes with this package can run here: {reasons}")
 
 

@@ -78,12 +78,12 @@ def check_picture(folder: Path, scripts: Path) -> None:
     a, b = (PICTURES / f"frame{i}.png" for i in (0, 1))
     done = run(folder, str(scripts / "ifrnet-runtimes"), "interpolate", str(a), str(b), "-o", "mid.png")
     assert "proving" not in done.stderr
-    frames = [
+    img0, img1 = (
         torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)[None] / 255  # (1, 3, H, W)
         for path in (a, b)
-    ]
+    )
     with torch.inference_mode():
-        middle = interpolate(load_model("ifrnet_s"), *frames, torch.full((1, 1, 1, 1), 0.5))
+        middle = interpolate(load_model("ifrnet_s"), img0, img1, torch.full((1, 1, 1, 1), 0.5))
     expected = 255 * middle[0].permute(1, 2, 0).numpy().astype(float)
     made = np.asarray(Image.open(folder / "mid.png")).astype(float)
     assert 10 * np.log10(255**2 / ((made - expected) ** 2).mean()) > 45.0

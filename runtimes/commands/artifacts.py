@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", help="for example cpu, cuda:0 (default: that of each backend)")
     args = parser.parse_args(arguments)
     with notes():
-        rows = [("name", "backend", "precision", "sizes", "MB", "here")]
+        rows: list[tuple[str, ...]] = [("name", "backend", "precision", "sizes", "MB", "here")]
         rows += [_row(item.folder, args.device) for item in shipped.PREFERENCE]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     for row in rows:

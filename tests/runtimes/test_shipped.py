@@ -17,6 +17,7 @@ from export import ship
 from runtimes import ArtifactError, BackendError, ParityError, registry, verdicts
 from runtimes.__main__ import main
 from runtimes.artifact import MANIFEST, open_artifact, sha256_of
+from runtimes.atomic import write_text
 from runtimes.cli import run
 from runtimes.contract import Size, Verdict
 from runtimes.proof import FILE as PROOF
@@ -111,16 +112,16 @@ def test_its_proof_passes_here(item: module.Shipped, installed: Path) -> None:
 
 def test_the_first_that_is_proved_is_taken_and_proved_once(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = PREFERENCE[0]
-    frames = [np.asarray(draw(i, SIZE)) for i in (0, 2)]
+    img0, img1 = draw(0, SIZE), draw(2, SIZE)
     with runtimes.load() as runtime:
         assert runtime.spec.name == first.name
-        middle = runtime.interpolate(*frames)
+        middle = runtime.interpolate(img0, img1)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert said[0] == f"proving {first.name} on cpu, once on this machine: a few seconds"
     assert said[1].startswith(f"{first.name} on cpu: passed in ")
     with runtimes.load(first.folder) as runtime:
-        assert np.array_equal(runtime.interpolate(*frames), middle)
+        assert np.array_equal(runtime.interpolate(img0, img1), middle)
     runtimes.load().close()
     assert capsys.readouterr().err == "", "it is remembered"
 
@@ -194,12 +195,10 @@ def test_a_verdict_that_can_be_kept_nowhere_is_one_line(installed: Path, monkeyp
 def test_a_read_only_installation_is_remembered_in_the_cache(
     installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    write = verdicts.write_text
-
     def outside_of_the_package(path: Path, text: str) -> None:
         if installed in path.parents:
             raise PermissionError(13, "Permission denied", str(path))
-        write(path, text)
+        write_text(path, text)
 
     monkeypatch.setattr(verdicts, "write_text", outside_of_the_package)
     said: list[str] = []
