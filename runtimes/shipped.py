@@ -45,11 +45,12 @@ class Shipped:
         return self.beyond.format(size=size, folder=FOLDER)
 
 
-# Fastest first. Measured in turn at 640x360 on two busy cores of an AMD EPYC with AVX512_VNNI, medians: OpenVINO int8
-# 1.22 s (4.5 MB), OpenVINO fp16 1.93 s (7.1 MB), ONNX Runtime fp16 2.90 s (6.0 MB). OpenVINO fp16 is there for
-# processors on which int8 fails its proof, and for whoever wants PyTorch's own picture (125 dB). Of ONNX the fp16
-# form: at 480x270 fp32 was 6 % faster (792 to 841 ms), but it has twice the size (11.6 MB); int8 is no faster there
-# (839 ms) and loses quality. Together 17.5 MB. An artifact of ncnn takes one size (12 MB each): none serves any video.
+# Fastest first. Measured in turn at 640x360 on two shared cores of an AMD EPYC with AVX512_VNNI, medians of 9: OpenVINO
+# int8 291 ms (4.5 MB), OpenVINO fp16 585 ms (7.1 MB), ONNX Runtime fp16 875 ms (6.0 MB). For one size alone int8 takes
+# 226 ms, its other layers in bf16. OpenVINO fp16 is there for processors on which int8 fails its proof, and for whoever
+# wants PyTorch's own picture (125 dB). Of ONNX the fp16 form: at 480x270 fp32 was 6 % faster (792 to 841 ms), but has
+# twice the size (11.6 MB); int8 is no faster there (839 ms) and loses quality. Together 17.6 MB. An artifact of ncnn
+# takes one size (12 MB each): none serves any video.
 PREFERENCE = (
     Shipped(
         target="openvino",
@@ -62,7 +63,8 @@ PREFERENCE = (
         target="openvino",
         precision=Precision.FP16,
         remark="as PyTorch computes it",
-        beyond="faster, for this size alone: python -m export --target openvino --bf16 --size {size}",
+        beyond="faster on processors with bf16, for this size alone: python -m export --target openvino --bf16 --size "
+        "{size}",
     ),
     Shipped(
         target="onnx",

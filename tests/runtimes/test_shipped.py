@@ -46,6 +46,22 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What this machine remembers of the first one, after its proof passed."""
+    folder = tmp_path_factory.mktemp("proved") / PREFERENCE[0].name
+    shutil.copytree(PREFERENCE[0].folder, folder, ignore=shutil.ignore_patterns(verdicts.FILE, "tuning.json"))
+    assert runtimes.verify(folder).verdict is Verdict.PASSED
+    return folder / verdicts.FILE
+
+
+@pytest.fixture
+def proved(installed: Path, record: Path) -> Path:
+    """The same as ``installed``, and the first one is proved already."""
+    shutil.copy(record, installed / PREFERENCE[0].name)
+    return installed
+
+
 def without(monkeypatch: pytest.MonkeyPatch, *backends: str) -> None:
     """Let backends be missing."""
     for name in backends:
@@ -213,10 +229,9 @@ def test_a_read_only_installation_is_remembered_in_the_cache(
 
 
 def test_artifacts_lists_them_in_order(
-    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    proved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without(monkeypatch, "onnxruntime")
-    runtimes.verify(PREFERENCE[0].folder)
     assert main(["artifacts"]) == 0
     head, *lines, where = capsys.readouterr().out.splitlines()
     assert head.split() == ["name", "backend", "precision", "sizes", "MB", "here"]
@@ -224,10 +239,10 @@ def test_artifacts_lists_them_in_order(
     assert "32x32 to 4096x4096" in lines[0]
     assert "passed on cpu (int8 with " in lines[0]
     assert lines[-1].endswith("cannot run: onnxruntime is not installed: pip x")
-    assert where == f"They are in {installed}"
+    assert where == f"They are in {proved}"
 
 
-def test_interpolate_without_an_artifact(installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interpolate_without_an_artifact(proved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a part of a real pair, whose true middle is known."""
     box = (320, 180, 960, 540)
     for name in ("frame0", "middle", "frame1"):
@@ -254,7 +269,7 @@ def test_a_video_without_an_artifact(installed: Path, tmp_path: Path, capsys: py
     assert len(read_video(target)) == 8
 
 
-def test_a_demo_without_an_artifact(installed: Path, tmp_path: Path) -> None:
+def test_a_demo_without_an_artifact(proved: Path, tmp_path: Path) -> None:
     for i in (0, 1):
         write_image(draw(3 * i, SIZE), tmp_path / f"{i}.png")
     out = tmp_path / "gifs"
@@ -263,7 +278,7 @@ def test_a_demo_without_an_artifact(installed: Path, tmp_path: Path) -> None:
 
 
 def test_frames_beyond_the_range_are_one_line(
-    installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    proved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     size = Size(24, 16)
