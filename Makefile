@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint bench weights native native-arm64 native-for-tests vulkan clean
+.PHONY: demo test nightly lint bench artifacts weights native native-arm64 native-for-tests vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -20,6 +20,10 @@ test: $(VENV)/installed vulkan native-for-tests
 	$(if $(EXPECT_NATIVE),IFRNET_EXPECT_BACKENDS=$(EXPECT_NATIVE)) $(RUN) -m pytest tests/native
 	$(if $(EXPECT),IFRNET_EXPECT_BACKENDS=$(EXPECT)) $(RUN) -m pytest tests/calibration tests/export
 	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py
+
+# Minutes, and the package index: an empty environment up to its first video, and all shipped artifacts made again.
+nightly: $(VENV)/installed
+	$(RUN) -m pytest -m nightly tests/test_first_frame.py tests/runtimes/test_shipped.py
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
@@ -42,6 +46,11 @@ native-for-tests: $(VENV)/installed
 # The leaderboard that the README shows; about ten minutes on two cores.
 bench: $(VENV)/installed
 	$(RUN) -m benchmarks latency --json benchmarks/results/latency.json
+
+# The artifacts that the wheel holds, from the built-in checkpoint: runtimes/artifacts, in git. Needed after new weights,
+# new INT8 scales, or a change of what export makes.
+artifacts: $(VENV)/installed
+	$(RUN) -m export ship --force
 
 # New built-in weights out of a training run: checkpoint, INT8 scales, accuracy beside the old ones, what else changes.
 STATE ?= runs/9/state.pt

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from export.pipeline import Outcome
 
 EPILOG = """\
+instead of options: ship, which makes the artifacts that come with the package.
+
 exit codes: 0 built (verdicts passed, or not run with the reason), 1 the request cannot be met, 2 an artifact differs
 from PyTorch, 3 a bug.
 
@@ -29,6 +31,7 @@ examples:
   python -m export --target all
   python -m export --target openvino --target ncnn --size 1920x1080 --model finetuned.pth
   python -m export --target trt --sm 86 --sm 120 --dynamic --min-size 640x360 --max-size 1920x1080
+  python -m export ship --force
 """
 
 
@@ -86,7 +89,12 @@ def _size(text: str) -> Size:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, build, print the table; returns the exit code."""
-    args = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["ship"]:
+        from export import ship
+
+        return ship.main(given[1:])
+    args = parser().parse_args(given)
     sizes = _sizes(args)
     precisions = tuple(dict.fromkeys(args.precisions or [Precision.FP32]))
     names, left_out = _targets(args.target, sizes, precisions)

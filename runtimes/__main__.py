@@ -13,6 +13,10 @@ from runtimes.cli import Parser, run
 COMMANDS = MappingProxyType(
     {
         "devices": ("runtimes.commands.devices", "list backends and devices, and why the missing ones are missing"),
+        "artifacts": (
+            "runtimes.commands.artifacts",
+            "list what comes with this package, and what of it runs here",
+        ),
         "info": ("runtimes.commands.info", "show what an artifact is, and its parity verdicts"),
         "verify": ("runtimes.commands.verify", "prove an artifact on this machine, without PyTorch"),
         "interpolate": ("runtimes.commands.interpolate", "make the frame between two images"),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
 from runtimes.backends import mnn, native, ncnn, onnxruntime, openvino, tensorrt
-from runtimes.base import Runtime
+from runtimes.base import Runtime, Spec
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
-from runtimes.errors import BackendError, ParityError, ParityNotRunWarning
+from runtimes.errors import ArtifactError, BackendError, ParityError, ParityNotRunWarning, RuntimesError
 from runtimes.machine import Machine
+from runtimes.printable import one_line
+from runtimes.shipped import PREFERENCE, Shipped
 from runtimes.tuning import Choices, Tuning, read_tuning
-from runtimes.verdicts import Belief, Conditions, Record, believed, prove
+from runtimes.verdicts import Belief, Conditions, Record, believed, prove, record_on
 
 
 class Backend(Protocol):
@@ -84,7 +88,7 @@ def runner(name: str, device: str | None) -> Backend:
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     device: str | None = None,
     threads: int | None = None,
@@ -99,7 +103,7 @@ def load(
     instruction sets (of a CPU) or on the same model (of a GPU). Elsewhere the artifact counts as never compared.
 
     Args:
-        path: the artifact folder.
+        path: the artifact folder; None takes one that comes with this package, see :func:`best`.
         device: for example ``cpu``, ``cuda:0``, ``vulkan:0``, ``gpu``; None is the CPU (``cuda:0`` for TensorRT).
             ``native/cpu`` and ``native/vulkan:0`` run artifacts of ncnn in the C library.
         threads: CPU threads; None leaves it to the tuning, and without one to the backend.
@@ -116,11 +120,13 @@ def load(
         ParityError: the artifact failed on this device.
         OSError: the outcome of ``verify`` can be kept nowhere.
 
+    Without a path the errors of :func:`best` come first.
+
     Warns:
         ParityNotRunWarning: the artifact was never compared with PyTorch on such a device, in such arithmetic.
         VerdictWarning: it was, with another version of the backend; or a file of verdicts is damaged.
     """
-    artifact = open_artifact(path)
+    artifact = open_artifact(best((device,)).shipped.folder if path is None else path)
     module, found = _find(artifact, device)
     if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
         raise BackendError(f"threads is {threads!r}; expected 1 to 1024, or None for the backend's default")
@@ -162,9 +168,103 @@ def verify(path: str | os.PathLike[str], *, device: str | None = None) -> Record
         OSError: the outcome can be kept nowhere.
     """
     artifact = open_artifact(path)
+    return _prove(artifact, *_find(artifact, device))
+
+
+def _prove(artifact: Artifact, module: Backend, device: Device) -> Record:
+    with module.open_runtime(artifact, device.name, Tuning()) as runtime:
+        return prove(artifact, runtime, device, Machine.here(module.ABOUT, device))
+
+
+# ---- where the user names no artifact ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A shipped artifact that is proved on this machine, and its proof on the first of the devices asked for."""
+
+    shipped: Shipped
+    record: Record
+
+
+def on_standard_error(line: str) -> None:
+    """Tell the user."""
+    print(one_line(line), file=sys.stderr, flush=True)
+
+
+def best(devices: Sequence[str | None] = (None,), *, tell: Callable[[str], None] = on_standard_error) -> Choice:
+    """The shipped artifact to take: the first of ``PREFERENCE`` that runs here and is proved on ``devices``.
+
+    What was never proved on this machine is proved now, once. An artifact whose backend or device is not here is passed
+    over in silence, one that does not load or fails its proof with a line that says why.
+
+    Args:
+        devices: as in :func:`load`.
+        tell: receives a line before and after a proof, and for each artifact that is passed over.
+
+    Raises:
+        BackendError: none can run here; names the extra to install.
+        ParityError: none passed its proof, and one failed it.
+        ArtifactError: one was changed or is missing, or its verdict can be kept nowhere.
+    """
+    lacking: list[BackendError] = []
+    failed: list[RuntimesError] = []
+    for item in PREFERENCE:
+        artifact = open_artifact(item.folder)
+        try:
+            places = [_find(artifact, device) for device in devices]
+        except BackendError as error:
+            lacking.append(error)
+            continue
+        try:
+            records = [_proved(artifact, module, found, tell) for module, found in places]
+        except (BackendError, ParityError) as error:
+            failed.append(error)
+            continue
+        for why in failed:
+            tell(f"passed over: {why}")
+        return Choice(shipped=item, record=records[0])
+    reasons = "; ".join(dict.fromkeys(map(str, [*failed, *lacking])))
+    kind = ParityError if any(isinstance(why, ParityError) for why in failed) else BackendError
+    raise kind(f"no artifact that comes with this package can run here: {reasons}")
+
+
+def _proved(artifact: Artifact, module: Backend, device: Device, tell: Callable[[str], None]) -> Record:
+    """The proof of an artifact on a device: one that is remembered, else run now.
+
+    Raises:
+        BackendError, ParityError, ArtifactError: see :func:`best`.
+    """
+    name = artifact.manifest.name
+    record = record_on(artifact, device, Machine.here(module.ABOUT, device))
+    if record is None:
+        tell(f"proving {name} on {device.name}, once on this machine: a few seconds")
+        start = time.perf_counter()
+        try:
+            record = _prove(artifact, module, device)
+        except OSError as error:
+            raise ArtifactError(
+                f"the verdict on {name} can be kept nowhere ({error}): let IFRNET_CACHE name a folder to write to"
+            ) from error
+        tell(f"{name} on {device.name}: {record.verdict} in {time.perf_counter() - start:.1f} s")
+    if record.verdict is Verdict.FAILED:
+        raise ParityError(f"{name} failed its proof on {device.name} ({record.reason})")
+    return record
+
+
+def verdict_here(path: str | os.PathLike[str], device: str | None = None) -> tuple[Spec, Belief]:
+    """What an artifact is on a device, and the verdict that holds there; nothing is proved.
+
+    Raises:
+        ArtifactError, BackendError: as :func:`verify` does.
+
+    Warns:
+        VerdictWarning: as :func:`load` does.
+    """
+    artifact = open_artifact(path)
     module, found = _find(artifact, device)
     with module.open_runtime(artifact, found.name, Tuning()) as runtime:
-        return prove(artifact, runtime, found, Machine.here(module.ABOUT, found))
+        return runtime.spec, believed(artifact, Conditions.of(runtime, found, Machine.here(module.ABOUT, found)))
 
 
 def _believed(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine, *, verify: bool) -> Belief:

@@ -201,6 +201,16 @@ def records_of(artifact: Artifact) -> list[Record]:
     return [record for record in _read_all(artifact.folder, identity) if record.conditions.artifact == identity]
 
 
+def record_on(artifact: Artifact, device: Device, machine: Machine) -> Record | None:
+    """The newest record of an artifact on this very machine, backend and device; None where there is none.
+
+    For whoever has not loaded the artifact yet: the arithmetic, which only a loaded one knows, is that of the record.
+    Warns as :func:`records_of` does.
+    """
+    mine = [r for r in records_of(artifact) if (r.conditions.device, r.conditions.machine) == (device.name, machine)]
+    return max(mine, key=lambda record: record.created, default=None)
+
+
 # ---- the file ----------------------------------------------------------------------------------------------------
 
 

@@ -15,21 +15,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runtimes.shipped import PREFERENCE
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"benchmarks", "calibration", "export", "ifrnet", "runtimes"}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ExportPerSize from a copy, since setuptools would take up what an earlier build left in the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
+def build_wheel(folder: Path) -> Path:
+    """From a copy in ``folder``, since setuptools would take up what an earlier build left in the tree."""
     source = folder / "source"
-    left_out = shutil.ignore_patterns(".*", "build", "artifacts", "demo-output", "runs", "*.egg-info", "__pycache__")
+
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        own = {"build", "artifacts", "demo-output", "runs"} if Path(parent) == ROOT else set()
+        return {name for name in names if name in own or name[0] == "." or name.endswith((".egg-info", "__pycache__"))}
+
     shutil.copytree(ROOT, source, ignore=left_out)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
     subprocess.run(command, check=True, timeout=300)
     (found,) = folder.glob("*.whl")
     return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +84,16 @@ def test_the_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
     clips = {str(path.relative_to(ROOT)) for path in (ROOT / "export" / "int8" / "clips").iterdir()}
     assert clips
     assert clips <= set(names)
+    for item in PREFERENCE:
+        files = {str(path.relative_to(ROOT)) for path in item.folder.iterdir()}
+        assert files - set(names) <= {
+            f"runtimes/artifacts/{item.name}/{name}" for name in ("verdicts.json", "tuning.json")
+        }
+    assert not [name for name in names if name.endswith(("verdicts.json", "tuning.json"))]
+
+
+def test_the_wheel_is_small(wheel: Path) -> None:
+    assert wheel.stat().st_size < 40e6
 
 
 def test_an_export_and_an_interpolation_outside_the_checkout(scripts: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``python -m runtimes demo a.png b.png --artifact DIR``: the 2x and 8x GIFs of the official repository."""
+"""``python -m runtimes demo a.png b.png``: the 2x and 8x GIFs of the official repository."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
+from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.commands.watch import say
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("first", type=Path, help="first image")
     parser.add_argument("second", type=Path, help="second image, of the same size")
-    parser.add_argument("--artifact", type=Path, required=True, help="artifact folder, made by python -m export")
+    add_artifact(parser)
     parser.add_argument("--export", action="store_true", help="export another artifact when this one has another size")
     parser.add_argument(
         "--out", type=Path, default=Path("demo-output"), help="folder for the GIFs (default: %(default)s)"
@@ -53,8 +54,9 @@ def main(arguments: Sequence[str]) -> int:
         if path.exists() and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
     with notes(say), ExitStack() as stack:
+        artifact = chosen(args.artifact, (args.device,), size, say)
         options = choose_artifact(
-            InferOptions(artifact=args.artifact, devices=(args.device,)), size, export=args.export, note=say
+            InferOptions(artifact=artifact, devices=(args.device,)), size, export=args.export, note=say
         )
         worker = load_workers(options, stack).all[0]
         largest = max(FACTORS)

@@ -1,4 +1,4 @@
-"""``python -m runtimes interpolate a.png b.png -o mid.png --artifact DIR``."""
+"""``python -m runtimes interpolate a.png b.png -o mid.png``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import runtimes
 from runtimes.cli import Parser
-from runtimes.commands.common import notes, timestep
+from runtimes.commands.common import note, notes, timestep
+from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.errors import UsageError
+from runtimes.frames import check_frames
 from runtimes.video.stills import check_suffix, read_image, write_image
 
 
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("first", type=Path, help="image at t = 0 (.png, .jpg, .webp)")
     parser.add_argument("second", type=Path, help="image at t = 1, of the same size")
     parser.add_argument("-o", "--output", type=Path, required=True, help="image to write")
-    parser.add_argument("--artifact", type=Path, required=True, help="artifact folder, made by python -m export")
+    add_artifact(parser)
     parser.add_argument("--t", type=timestep, default=Fraction(1, 2), help="time between 0 and 1 (default: 0.5)")
     parser.add_argument(
         "--halve", action="store_true", help="reach t = 1/4, 3/4, 1/8, ... on a t = 0.5 model by halving"
@@ -32,13 +34,16 @@ def main(arguments: Sequence[str]) -> int:
     if args.output.exists() and not args.force:
         raise UsageError(f"{args.output} exists: pass --force to replace it, or name another output")
     img0, img1 = read_image(args.first), read_image(args.second)
-    with notes(), runtimes.load(args.artifact, device=args.device, threads=args.threads) as runtime:
-        spec = runtime.spec
-        middle = (
-            _halved(runtime, args.t)(img0, img1, [args.t])[0]
-            if args.halve
-            else runtime.interpolate(img0, img1, float(args.t))
-        )
+    size = check_frames(img0, img1)
+    with notes():
+        artifact = chosen(args.artifact, (args.device,), size, note)
+        with runtimes.load(artifact, device=args.device, threads=args.threads) as runtime:
+            spec = runtime.spec
+            middle = (
+                _halved(runtime, args.t)(img0, img1, [args.t])[0]
+                if args.halve
+                else runtime.interpolate(img0, img1, float(args.t))
+            )
     write_image(middle, args.output)
     print(f"{args.output}: t = {float(args.t):g}, {spec.name} on {spec.backend} {spec.device} ({spec.arithmetic})")
     return 0

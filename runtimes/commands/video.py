@@ -1,4 +1,4 @@
-"""``python -m runtimes video in.mp4 out.mp4 --artifact DIR``."""
+"""``python -m runtimes video in.mp4 out.mp4``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtimes.cli import INTERRUPTED, Parser
 from runtimes.commands.common import notes, size
+from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.commands.watch import interruptible, say, watching
 from runtimes.errors import UsageError
 from runtimes.video.errors import require_video_packages
@@ -29,10 +30,11 @@ exit codes: 0 done, 1 the request cannot be met (nothing is left behind), 130 st
 (what was done plays; a chunk cut short is not kept).
 
 examples:
+  python -m runtimes video in.mp4 out.mp4
   python -m runtimes video in.mp4 out.mp4 --artifact artifacts/ifrnet_s-openvino-fp32-1280x720
-  python -m runtimes video in.mp4 out.mkv --artifact DIR --fps 60 --encoder libx265 --crf 20
-  python -m runtimes video in.mp4 slow.mp4 --artifact DIR --slowmo 4 --audio stretch
-  ffmpeg -i in.mp4 -f yuv4mpegpipe - | python -m runtimes video - - --artifact DIR | ffmpeg -i - out.mp4
+  python -m runtimes video in.mp4 out.mkv --fps 60 --encoder libx265 --crf 20
+  python -m runtimes video in.mp4 slow.mp4 --slowmo 4 --audio stretch
+  ffmpeg -i in.mp4 -f yuv4mpegpipe - | python -m runtimes video - - | ffmpeg -i - out.mp4
 """
 
 
@@ -101,7 +103,7 @@ def _timing(group: argparse._ArgumentGroup) -> None:
 
 def _network(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--artifact", type=Path, required=True, help="artifact folder, made by python -m export")
+    add_artifact(group)
     add("--export", action="store_true", help="export another artifact when this one has another size")
     add("--device", action="append", help="for example cpu, cuda:0; repeat to share the work (default: the backend's)")
     add("--threads", type=int, help="CPU threads of each device (default: the backend's)")
@@ -222,7 +224,9 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
         source = open_source(options, say)
         stack.callback(source.close)
         say(describe(source.info))
-        infer = choose_artifact(options.infer, source.info.size, export=args.export, note=say)
+        artifact = chosen(options.infer.artifact, options.infer.devices, source.info.size, say)
+        infer = replace(options.infer, artifact=artifact)
+        infer = choose_artifact(infer, source.info.size, export=args.export, note=say)
         options = replace(options, infer=infer, timing=options.timing.settled(source.info.rate))
         _say_cost(options, source.info.size)
         if args.dry_run:

@@ -14,6 +14,7 @@ from pathlib import Path
 from runtimes.artifact import Manifest, read_manifest, sha256_of
 from runtimes.contract import Precision, Size
 from runtimes.errors import ArtifactError, UsageError
+from runtimes.shipped import shipped_at
 from runtimes.video.errors import VideoError
 from runtimes.video.options import InferOptions
 
@@ -41,13 +42,15 @@ def choose_artifact(options: InferOptions, size: Size, *, export: bool, note: Ca
         return _check_tile(options, manifest, size)
     if takes(manifest, size):
         return options
-    found = find(options.artifact.parent, manifest, size)
+    # Nothing is written into the package.
+    folder = Path("artifacts") if shipped_at(options.artifact) else options.artifact.parent
+    found = find(folder, manifest, size)
     if found is not None and export:
         note(f"using {found}, which fits {size}")
         return replace(options, artifact=found)
     if found is not None:
         raise VideoError(f"{options.artifact} takes {manifest.sizes}, the video is {size}: pass --artifact {found}")
-    command = export_command(manifest, size, options.artifact.parent)
+    command = export_command(manifest, size, folder)
     if any(word.startswith(_ELSEWHERE) for word in command):
         raise VideoError(
             f"{options.artifact} takes {manifest.sizes}, the video is {size}, and only you know where its checkpoint "
@@ -60,7 +63,7 @@ def choose_artifact(options: InferOptions, size: Size, *, export: bool, note: Ca
         )
     note(f"running {shlex.join(command)}")
     code = run_export(command[len(_EXPORT) :])
-    found = find(options.artifact.parent, manifest, size)
+    found = find(folder, manifest, size)
     if code != 0 or found is None:
         raise ArtifactError(
             f"the export ended with exit code {code} and left no artifact for {size}: run {shlex.join(command)}"
@@ -97,7 +100,7 @@ def takes(manifest: Manifest, size: Size) -> bool:
 
 def find(folder: Path, like: Manifest, size: Size) -> Path | None:
     """An artifact in ``folder`` that differs from ``like`` in its size (and scale) only, and takes ``size``."""
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             manifest = read_manifest(path)
         except ArtifactError:

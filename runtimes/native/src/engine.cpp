@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "best_fit.h"
 #include "error.h"
 #include "network.h"
 #include "options.h"
@@ -42,6 +43,7 @@ struct Engine::Net {
 #if NCNN_VULKAN
     std::unique_ptr<PipelineCache> shaders;
 #endif
+    BestFit memory;
     ncnn::Net net;
     std::string arithmetic, device;
     ncnn::Mat frames[2], output;
@@ -81,6 +83,8 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
     if (settings.threads > 0)
         option.num_threads = settings.threads;
     set_options(option, artifact.manifest, settings.float32);
+    option.blob_allocator = &net_->memory;
+    option.workspace_allocator = &net_->memory;
     Target target;
     target.vulkan = gpu != NO_GPU;
     target.storage = storage_of(option, gpu);

@@ -1,0 +1,23 @@
+// Memory for blobs: kept from call to call, as ncnn's own pool does, but each request takes the smallest block that fits.
+// ncnn's takes the first one, and so holds twice the memory of a frame's blobs.
+#pragma once
+#include <allocator.h>
+
+#include <map>
+#include <mutex>
+
+namespace ifrnet {
+
+class BestFit : public ncnn::Allocator {
+public:
+    ~BestFit() override;
+    void *fastMalloc(size_t size) override; // nullptr where there is no memory
+    void fastFree(void *block) override;
+
+private:
+    std::mutex mutex_;
+    std::multimap<size_t, void *> free_; // by size in bytes
+    std::map<void *, size_t> used_;
+};
+
+}  // namespace ifrnet
