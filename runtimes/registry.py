@@ -139,7 +139,7 @@ def load(
     except BaseException:
         runtime.close()
         raise
-    if belief.verdict is Verdict.NOT_RUN:
+    if belief.verdict in (Verdict.NOT_RUN, Verdict.CHECKED):
         warnings.warn(
             f"{artifact.manifest.name}: parity not run on {found.name}: {belief.reason}; prove it here with "
             f"python -m runtimes verify {artifact.folder} --device {found.name}",
