@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import mnn, native, ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import coreml, mnn, native, ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -48,6 +48,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "native": native,
         "mnn": mnn,
         "tensorrt": tensorrt,
+        "coreml": coreml,
     }
 )
 """Backend name -> module."""
