@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 instead of options: ship, which makes the artifacts that come with the package.
 
-exit codes: 0 built (verdicts passed, or not run with the reason), 1 the request cannot be met, 2 an artifact differs
-from PyTorch, 3 a bug.
+exit codes: 0 built (verdicts passed, file checked, or not run with the reason), 1 the request cannot be met, 2 an
+artifact differs from PyTorch, 3 a bug.
 
 examples:
   python -m export --target all
@@ -60,6 +60,7 @@ def parser() -> Parser:
     add(
         "--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable"
     )
+    add("--ios", type=int, default=16, metavar="N", help="oldest iOS for coreml, 15 or more (default: %(default)s)")
     add(
         "--verify-device",
         action="append",
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         max_drop=_max_drop(_for_int8("--max-drop", args.max_drop, precisions)),
         force=args.force,
         compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
+        ios=args.ios,
         verify_devices=tuple(args.verify_device),
     )
     return _export(options, left_out)

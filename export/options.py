@@ -27,6 +27,7 @@ class ExportOptions:
         compute_capabilities: of NVIDIA GPUs, for example ``("86", "89")``; empty takes the builder's default.
         calibration: scales of INT8 made by ``python -m calibration``; None takes those shipped for the model.
         max_drop: dB that INT8 may lose on held-aside frames.
+        ios: oldest iOS that shall load an artifact of Core ML; its macOS is three versions behind up to 18.
         verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
     """
 
@@ -41,6 +42,7 @@ class ExportOptions:
     compute_capabilities: tuple[str, ...] = ()
     calibration: Path | None = None
     max_drop: float = 0.1
+    ios: int = 16
     verify_devices: tuple[str, ...] = ()
 
     def artifact_name(self, model: str, target: str, precision: Precision) -> str:

@@ -242,6 +242,23 @@ def row_mean(graph: DeployGraph) -> None:
     graph.mean = _RowMean()
 
 
+class _SteppedMean(nn.Module):
+    def forward(self, img0: Tensor, img1: Tensor) -> Tensor:
+        x = torch.cat((img0, img1), dim=1)  # (1, 6, H, W)
+        x = torch.relu(x.mean(dim=3, keepdim=True))  # (1, 6, H, 1)
+        x = torch.relu(x.mean(dim=2, keepdim=True))  # (1, 6, 1, 1)
+        return x.mean(dim=1, keepdim=True)  # (1, 1, 1, 1)
+
+
+def stepped_mean(graph: DeployGraph) -> None:
+    """:func:`row_mean` in plain PyTorch, for targets that start from ``torch.export``; any size.
+
+    Rows, then columns, then channels, one axis at a time, so that no float32 sum is longer than a side of the frame.
+    The ReLUs keep compilers from joining the steps again.
+    """
+    graph.mean = _SteppedMean()
+
+
 def pooling_window(side: int) -> tuple[int, int]:
     """Window and symmetric padding that tile ``side`` pixels: ``side + 2 * padding`` is a multiple of the window.
 
@@ -295,6 +312,7 @@ REWRITES = MappingProxyType(
         "relu_prelu": relu_prelu,
         "pooled_mean": pooled_mean,
         "row_mean": row_mean,
+        "stepped_mean": stepped_mean,
     }
 )
 """Name -> rewrite. Order matters only where a docstring says so."""

@@ -66,7 +66,8 @@ class Source:
     def exported_program(self) -> torch.export.ExportedProgram:
         """The module as ``torch.export`` sees it, for targets that begin there. Free sizes are not bound to the range.
 
-        The rewrites that take the mean in ONNX operators (``row_mean``, ``pooled_mean``) are for ONNX alone.
+        The rewrites that take the mean in ONNX operators (``row_mean``, ``pooled_mean``) are for ONNX alone;
+        ``stepped_mean`` is for these.
         """
         return torch.export.export(
             self.module,

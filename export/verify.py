@@ -6,8 +6,9 @@ The reference is :func:`ifrnet.interpolate`, never the deploy graph: a bug plant
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from export import mil_runtime
 from export.declarations import Tolerance
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
 from ifrnet.warp import resize
-from runtimes.artifact import Artifact, DeviceParity, ParityResult
+from runtimes.artifact import SAVED_FILE, Artifact, DeviceParity, ParityResult
 from runtimes.base import Runtime
 from runtimes.compare import Comparison, compare
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
@@ -47,6 +49,10 @@ FLOOR = 35.0
 
 ROUNDINGS = {Precision.FP32: torch.float64, Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 """What shows how much rounding moves PyTorch: convolutions in half precision, or for float32 all of it in float64."""
+
+
+FILES: Mapping[str, Callable[[Artifact], Runtime]] = MappingProxyType({"coreml": mil_runtime.open_file})
+"""Backend -> what computes its files where it cannot be had itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,13 +177,30 @@ def verify(
         extra_devices: software devices to run on as well; the real ones always are.
 
     Returns:
-        One record for each device, with the verdict ``not run`` and the reason where it could not run.
+        One record for each device, with the verdict ``not run`` and the reason where it could not run; or one on the
+        saved file, where the backend is missing and :data:`FILES` knows the format.
     """
     module = backend(artifact.manifest.backend)
-    if reason := module.missing():
+    if (reason := module.missing()) and module.ABOUT.name in FILES:
+        return (_check_file(artifact, reference, tolerance, reason),)
+    if reason:
         return (DeviceParity(device=module.DEFAULT_DEVICE, verdict=Verdict.NOT_RUN, reason=reason),)
     devices = [*module.devices(), *_other_devices(artifact, extra_devices)]
     return tuple(_verify_on(device, artifact, reference, tolerance, extra_devices) for device in devices)
+
+
+def _check_file(artifact: Artifact, reference: Reference, tolerance: Tolerance, reason: str) -> DeviceParity:
+    """Hold what a saved file means against the reference: ``file checked`` is the best that comes of it."""
+    record = DeviceParity(device=SAVED_FILE, verdict=Verdict.FAILED)
+    try:
+        with FILES[artifact.manifest.backend](artifact) as runtime:
+            record = judge(runtime, reference, tolerance)
+    except BackendError as error:
+        return replace(record, reason=str(error))
+    if record.verdict is not Verdict.PASSED:
+        return record
+    how = f"the saved file was read back and computed operation by operation, no device ran it ({reason})"
+    return replace(record, verdict=Verdict.CHECKED, reason="; ".join(filter(None, (how, record.reason))))
 
 
 def _other_devices(artifact: Artifact, extra_devices: Sequence[str]) -> Iterator[Device]:
@@ -272,9 +295,9 @@ def _at_once(runtime: Runtime, cases: Sequence[Case]) -> Iterator[Output]:
 
 
 def overall(records: Sequence[DeviceParity]) -> Verdict:
-    """Failed if it failed anywhere, passed if it passed somewhere, else not run."""
+    """Failed if it failed anywhere, passed if it passed somewhere, file checked if that is all, else not run."""
     verdicts = {record.verdict for record in records}
-    for verdict in (Verdict.FAILED, Verdict.PASSED):
+    for verdict in (Verdict.FAILED, Verdict.PASSED, Verdict.CHECKED):
         if verdict in verdicts:
             return verdict
     return Verdict.NOT_RUN

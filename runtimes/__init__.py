@@ -1,4 +1,4 @@
-"""Run exported IFRNet artifacts: one interface over ONNX Runtime, OpenVINO, ncnn, MNN and TensorRT, without PyTorch.
+"""Run exported IFRNet artifacts, without PyTorch: one interface over all runtimes, ONNX Runtime to Core ML.
 
 >>> with runtimes.load("artifacts/ifrnet_s-openvino-fp32-1280x720") as runtime:  # doctest: +SKIP
 ...     middle = runtime.interpolate(frame0, frame1)

@@ -22,6 +22,11 @@ MANIFEST = "manifest.json"
 FORMAT = 2
 """Raised when a reader of the version before would misunderstand a manifest."""
 
+SAVED_FILE = "file"
+"""What stands in the place of a device in the verdict on a saved file that was read back and computed, not run."""
+
+_PLAIN = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+
 _MANIFEST_LIMIT = 4 * 2**20
 
 
@@ -74,7 +79,7 @@ class Manifest:
     details: Mapping[str, Any]
     """What the target read back from what it built (layer precisions, compute capabilities, ...)."""
     files: Mapping[str, Mapping[str, Any]]
-    """File name -> sha256 and bytes."""
+    """File name -> sha256 and bytes. A file of a folder within is ``model.mlpackage/Manifest.json``."""
     parity: tuple[DeviceParity, ...] = ()
     created: str = ""
     format: int = FORMAT
@@ -119,7 +124,7 @@ def _parse(data: Any) -> Manifest:
     sizes = SizeRange(**{key: Size.parse(data["sizes"][key]) for key in ("minimum", "typical", "maximum")})
     files = {str(name): {"sha256": str(f["sha256"]), "bytes": int(f["bytes"])} for name, f in data["files"].items()}
     for name in files:
-        if name == MANIFEST or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+        if name == MANIFEST or not re.fullmatch(rf"{_PLAIN}(/{_PLAIN})*", name):
             raise ValueError(f"file name {name!r} is not plain, or leaves the folder")
     scale = float(data["scale"])
     if not math.isfinite(scale):
@@ -284,9 +289,10 @@ def sha256_of(path: Path) -> str:
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """The ``files`` entry of a manifest for everything in ``folder``, by name."""
+    """The ``files`` entry of a manifest for everything in ``folder``, by name; parts of a name are joined by ``/``."""
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
     return {
-        path.name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
+        name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for name, path in sorted(paths.items())
+        if name != MANIFEST
     }

@@ -30,6 +30,7 @@ EXTRAS = {
     "ncnn": "ncnn",
     "MNN": "mnn",
     "pnnx": "export",
+    "coremltools": "coreml",
     "av": "video",
     "ray": "ray",
     "cv2": "calibrate",

@@ -66,6 +66,10 @@ class Verdict(StrEnum):
     FAILED = "failed"
     NOT_RUN = "not run"
 
+    CHECKED = "file checked"
+    """No device ran it: the saved file was read back and computed from the published meaning of its operations. That
+    catches a wrong file, and says nothing of the device."""
+
 
 @dataclass(frozen=True, order=True)
 class Size:

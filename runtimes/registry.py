@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import mnn, native, ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import coreml, mnn, native, ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime, Spec
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -52,6 +52,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "native": native,
         "mnn": mnn,
         "tensorrt": tensorrt,
+        "coreml": coreml,
     }
 )
 """Backend name -> module."""
@@ -145,7 +146,7 @@ def load(
     except BaseException:
         runtime.close()
         raise
-    if belief.verdict is Verdict.NOT_RUN:
+    if belief.verdict in (Verdict.NOT_RUN, Verdict.CHECKED):
         warnings.warn(
             f"{artifact.manifest.name}: parity not run on {found.name}: {belief.reason}; prove it here with "
             f"python -m runtimes verify {artifact.folder} --device {found.name}",

@@ -24,7 +24,7 @@ def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
     staging = temporary_folder(final)
     try:
         yield staging
-        for path in staging.iterdir():
+        for path in staging.rglob("*"):
             sync(path)
         sync(staging)
         if force and final.exists():

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runtimes.artifact import Artifact, DeviceParity
+from runtimes.artifact import SAVED_FILE, Artifact, DeviceParity
 from runtimes.atomic import write_text
 from runtimes.base import Runtime
 from runtimes.contract import Size, Verdict
@@ -146,11 +146,11 @@ def believed(artifact: Artifact, conditions: Conditions) -> Belief:
     device = Device(name=conditions.device)
     reasons = []
     for found in artifact.manifest.parity:
-        if Device(name=found.device).kind != device.kind:
+        if found.device != SAVED_FILE and Device(name=found.device).kind != device.kind:
             continue
         if found.verdict is Verdict.FAILED:
             return Belief(verdict=Verdict.FAILED, reason=found.reason)
-        if found.verdict is Verdict.NOT_RUN:
+        if found.verdict in (Verdict.NOT_RUN, Verdict.CHECKED) or found.device == SAVED_FILE:
             reasons.append(found.reason)
         elif reason := _difference(found, conditions, device):
             reasons.append(reason)

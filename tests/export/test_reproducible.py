@@ -48,9 +48,10 @@ def test_the_same_int8_of_ncnn_twice(artifact: Callable[..., Path], tmp_path: Pa
 
 
 def assert_same(first: Path, again: Path) -> None:
-    for path in sorted(first.iterdir()):
-        if path.name != "manifest.json":
-            assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+    for path in sorted(first.rglob("*")):
+        name = path.relative_to(first)
+        if path.is_file() and str(name) != "manifest.json":
+            assert path.read_bytes() == (again / name).read_bytes(), name
     ours, theirs = (json.loads((folder / "manifest.json").read_text()) for folder in (first, again))
     assert set(ours) == set(theirs)
     assert {key for key in ours if ours[key] != theirs[key]} <= {"created", "parity"}

@@ -19,7 +19,7 @@ from runtimes.contract import MAX_SIDE, Size
 
 EXACT = 1e-12
 
-MEANS = ("pooled_mean", "row_mean")
+MEANS = ("pooled_mean", "row_mean", "stepped_mean")
 
 
 @pytest.fixture(scope="module")

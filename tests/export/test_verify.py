@@ -256,6 +256,8 @@ def verified(
     monkeypatch: pytest.MonkeyPatch, reference: Reference, module: Backend, *extra: str
 ) -> tuple[DeviceParity, ...]:
     monkeypatch.setattr(export.verify, "backend", lambda name: module)
+    monkeypatch.setattr(export.verify, "runner", lambda name, device: module)
+    monkeypatch.setattr(export.verify, "runners", lambda name: (module,))
     runtime = Faithful(reference)
     return verify(Artifact(Path(), runtime.manifest, {}), reference, TOLERANCE, extra_devices=extra)
 

@@ -130,6 +130,34 @@ def test_a_file_by_its_ending(folder: Path) -> None:
         open_artifact(folder).data(".bin")
 
 
+@pytest.fixture
+def package(folder: Path) -> Path:
+    """A folder within the artifact, as some formats want it."""
+    inside = folder / "model.mlpackage" / "Data"
+    inside.mkdir(parents=True)
+    (inside.parent / "Manifest.json").write_text("{}")
+    (inside / "weight.bin").write_bytes(WEIGHTS)
+    (folder / MANIFEST).write_text(manifest_for(folder).to_json())
+    return inside
+
+
+def test_a_folder_within(folder: Path, package: Path) -> None:
+    artifact = open_artifact(folder)
+    names = ["model.bin", "model.mlpackage/Data/weight.bin", "model.mlpackage/Manifest.json", "model.param"]
+    assert list(artifact.manifest.files) == list(artifact.contents) == names
+    assert artifact.data("weight.bin") == WEIGHTS
+    assert artifact.path("weight.bin") == package / "weight.bin"
+
+
+def test_a_file_of_a_folder_within_is_missing_or_changed(folder: Path, package: Path) -> None:
+    (package / "weight.bin").write_bytes(WEIGHTS[:-1] + b"\0")
+    refused(folder, r"model\.mlpackage/Data/weight\.bin has changed")
+    (package / "weight.bin").unlink()
+    refused(folder, r"model\.mlpackage/Data/weight\.bin is missing: export the artifact again")
+    package.rmdir()
+    refused(folder, r"weight\.bin is missing")
+
+
 def test_a_changed_byte(folder: Path) -> None:
     data = bytearray(WEIGHTS)
     data[50] ^= 1
@@ -153,7 +181,28 @@ def test_a_newer_format(folder: Path, edit: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret", "/etc/passwd", "a/b", "..", ".", "", MANIFEST, "a/", "./model.bin", "a\0b", "..\\b"]
+    "name",
+    [
+        "../secret",
+        "/etc/passwd",
+        "..",
+        ".",
+        "",
+        MANIFEST,
+        "a/",
+        "./model.bin",
+        "a\0b",
+        "..\\b",
+        "a/../b",
+        "a/..",
+        "a//b",
+        "a/.b",
+        "/a",
+        "a/b/",
+        "a/./b",
+        "a\\b/c",
+        "a/b\n",
+    ],
 )
 def test_names_that_leave_the_folder(folder: Path, edit: Callable[..., None], name: str) -> None:
     edit("files", value={name: {"sha256": "0", "bytes": 0}})

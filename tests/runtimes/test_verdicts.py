@@ -16,7 +16,7 @@ import pytest
 import runtimes
 import runtimes.verdicts as module
 from runtimes import ArtifactError, ParityError, ParityNotRunWarning, VerdictWarning, load, verify
-from runtimes.artifact import MANIFEST, Manifest, read_manifest
+from runtimes.artifact import MANIFEST, SAVED_FILE, Manifest, read_manifest
 from runtimes.cli import run
 from runtimes.contract import Verdict
 from runtimes.device import Device
@@ -111,6 +111,34 @@ def test_another_arithmetic_is_not_believed(folder: Path) -> None:
     """An fp16 artifact that passed in float32 loads on a CPU that runs it in fp16."""
     edit(folder, with_arithmetic("fp16"))
     unproved(folder, "proved in fp16, fp32 runs here")
+
+
+def with_record(**changes: Any) -> Callable[[Manifest], Manifest]:
+    """Let the first verdict be another; the others are dropped."""
+    return lambda manifest: replace(manifest, parity=(replace(manifest.parity[0], **changes),))
+
+
+@pytest.mark.parametrize("device", ["cpu", SAVED_FILE])
+def test_a_file_that_was_checked_is_not_proved_on_a_device(folder: Path, device: str) -> None:
+    edit(folder, with_record(device=device, verdict=Verdict.CHECKED, reason="read back and computed"))
+    unproved(folder, "parity not run on cpu: read back and computed")
+
+
+def test_no_verdict_on_a_file_is_one_on_a_device(folder: Path) -> None:
+    edit(folder, with_record(device=SAVED_FILE, verdict=Verdict.PASSED, reason="read back"))
+    unproved(folder, "parity not run on cpu: read back")
+
+
+def test_a_file_that_failed_is_refused_on_every_device(folder: Path) -> None:
+    edit(folder, with_record(device=SAVED_FILE, verdict=Verdict.FAILED, reason="a wrong warp"))
+    with pytest.raises(ParityError, match=r"failed parity on cpu \(a wrong warp"):
+        load(folder, threads=1)
+
+
+def test_a_record_of_a_checked_file_proves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes.registry, "_believed", lambda *_, **__: module.Belief(verdict=Verdict.CHECKED))
+    with pytest.warns(ParityNotRunWarning):
+        load(folder, threads=1).close()
 
 
 def test_another_version_of_the_backend_is_said_once(folder: Path) -> None:

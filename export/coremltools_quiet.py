@@ -1,0 +1,26 @@
+"""coremltools logs pages and draws bars while it is imported and while it converts."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what coremltools logs, draws and warns of from the user's terminal; errors are raised as ever.
+
+    It warns of every PyTorch after 2.7 (9.0), and of parts that only macOS has.
+    """
+    logger = logging.getLogger("coremltools")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
