@@ -114,4 +114,4 @@ def test_the_first_value_of_a_setting_is_the_default(artifact: Callable[..., Pat
 def test_every_backend_names_what_a_tuning_holds_for() -> None:
     for name in BACKENDS:
         assert backend(name).ABOUT.name == name
-        assert backend(name).ABOUT.distributions
+        assert backend(name).ABOUT.distributions or not backend(name).SETTINGS  # the C library has none to tune
