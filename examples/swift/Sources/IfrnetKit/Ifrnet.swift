@@ -6,7 +6,7 @@ import Foundation
 public final class Ifrnet: @unchecked Sendable {
     /// What to do with an artifact that no verdict covers on this device.
     public enum Unproven: Sendable {
-        case refuse, prove, allow
+        case refuse, prove, allow, inspect
     }
 
     public struct Options: Sendable {
@@ -192,6 +192,7 @@ private func unproven(_ choice: Ifrnet.Unproven) -> ifrnet_unproven {
     case .refuse: return IFRNET_REFUSE
     case .prove: return IFRNET_PROVE
     case .allow: return IFRNET_ALLOW
+    case .inspect: return IFRNET_INSPECT
     }
 }
 

@@ -3,7 +3,7 @@ package ifrnet
 import java.nio.ByteBuffer
 
 /** What to do with an artifact that no verdict covers on this device; the order is that of `ifrnet_unproven`. */
-enum class Unproven { REFUSE, PROVE, ALLOW }
+enum class Unproven { REFUSE, PROVE, ALLOW, INSPECT }
 
 /** The order is that of `ifrnet_precision`. */
 enum class Precision { AS_EXPORTED, FLOAT32 }
