@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from export.declarations import FP16_TOLERANCE
 from runtimes.artifact import open_artifact
 from runtimes.contract import Precision
 from runtimes.verdicts import records_of
@@ -57,7 +58,6 @@ def test_an_artifact_is_proved_on_arm64(
     assert record.conditions.arithmetic == arithmetic
     assert record.conditions.machine.instruction_sets[0] == "aarch64"
     assert record.conditions.device == "native/cpu"
-    limit = 60.0 if precision is Precision.FP16 else 0.0
     if precision is Precision.FP16:
-        assert min(result.psnr for result in record.results) >= limit + MARGIN
+        assert min(result.psnr for result in record.results) >= FP16_TOLERANCE.psnr + MARGIN
     ran("native:arm64")

@@ -39,7 +39,7 @@ public:
     Engine(const Artifact &artifact, const Settings &settings);
     ~Engine();
 
-    // What convolutions run in: fp32, fp16, bf16, int8, "fp16 with fp32 sums", ...
+    // What convolutions run in: fp32, bf16, int8, "fp16 storage" (sums in float32), ...
     const std::string &arithmetic() const;
     int threads() const;
 
