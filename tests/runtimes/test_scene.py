@@ -12,6 +12,7 @@ import pytest
 from runtimes.contract import Size
 from runtimes.errors import RuntimesError
 from runtimes.scene import COLOURS, Placement, Scene
+from tests.runtimes.refused_scenes import CHANGES
 
 
 def wave(phase: int) -> int:
@@ -82,25 +83,7 @@ def test_it_comes_back_from_json() -> None:
     assert Scene.from_json(json.loads(json.dumps(scene.to_json()))) == scene
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"width": 0},
-        {"width": 20000},
-        {"width": "64"},
-        {"width": True},
-        {"radius": 0},
-        {"waves": []},
-        {"waves": [[1, 2, 3, 4, 5, 6]] * 65},
-        {"waves": [[1, 2, 3, 4, 5]]},
-        {"waves": [[1, 2, 3, 40000, 5, 6]]},
-        {"waves": [[-1, 2, 3, 4, 5, 6]]},
-        {"waves": [[1.5, 2, 3, 4, 5, 6]]},
-        {"frames": [[0, 0, 0, 0, 0]]},
-        {"frames": [[0, 0, 0, 0], [0, 0, 0, 0]]},
-        {"frames": [[0, 0, 0, 0, 2**40], [0, 0, 0, 0, 0]]},
-    ],
-)
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_is_no_scene_is_refused(change: dict[str, object]) -> None:
     with pytest.raises((ValueError, RuntimesError)):
         Scene.from_json({**Scene.of(Size(64, 48)).to_json(), **change})
