@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.graph import DeployGraph, FlowDecoder, Pair, SeparatePair
+from export.padded_inputs import padded_inputs
 from ifrnet.model import IFRNet, ResBlock
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
 from runtimes.contract import Precision
@@ -310,6 +311,7 @@ REWRITES = MappingProxyType(
         "subpixel_rest": subpixel_rest,
         "subpixel_deconv": subpixel_deconv,
         "relu_prelu": relu_prelu,
+        "padded_inputs": padded_inputs,
         "pooled_mean": pooled_mean,
         "row_mean": row_mean,
         "stepped_mean": stepped_mean,

@@ -23,6 +23,8 @@ COMMANDS = MappingProxyType(
         "video": ("runtimes.commands.video", "interpolate a video"),
         "concat": ("runtimes.commands.concat", "join the chunks of a video"),
         "demo": ("runtimes.commands.demo", "make 2x and 8x GIFs from two images"),
+        "site": ("runtimes.commands.site", "put the page for browsers together"),
+        "serve": ("runtimes.commands.serve", "show that page to the browser of this machine"),
     }
 )
 """Subcommand -> module with ``main(arguments) -> int``, and its line of help. Only the one asked for is imported."""

@@ -67,9 +67,9 @@ PREFERENCE = (
         "{size}",
     ),
     Shipped(
-        target="onnx",
+        target="web",
         precision=Precision.FP16,
-        remark="as PyTorch computes it, to 0.3 of an 8-bit level",
+        remark="as PyTorch computes it, in a browser too",
         beyond="faster: pip install 'ifrnet-export[openvino]', and this command takes the int8 form of OpenVINO",
     ),
 )

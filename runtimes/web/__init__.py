@@ -1,0 +1,1 @@
+"""The browser's side: an ES module and a page (JavaScript), and what puts them together and serves them (Python)."""

@@ -1,0 +1,209 @@
+/**
+ * IFRNet in a browser: open an artifact, prove it here, make frames between frames. docs/browser.md shows how.
+ *
+ * The network runs on ONNX Runtime for the web, which has to be served beside it. It runs where this module is
+ * imported: import it in a worker, and the page stays responsive.
+ */
+
+import { readArtifact } from "./artifact.js";
+import { ArtifactError, EngineError, FrameError } from "./errors.js";
+import { checkPair, pixelsOf, toImage, toTensor } from "./frames.js";
+import { readProof, runProof } from "./proof.js";
+
+export { ArtifactError, EngineError, FrameError, IfrnetError } from "./errors.js";
+
+const INPUTS = ["img0", "img1", "t"];
+const OUTPUT = "imgt";
+const MOST_THREADS = 8; // more of them were never measured, and each takes memory
+
+/**
+ * Open an artifact and load its network.
+ *
+ * @param {import("./ifrnet.js").Source} source the folder's URL, or its files
+ * @param {import("./ifrnet.js").Options} options
+ * @returns {Promise<Runtime>}
+ */
+export async function openArtifact(source, options = {}) {
+  const { device = "wasm", engine = new URL("./engine/", import.meta.url).href, progress = () => {} } = options;
+  if (device !== "wasm" && device !== "webgpu") throw new EngineError(`no device ${JSON.stringify(device)}: there are wasm and webgpu`);
+  const adapter = device === "webgpu" ? await gpu() : "";
+  const artifact = await readArtifact(source, progress);
+  const ort = await loadEngine(engine, device, options.threads);
+  const model = /** @type {ArrayBuffer} */ (artifact.files.get("model.onnx"));
+  /** @type {import("onnxruntime-web").InferenceSession} */
+  let session;
+  try {
+    session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [device], graphOptimizationLevel: "all" });
+  } catch (error) {
+    throw new EngineError(`the browser cannot load ${artifact.manifest.name} on ${device} (${firstLine(error)})`);
+  }
+  checkShapes(session, artifact.manifest);
+  return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [] });
+}
+
+/** A loaded artifact on one device of the browser. Calls run one after the other. */
+export class Runtime {
+  /** @type {import("./ifrnet.js").Artifact} */ #artifact;
+  /** @type {typeof import("onnxruntime-web")} */ #ort;
+  /** @type {import("onnxruntime-web").InferenceSession | null} */ #session;
+  /** @type {Promise<unknown>} */ #last = Promise.resolve();
+
+  /**
+   * @param {import("./ifrnet.js").Artifact} artifact
+   * @param {typeof import("onnxruntime-web")} ort
+   * @param {import("onnxruntime-web").InferenceSession} session
+   * @param {{device: import("./ifrnet.js").Device, adapter: string, proved: readonly string[]}} where
+   */
+  constructor(artifact, ort, session, { device, adapter, proved }) {
+    this.#artifact = artifact;
+    this.#ort = ort;
+    this.#session = session;
+    this.manifest = artifact.manifest;
+    this.identity = artifact.identity;
+    this.device = device;
+    this.adapter = adapter;
+    this.engine = `onnxruntime-web ${ort.env.versions.web}`;
+    this.threads = device === "wasm" ? (ort.env.wasm.numThreads ?? 1) : 0;
+    /** What a verdict holds under: the artifact, and everything of this browser that computes. */
+    this.conditions = [artifact.identity, device, adapter, this.engine, globalThis.navigator.userAgent].join("|");
+    /** @type {import("./ifrnet.js").Verdict} */
+    this.verdict = proved.includes(this.conditions) ? "passed" : "not run";
+  }
+
+  /**
+   * Run the artifact's own proof here.
+   *
+   * @param {(done: number, total: number) => void} progress
+   * @returns {Promise<import("./ifrnet.js").ProofRecord>}
+   */
+  async verify(progress = () => {}) {
+    const cases = readProof(this.#artifact.files.get("proof.dat"), this.manifest.sizes);
+    const start = performance.now();
+    const results = await runProof((img0, img1, t, size) => this.infer(img0, img1, t, size), cases, progress);
+    const trouble = results.find((result) => result.trouble);
+    this.verdict = trouble ? "failed" : "passed";
+    const reason = trouble ? `${trouble.width}x${trouble.height} t=${trouble.t}: ${trouble.trouble}` : "";
+    return { verdict: this.verdict, reason, device: this.device, adapter: this.adapter, results, seconds: (performance.now() - start) / 1000 };
+  }
+
+  /**
+   * The frame at `t` between two pictures of one size.
+   *
+   * @param {import("./ifrnet.js").Picture} first
+   * @param {import("./ifrnet.js").Picture} second
+   * @param {number} t
+   * @returns {Promise<ImageData>}
+   */
+  async interpolate(first, second, t = 0.5) {
+    if (this.verdict === "failed") throw new EngineError(`the network came out wrong on ${this.device} here, so it is not used: take another device`);
+    if (this.device === "webgpu" && this.verdict !== "passed") {
+      throw new EngineError("WebGPU is used only where it was proved: call verify() first");
+    }
+    const [before, after] = [pixelsOf(first), pixelsOf(second)];
+    const size = checkPair(before, after);
+    const [img0, img1] = [before, after].map(({ data }) => toTensor(data, 4, size.width * size.height));
+    return toImage(await this.infer(img0, img1, t, size), size);
+  }
+
+  /**
+   * The same in the network's own form.
+   *
+   * @param {Float32Array} img0 3 x height x width, RGB in [0, 1]
+   * @param {Float32Array} img1
+   * @param {number} t
+   * @param {import("./ifrnet.js").Size} size
+   * @returns {Promise<Float32Array>} 3 x height x width
+   */
+  infer(img0, img1, t, size) {
+    this.#check(img0, img1, t, size);
+    const run = this.#last.catch(() => {}).then(() => this.#run(img0, img1, t, size));
+    this.#last = run;
+    return run;
+  }
+
+  /** Release the network. */
+  async close() {
+    const session = this.#session;
+    this.#session = null;
+    await this.#last.catch(() => {});
+    await session?.release();
+  }
+
+  /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
+  #check(img0, img1, t, { width, height }) {
+    const { minimum, maximum } = this.manifest.sizes;
+    if (!(width >= minimum.width && width <= maximum.width && height >= minimum.height && height <= maximum.height)) {
+      const sizes = [minimum, maximum].map((side) => `${side.width}x${side.height}`);
+      throw new FrameError(`the pictures are ${width}x${height}, the artifact takes ${[...new Set(sizes)].join(" to ")}`);
+    }
+    if (img0.length !== 3 * width * height || img1.length !== img0.length) throw new FrameError(`a frame of ${width}x${height} has ${3 * width * height} values, these have ${img0.length} and ${img1.length}`);
+    if (!(t > 0 && t < 1 && Math.fround(t) < 1 && Math.fround(t) > 0)) throw new FrameError(`t is ${t}: expected a number between 0 and 1`);
+    if (this.manifest.timesteps === "0.5" && t !== 0.5) throw new FrameError(`t is ${t}, and this network makes the middle frame only: ask for 0.5`);
+  }
+
+  /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
+  async #run(img0, img1, t, { width, height }) {
+    if (!this.#session) throw new EngineError("the artifact is closed: open it again");
+    const { Tensor } = this.#ort;
+    const shape = [1, 3, height, width];
+    const feeds = { img0: new Tensor("float32", img0, shape), img1: new Tensor("float32", img1, shape), t: new Tensor("float32", new Float32Array([t]), [1, 1, 1, 1]) };
+    try {
+      const output = (await this.#session.run(feeds))[OUTPUT];
+      const data = /** @type {Float32Array} */ (await output.getData()).slice();
+      output.dispose();
+      return data;
+    } catch (error) {
+      throw new EngineError(`the browser cannot compute a frame of ${width}x${height} on ${this.device} (${firstLine(error)}): take smaller pictures`);
+    }
+  }
+}
+
+/** @returns {Promise<string>} what the browser says of its GPU */
+async function gpu() {
+  const device = /** @type {any} */ (globalThis.navigator)?.gpu;
+  if (!device) throw new EngineError("this browser has no WebGPU: take the CPU");
+  const adapter = await device.requestAdapter().catch(() => null);
+  if (!adapter) throw new EngineError("WebGPU finds no GPU here: take the CPU");
+  const { vendor = "", architecture = "", description = "" } = adapter.info ?? {};
+  return [vendor, architecture, description].filter(Boolean).join(" ") || "a GPU without a name";
+}
+
+/**
+ * @param {string} folder of onnxruntime-web's files
+ * @param {import("./ifrnet.js").Device} device
+ * @param {number | undefined} threads
+ * @returns {Promise<typeof import("onnxruntime-web")>}
+ */
+async function loadEngine(folder, device, threads) {
+  const base = new URL(folder.endsWith("/") ? folder : `${folder}/`, import.meta.url).href;
+  if (typeof WebAssembly !== "object") throw new EngineError("this browser has no WebAssembly: take a newer one");
+  /** @type {typeof import("onnxruntime-web")} */
+  let ort;
+  try {
+    ort = await import(`${base}${device === "wasm" ? "ort.wasm.min.mjs" : "ort.webgpu.min.mjs"}`);
+  } catch (error) {
+    throw new EngineError(`ONNX Runtime for the web is not at ${base} (${firstLine(error)}): serve its files there`);
+  }
+  ort.env.wasm.wasmPaths = base;
+  ort.env.logLevel = "error";
+  ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
+  return ort;
+}
+
+/** @param {import("onnxruntime-web").InferenceSession} session @param {import("./ifrnet.js").Manifest} manifest */
+function checkShapes(session, { name, sizes }) {
+  if (session.inputNames.join() !== INPUTS.join() || session.outputNames.join() !== OUTPUT) {
+    throw new ArtifactError(`model.onnx takes ${session.inputNames.join(", ")} and gives ${session.outputNames.join(", ")}; expected ${INPUTS.join(", ")} and ${OUTPUT}`);
+  }
+  const fixed = sizes.minimum.width === sizes.maximum.width && sizes.minimum.height === sizes.maximum.height;
+  for (const input of session.inputMetadata.slice(0, 2)) {
+    const [, , height, width] = input.isTensor ? input.shape : [];
+    const agrees = fixed ? height === sizes.typical.height && width === sizes.typical.width : typeof height === "string" && typeof width === "string";
+    if (!agrees) throw new ArtifactError(`the manifest of ${name} and its model.onnx are of different sizes: one of them was changed`);
+  }
+}
+
+/** @param {unknown} error */
+function firstLine(error) {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0].slice(0, 200);
+}
