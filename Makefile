@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test nightly lint bench artifacts weights native native-arm64 native-for-tests vulkan clean
+.PHONY: demo test nightly lint web bench artifacts weights native native-arm64 native-for-tests vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -13,13 +13,14 @@ demo: $(VENV)/installed
 # from the runtimes: PyTorch's data loader handles SIGCHLD, and in the same process as all native runtimes the first child
 # that ended after them killed it (SIGSEGV inside waitpid).
 # EXPECT=onnxruntime,ncnn:cpu,... names the backends that have to run there, so that none can vanish in a skip;
-# EXPECT_NATIVE the same of libifrnet.
+# EXPECT_NATIVE the same of libifrnet, EXPECT_WEB of browsers.
 test: $(VENV)/installed vulkan native-for-tests
 	$(RUN) -m pytest tests/ifrnet
 	$(RUN) -m pytest tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py
 	$(if $(EXPECT_NATIVE),IFRNET_EXPECT_BACKENDS=$(EXPECT_NATIVE)) $(RUN) -m pytest tests/native
 	$(if $(EXPECT),IFRNET_EXPECT_BACKENDS=$(EXPECT)) $(RUN) -m pytest tests/calibration tests/export
 	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py
+	$(if $(EXPECT_WEB),IFRNET_EXPECT_BACKENDS=$(EXPECT_WEB)) $(RUN) -m pytest tests/web
 
 # Minutes, and the package index: an empty environment up to its first video, and all shipped artifacts made again.
 nightly: $(VENV)/installed
@@ -29,6 +30,11 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The page for browsers, on http://127.0.0.1:8000/. npm fetches ONNX Runtime for the web, once.
+web: $(VENV)/installed
+	$(RUN) -m runtimes site build/web --force
+	$(RUN) -m runtimes serve build/web
 
 # libifrnet, the C library, and its program: build/native/prefix. Five minutes on two cores, seconds with ccache.
 native: $(VENV)/installed

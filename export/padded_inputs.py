@@ -20,11 +20,11 @@ class _PaddedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (0, 0, 0, 0, 0, self.more))  # (1, C, H, W) -> (1, C + more, H, W)
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)  # type: ignore[arg-type]
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
 
 def padded_inputs(graph: DeployGraph) -> None:
-    """Channels of zeros fill up the input of a convolution to a multiple of four; exact, since zero times zero is added.
+    """Channels of zeros fill up the inputs of convolutions to a multiple of four; exact: what is added is zero times zero.
 
     ONNX Runtime for the web (1.30) computes some of these convolutions wrongly on WebGPU, without an error: the network
     came out at 35.6 dB to PyTorch. Those over the three colours are right as they are.

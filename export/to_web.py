@@ -28,7 +28,7 @@ TOLERANCES = {
 
 LACKING = {
     Precision.BF16: "the ONNX specification has no such convolution before opset 22",
-    Precision.INT8: "TODO",
+    Precision.INT8: "in WebAssembly it is no faster than float32 (0.98 to 1.02 at 320x180), and WebGPU has none",
 }
 
 SMALL = 64

@@ -38,7 +38,11 @@ TIMEOUT_S = 600
 Report = Callable[[str], None]
 
 
-def build_site(out: Path, *, packages: Path | None = None, force: bool = False, report: Report = lambda line: None) -> None:
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
+def build_site(out: Path, *, packages: Path | None = None, force: bool = False, report: Report = silent) -> None:
     """Write the page, the module, the engine and the built-in artifact into a folder.
 
     Args:

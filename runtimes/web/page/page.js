@@ -1,11 +1,13 @@
 /** The page: what the user chose, what is made of it, and what is shown. */
 
 import { Clip, Film, MOST_FRAMES } from "./clip.js";
+import { isCut } from "./cuts.js";
+import { amount, at, element, median, message, say, seconds } from "./elements.js";
+import { proved, remember } from "./memory.js";
 import { ask, restart } from "./network.js";
 import { average, decode, even, fit, pixels, show } from "./pictures.js";
 
 const BUILTIN = new URL("../artifacts/ifrnet_s-web-fp16-dynamic/", import.meta.url).href;
-const MEMORY = "ifrnet-proved";
 const KINDS = /** @type {Record<string, {times: number, slow: number}>} */ ({
   slow2: { times: 2, slow: 2 }, slow8: { times: 8, slow: 8 },
   smooth2: { times: 2, slow: 1 }, slowclip2: { times: 2, slow: 2 }, slowclip8: { times: 8, slow: 8 },
@@ -16,28 +18,6 @@ const PICTURE_RATE = 2; // of two pictures without times: half a second from one
 
 /** @type {{pictures: ImageBitmap[], clip: Clip | null, name: string, source: string | File[], opened: any, busy: boolean, result: string}} */
 const state = { pictures: [], clip: null, name: "", source: BUILTIN, opened: null, busy: false, result: "" };
-
-/** @template {HTMLElement} T @param {string} id @param {new () => T} kind @returns {T} */
-function element(id, kind) {
-  const found = document.getElementById(id);
-  if (!(found instanceof kind)) throw new Error(`the page has no ${id}`);
-  return found;
-}
-
-const at = {
-  files: element("files", HTMLInputElement), drop: element("drop", HTMLLabelElement), example: element("example", HTMLButtonElement),
-  pair: element("pair", HTMLDivElement), first: element("first", HTMLCanvasElement), second: element("second", HTMLCanvasElement),
-  firstName: element("first-name", HTMLElement), secondName: element("second-name", HTMLElement),
-  clipName: element("clip-name", HTMLParagraphElement), inputNote: element("input-note", HTMLParagraphElement),
-  form: element("form", HTMLFormElement), time: element("time", HTMLInputElement), timeValue: element("time-value", HTMLOutputElement),
-  timeLabel: element("time-label", HTMLLabelElement), side: element("side", HTMLSelectElement), device: element("device", HTMLSelectElement),
-  make: element("make", HTMLButtonElement), cancel: element("cancel", HTMLButtonElement), progress: element("progress", HTMLProgressElement),
-  status: element("status", HTMLParagraphElement), trouble: element("trouble", HTMLParagraphElement),
-  result: element("result", HTMLElement), stage: element("stage", HTMLDivElement), ours: element("ours", HTMLCanvasElement),
-  mean: element("mean", HTMLCanvasElement), split: element("split", HTMLInputElement), splitLabel: element("split-label", HTMLLabelElement),
-  video: element("video", HTMLVideoElement), download: element("download", HTMLAnchorElement), resultNote: element("result-note", HTMLParagraphElement),
-  verify: element("verify", HTMLButtonElement), artifactNote: element("artifact-note", HTMLParagraphElement), artifact: element("artifact", HTMLInputElement),
-};
 
 // ---- what the user has ----------------------------------------------------------------------------------------------
 
@@ -110,25 +90,6 @@ function refresh() {
 
 // ---- the network ----------------------------------------------------------------------------------------------------
 
-/** @returns {string[]} */
-function proved() {
-  try {
-    return JSON.parse(localStorage.getItem(MEMORY) ?? "[]");
-  } catch {
-    return [];
-  }
-}
-
-/** @param {string} conditions @param {boolean} passed */
-function remember(conditions, passed) {
-  const others = proved().filter((known) => known !== conditions);
-  try {
-    localStorage.setItem(MEMORY, JSON.stringify(passed ? [...others, conditions].slice(-20) : others));
-  } catch {
-    // private windows keep nothing: it is proved again next time
-  }
-}
-
 /** @param {string} device */
 async function open(device) {
   if (state.opened?.device === device) return;
@@ -190,14 +151,14 @@ async function make() {
   const size = workSize();
   if (state.clip) return makeFilm(state.clip.frames(size), size, state.clip.rate, KINDS[kind()], state.clip.audio, note);
   const [first, second] = state.pictures.map((picture) => pixels(picture, size));
-  if (kind() !== "middle") return makeFilm(pictureFrames(first, second), size, PICTURE_RATE * 1, KINDS[kind()], null, note);
+  if (kind() !== "middle") return makeFilm(pictureFrames(first, second), size, PICTURE_RATE, KINDS[kind()], null, note);
   say(`Computing ${size.width}x${size.height}`);
   const { image, ms } = await ask("interpolate", { first, second, t: Number(at.time.value) });
   show(at.ours, image);
   show(at.mean, average(first, second));
   await offer(await blobOf(at.ours), "png");
   shown("picture");
-  at.resultNote.textContent = `${note}${size.width}x${size.height}, t = ${Number(at.time.value)}: ${seconds(ms)} on ${where()}, ${state.opened.verdict === "passed" ? "proved here" : "not proved in this browser yet"}.`;
+  at.resultNote.textContent = `${note}${size.width}x${size.height}, t = ${Number(at.time.value)}: ${seconds(ms)} on ${where()}, ${believed()}.`;
 }
 
 /** @param {ImageData} first @param {ImageData} second */
@@ -215,37 +176,31 @@ async function* pictureFrames(first, second) {
  * @param {string} note
  */
 async function makeFilm(frames, size, rate, { times, slow }, audio, note) {
-  const pictures = !state.clip;
-  const stretch = pictures ? 1 : slow;
+  const stretch = state.clip ? slow : 1;
   const film = await Film.create(size, (rate * times) / stretch, stretch === 1 ? audio : null);
   /** @type {number[]} */
   const spent = [];
-  let end = 0;
+  /** @type {{image: ImageData, timestamp: number} | null} */
+  let before = null;
+  let [origin, end, count, cuts] = [0, 0, 0, 0];
   try {
-    let count = 0;
-    /** @type {{image: ImageData, timestamp: number} | null} */
-    let before = null;
-    const origin = { at: 0 };
     for await (const frame of frames) {
-      if (before) {
+      if (!before) origin = frame.timestamp;
+      else {
         const gap = (frame.timestamp - before.timestamp) / times;
+        const cut = Boolean(state.clip) && isCut(before.image, frame.image);
+        cuts += Number(cut);
         for (let i = 0; i < times; i++) {
-          let { image } = before;
-          if (i) {
-            const made = await ask("interpolate", { first: before.image, second: frame.image, t: i / times });
-            spent.push(made.ms);
-            image = made.image;
-          }
-          const start = (before.timestamp - origin.at + i * gap) * stretch;
-          await film.add(image, start, gap * stretch);
+          const start = (before.timestamp - origin + i * gap) * stretch;
+          await film.add(await between(before.image, frame.image, i / times, cut, spent), start, gap * stretch);
           end = start + gap * stretch;
         }
-        say(`Frame ${++count}: ${seconds(spent[spent.length - 1])} each`);
+        if (spent.length) say(`Frame ${++count}: ${seconds(spent[spent.length - 1])} for each new one`);
         at.progress.value = (count % MOST_FRAMES) / MOST_FRAMES;
-      } else origin.at = frame.timestamp;
+      }
       before = frame;
     }
-    if (!before || !spent.length) throw new Error("the clip has fewer than two frames: take a longer one");
+    if (!before || !spent.length) throw new Error("the clip has no two frames of one shot: take a longer one");
     await film.add(before.image, end, stretch / rate);
     const { blob, extension } = await film.finish(end + stretch / rate);
     await offer(blob, extension.replace(".", ""));
@@ -256,7 +211,24 @@ async function makeFilm(frames, size, rate, { times, slow }, audio, note) {
   at.video.src = at.download.href;
   shown("video");
   const sound = audio && !film.sound ? " Its sound is left out: it would not fit the pictures, or the file." : "";
-  at.resultNote.textContent = `${note}${size.width}x${size.height}, ${spent.length} new frames, ${seconds(median(spent))} each on ${where()}, ${state.opened.verdict === "passed" ? "proved here" : "not proved in this browser yet"}.${sound}`;
+  const shots = cuts ? ` ${cuts} scene cut${cuts === 1 ? "" : "s"} left as they are.` : "";
+  at.resultNote.textContent = `${note}${size.width}x${size.height}, ${spent.length} new frames, ${seconds(median(spent))} each on ${where()}, ${believed()}.${shots}${sound}`;
+}
+
+/**
+ * The frame at `t` from one frame to the next; across a cut the nearer of them.
+ *
+ * @param {ImageData} first
+ * @param {ImageData} second
+ * @param {number} t from 0
+ * @param {boolean} cut
+ * @param {number[]} spent receives the milliseconds
+ */
+async function between(first, second, t, cut, spent) {
+  if (t === 0 || cut) return t < 0.5 ? first : second;
+  const { image, ms } = await ask("interpolate", { first, second, t });
+  spent.push(ms);
+  return image;
 }
 
 /** @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
@@ -270,7 +242,7 @@ async function offer(blob, extension) {
   state.result = URL.createObjectURL(blob);
   at.download.href = state.result;
   at.download.download = `${state.name || "frames"}-${kind()}.${extension}`;
-  at.download.textContent = `Download ${at.download.download} (${(blob.size / 1e6).toFixed(1)} MB)`;
+  at.download.textContent = `Download ${at.download.download} (${amount(blob.size)})`;
 }
 
 /** @param {"picture" | "video"} what */
@@ -279,32 +251,6 @@ function shown(what) {
   at.stage.hidden = at.splitLabel.hidden = what !== "picture";
   at.video.hidden = what !== "video";
   say("Done.");
-}
-
-// ---- words ----------------------------------------------------------------------------------------------------------
-
-/** @param {string} text */
-function say(text) {
-  at.status.textContent = text;
-}
-
-/** @param {unknown} error */
-function message(error) {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** @param {number} ms */
-function seconds(ms) {
-  return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`;
-}
-
-/** @param {number[]} values */
-function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
-}
-
-function where() {
-  return state.opened.device === "wasm" ? "the CPU" : `the GPU (${state.opened.adapter})`;
 }
 
 /** Run one thing at a time; what goes wrong is said once, in a sentence. @param {() => Promise<unknown>} work */
@@ -327,6 +273,14 @@ async function busy(work) {
     at.verify.disabled = false;
     at.cancel.hidden = at.progress.hidden = true;
   }
+}
+
+function believed() {
+  return state.opened.verdict === "passed" ? "proved here" : "not proved in this browser yet";
+}
+
+function where() {
+  return state.opened.device === "wasm" ? "the CPU" : `the GPU (${state.opened.adapter})`;
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------
