@@ -24,7 +24,7 @@ class _PaddedConv(nn.Module):
 
 
 def padded_inputs(graph: DeployGraph) -> None:
-    """Channels of zeros fill up the inputs of convolutions to a multiple of four; exact: what is added is zero times zero.
+    """Channels of zeros fill up the inputs of convolutions to a multiple of four; exact: they add zero times zero.
 
     ONNX Runtime for the web (1.30) computes some of these convolutions wrongly on WebGPU, without an error: the network
     came out at 35.6 dB to PyTorch. Those over the three colours are right as they are.
