@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test nightly lint web bench artifacts weights native native-arm64 native-for-tests vulkan clean
+.PHONY: demo test nightly lint docs web bench artifacts weights native native-arm64 native-for-tests vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -30,6 +30,14 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(MAKE) --no-print-directory docs
+
+# The documentation as a site, build/docs; a link that leads nowhere fails it.
+docs: $(VENV)/installed
+	rm -rf build/docs-source && mkdir -p build/docs-source/benchmarks
+	cp -r README.md CHANGELOG.md CONTRIBUTING.md NOTICE docs build/docs-source/
+	cp -r benchmarks/results build/docs-source/benchmarks/
+	$(RUN) -m mkdocs build --quiet
 
 # The page for browsers, on http://127.0.0.1:8000/. npm fetches ONNX Runtime for the web, once.
 web: $(VENV)/installed
