@@ -72,6 +72,7 @@ PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "subpixel_deconv": decoder_outputs,
     "subpixel_rest": decoder_outputs,
     "relu_prelu": decoder_outputs,
+    "padded_inputs": decoder_outputs,
     "batch_pair": pair_outputs,
     "offset_grid": pair_outputs,
 }
