@@ -1,0 +1,91 @@
+"""INT8 for LiteRT: which convolutions, at which scales, and what they give.
+
+LiteRT's int8 convolution gives int8, so it needs a range for its output beside the scale of its input. Ours are for
+inputs; the outputs are watched here, while PyTorch runs the network on the clip that INT8 is calibrated on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.int8.clip import calibration_pairs
+from export.int8.errors import CalibrationError
+from export.int8.gate import resized_middle
+from export.int8.quantize import LEVELS
+from export.int8.recipe import layer_name
+from export.source import Source
+from runtimes.frames import to_tensor
+
+Convolutions = Mapping[str, nn.Module]
+"""Name of a layer -> the convolution of either kind."""
+
+
+def convolutions(source: Source) -> Convolutions:
+    """Every convolution of a network, by the names of the recipe."""
+    found: dict[str, nn.Module] = {}
+    for path, module in source.module.named_modules():
+        if isinstance(module, nn.Conv2d):
+            found[layer_name(path)] = module
+        elif isinstance(module, nn.ConvTranspose2d):  # the recipe knows heads as sub-pixel convolutions
+            found[f"{layer_name(path)}.conv"] = module
+    return found
+
+
+def kernels(layers: Convolutions) -> dict[bytes, str]:
+    """Weights as LiteRT stores them, (O, kh, kw, I) -> name of the layer; without those that two layers share."""
+    found: dict[bytes, str] = {}
+    shared = set()
+    for name, module in layers.items():
+        weight = module.get_parameter("weight").detach()
+        order = (0, 2, 3, 1) if isinstance(module, nn.Conv2d) else (1, 2, 3, 0)
+        stored = weight.permute(order).contiguous().numpy().tobytes()
+        if stored in found:
+            shared.add(stored)
+        found[stored] = name
+    return {stored: name for stored, name in found.items() if stored not in shared}
+
+
+def plan(source: Source) -> dict[str, Any]:
+    """What LiteRT's quantiser is told: names of outputs, and the ranges of tensors. See ``export.litert_converter``.
+
+    Raises:
+        CalibrationError: the scales name a convolution that the network does not have.
+    """
+    layers = convolutions(source)
+    if absent := [name for name in source.scales if name not in layers]:
+        raise CalibrationError(
+            f"the network has no convolution {absent[0]}: the scales are of another network; calibrate again"
+        )
+    given = output_ranges(source, {name: layers[name] for name in source.scales})
+    # int8 is from -128 to 127; with these bounds its zero point is 0, and a step is the scale.
+    taken = {name: (-(LEVELS + 1) * scale, LEVELS * scale) for name, scale in source.scales.items()}
+    ranges = {f"{name}/input": bounds for name, bounds in taken.items()}
+    ranges |= {f"{name}/output": bounds for name, bounds in given.items()}
+    return {"int8": [f"{name}/output" for name in source.scales], "ranges": ranges}
+
+
+def output_ranges(source: Source, layers: Convolutions) -> dict[str, tuple[float, float]]:
+    """Least and largest value that each of ``layers`` gives on the clip, at the size of the artifact."""
+    found: dict[str, tuple[float, float]] = {}
+
+    def watch(name: str, output: Tensor) -> None:
+        least, largest = found.get(name, (0.0, 0.0))
+        found[name] = min(least, float(output.min())), max(largest, float(output.max()))
+
+    hooks = [
+        module.register_forward_hook(lambda *call, name=name: watch(name, call[-1])) for name, module in layers.items()
+    ]
+    half = torch.full((1, 1, 1, 1), 0.5)
+    try:
+        with torch.inference_mode():
+            for pair in calibration_pairs():
+                frames = (to_tensor(resized_middle(frame, source.sizes.typical)) for frame in pair)
+                source.module(*(torch.from_numpy(frame) for frame in frames), half)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: bounds if bounds[0] < bounds[1] else (-1.0, 1.0) for name, bounds in found.items()}
