@@ -55,7 +55,7 @@ def _store_float16(worker: Any) -> None:
 
 
 def _make_int8(worker: Any, names: list[str]) -> None:
-    pattern = "^(" + "|".join(re.escape(name) for name in names) + ")$"
+    pattern = "^(" + "|".join(re.escape(name) for name in names) + ")(;|$)"  # a scope is every output and a semicolon
     for kind in _convolutions():
         worker.add_static_config(pattern, kind, activation_num_bits=8, weight_num_bits=8)
 

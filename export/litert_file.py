@@ -75,6 +75,8 @@ class File:
         try:
             self.model = schema().ModelT.InitFromPackedBuf(data, 0)
             (self.graph,) = self.model.subgraphs
+            for buffer in self.model.buffers:
+                _take_in(buffer, data)
         except Exception as error:  # whatever a parser of offsets runs into
             raise ExportError(f"LiteRT's converter wrote no .tflite file ({type(error).__name__})") from error
 
@@ -144,6 +146,13 @@ class File:
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+
+def _take_in(buffer: Any, data: bytes) -> None:
+    """Constants that lie behind the flatbuffer, as the quantiser writes them: older runtimes find none there."""
+    if buffer.offset > 1 and buffer.size:
+        buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
 
 
 def put_in_order(data: bytes, kernels: Mapping[bytes, str]) -> bytes:

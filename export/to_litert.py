@@ -82,10 +82,11 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
         SentinelError: the file is not what was asked for.
     """
     from export.litert_file import File
+    from export.litert_int8 import chosen
     from export.litert_layers import Wanted, check_file
 
     (folder / FILE).write_bytes(convert(source, precision))
-    wanted = Wanted(precision=precision, size=source.sizes.typical, scales=source.scales)
+    wanted = Wanted(precision=precision, size=source.sizes.typical, scales=chosen(source.scales))
     details = check_file(File((folder / FILE).read_bytes()), wanted)
     details["converter"] = {
         name: version for name, version in environments.versions(ENVIRONMENT).items() if name in MAKERS
@@ -101,7 +102,7 @@ def convert(source: Source, precision: Precision) -> bytes:
     """The file, made in the environment. Raises ExportError when it cannot be had."""
     import torch
 
-    from export.litert_file import put_in_order
+    from export.litert_file import File, put_in_order
     from export.litert_int8 import convolutions, kernels, plan
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,11 +112,11 @@ def convert(source: Source, precision: Precision) -> bytes:
         ordered = put_in_order(plain.read_bytes(), kernels(convolutions(source)))
         if precision is Precision.FP32:
             return ordered
-        wanted: dict[str, Any] = plan(source) if precision is Precision.INT8 else {"float16": True}
+        wanted: dict[str, Any] = plan(source, File(ordered)) if precision is Precision.INT8 else {"float16": True}
         plain.write_bytes(ordered)
         (Path(scratch) / "plan.json").write_text(json.dumps(wanted), encoding="utf-8")
         run("quantize", plain, Path(scratch) / "plan.json", model)
-        return model.read_bytes()
+        return File(model.read_bytes()).data()
 
 
 def run(command: str, *arguments: Path) -> None:
