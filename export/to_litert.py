@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,9 @@ TOLERANCES = {
 }
 
 LACKING = {Precision.BF16: "its quantiser stores no bfloat16"}
+
+MAKERS = ("litert-torch", "litert-converter", "ai-edge-quantizer", "torch")
+"""Packages of the environment that decide the file."""
 
 FILE = "model.tflite"
 
@@ -88,14 +92,12 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     (folder / FILE).write_bytes(convert(source, precision))
     wanted = Wanted(precision=precision, size=source.sizes.typical, scales=chosen(source.scales))
     details = check_file(File((folder / FILE).read_bytes()), wanted)
+    if precision is Precision.INT8:
+        details["outputs"] = "int8 convolutions give int8: ranges that PyTorch saw on the shipped clip"
     details["converter"] = {
         name: version for name, version in environments.versions(ENVIRONMENT).items() if name in MAKERS
     }
     return Compiled(details=details, tools=("ai-edge-litert",))
-
-
-MAKERS = ("litert-torch", "litert-converter", "ai-edge-quantizer", "torch")
-"""Packages of the environment that decide the file."""
 
 
 def convert(source: Source, precision: Precision) -> bytes:
@@ -126,7 +128,8 @@ def run(command: str, *arguments: Path) -> None:
         ExportError: with its last useful line, or naming the file that it did not write.
     """
     script = Path(str(litert_converter.__file__))
-    log = environments.folder(ENVIRONMENT).with_name(f"{ENVIRONMENT}-{command}.log")
+    # Two exports at a time have a log each.
+    log = environments.folder(ENVIRONMENT).with_name(f"{ENVIRONMENT}-{command}-{os.getpid()}.log")
     environments.run(ENVIRONMENT, script, command, *arguments, log=log, timeout_s=TIMEOUT_S)
     if not arguments[-1].is_file():
         raise ExportError(f"the {ENVIRONMENT} converter ended well and wrote no {arguments[-1].name}")
