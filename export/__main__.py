@@ -62,6 +62,7 @@ def parser() -> Parser:
         "--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable"
     )
     add("--ios", type=int, default=16, metavar="N", help="oldest iOS for coreml, 15 or more (default: %(default)s)")
+    add("--ort", action="store_true", help="onnx: write the .ort file of ONNX Runtime Mobile and Web in its place")
     add(
         "--verify-device",
         action="append",
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = _sizes(args)
     precisions = tuple(dict.fromkeys(args.precisions or [Precision.FP32]))
     names, left_out = _targets(args.target, sizes, precisions)
+    if args.ort and "onnx" not in names:
+        raise UsageError("--ort belongs to --target onnx; pass that too")
     options = ExportOptions(
         targets=names,
         precisions=precisions,
@@ -117,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         force=args.force,
         compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
         ios=args.ios,
+        ort=args.ort,
         verify_devices=tuple(args.verify_device),
     )
     return _export(options, left_out)

@@ -28,6 +28,7 @@ class ExportOptions:
         calibration: scales of INT8 made by ``python -m calibration``; None takes those shipped for the model.
         max_drop: dB that INT8 may lose on held-aside frames.
         ios: oldest iOS that shall load an artifact of Core ML; its macOS is three versions behind up to 18.
+        ort: whether target onnx writes the ``.ort`` file of ONNX Runtime Mobile and Web in place of the ONNX.
         verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
     """
 
@@ -43,10 +44,15 @@ class ExportOptions:
     calibration: Path | None = None
     max_drop: float = 0.1
     ios: int = 16
+    ort: bool = False
     verify_devices: tuple[str, ...] = ()
 
     def artifact_name(self, model: str, target: str, precision: Precision) -> str:
-        """The folder of an artifact: ``<model>-<target>-<precision>-<size>``, with the scale when it is not 1."""
+        """The folder of an artifact: ``<model>-<target>-<precision>-<size>``, with the scale when it is not 1.
+
+        One of target onnx with ``ort`` ends in ``-ort``: both files of a network have room side by side.
+        """
         size = str(self.sizes) if self.sizes.is_static else "dynamic"
         scale = "" if self.scale == 1.0 else f"-scale{self.scale:g}"
-        return f"{model}-{target}-{precision}-{size}{scale}"
+        form = "-ort" if self.ort and target == "onnx" else ""
+        return f"{model}-{target}-{precision}-{size}{scale}{form}"

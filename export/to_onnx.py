@@ -49,8 +49,18 @@ def graph_precision(precision: Precision) -> Precision:
 
 
 def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
-    """Write ``model.onnx``."""
+    """Write ``model.onnx``, or ``model.ort`` in its place.
+
+    Raises:
+        ExportError: ONNX Runtime cannot make the one of the other.
+        SentinelError: ``model.ort`` is not what was asked for.
+    """
     from export.trace import save
 
-    save(source.onnx, folder / "model.onnx")
-    return Compiled(tools=("onnx", "onnxruntime"))
+    tools = ("onnx", "onnxruntime")
+    if not options.ort:
+        save(source.onnx, folder / "model.onnx")
+        return Compiled(tools=tools)
+    from export.ort_file import write_ort
+
+    return Compiled(details=write_ort(source.onnx.SerializeToString(deterministic=True), folder), tools=tools)

@@ -91,17 +91,33 @@ def _cuda_devices() -> list[Device]:
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
-    """Load ``model.onnx`` onto one execution provider."""
+    """Load ``model.onnx`` or ``model.ort`` onto one execution provider.
+
+    Raises:
+        BackendError: ONNX Runtime cannot load it.
+        DeviceUnavailableError: a ``.ort`` file and a device other than the CPU.
+    """
+    if _is_ort(artifact) and device != DEFAULT_DEVICE:
+        raise DeviceUnavailableError(
+            f"{artifact.folder} holds a .ort file, which ONNX Runtime has optimised for CPUs: export without --ort for "
+            f"{device}"
+        )
     return OrtRuntime(artifact, device, tuning)
 
 
+def _is_ort(artifact: Artifact) -> bool:
+    """Whether the model is a ``.ort`` file. It is optimised already, and nothing is known that cuts it in halves."""
+    return any(name.endswith(".ort") for name in artifact.contents)
+
+
 class OrtRuntime(Runtime):
-    """An ONNX Runtime session, and two of its halves once several t are asked for."""
+    """An ONNX Runtime session, and two of its halves once several t are asked for: of ``.onnx`` files only."""
 
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         self._artifact, self._device, self._tuning = artifact, device, tuning
         self._output: NDArray[np.float32] | None = None
-        self._session = _session(artifact, device, tuning, artifact.data(".onnx"))
+        model = artifact.data(".ort" if _is_ort(artifact) else ".onnx")
+        self._session = _session(artifact, device, tuning, model)
         artifact.check_sizes([_shape(value) for value in self._session.get_inputs()[:2]])
         super().__init__(
             artifact.manifest,
@@ -115,8 +131,8 @@ class OrtRuntime(Runtime):
         return self._bound(self._session, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)), {})
 
     def _cut(self) -> Halves | None:
-        if importlib.util.find_spec("onnx") is None:
-            return None  # the graph is cut with it
+        if _is_ort(self._artifact) or importlib.util.find_spec("onnx") is None:
+            return None  # the ONNX is cut, with that package
         first, second = halves(self._artifact.data(".onnx"))
         encode = _session(self._artifact, self._device, self._tuning, first)
         decode = _session(self._artifact, self._device, self._tuning, second)
