@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.artifact import Artifact
+from runtimes.backends.litert_halves import halve
 from runtimes.backends.native_library import ForkGuard, captured_output
-from runtimes.base import Runtime
+from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
 from runtimes.errors import BackendError
@@ -63,7 +64,8 @@ class LitertRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         _forks.check()
         self._artifact = artifact
-        self._interpreter = self._load(tuning.threads or _processors())
+        self._threads = tuning.threads or _processors()
+        self._interpreter = self.load(artifact.data(".tflite"))
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._tensors = {item["name"]: int(item["index"]) for item in (*inputs, *outputs)}
         if set(self._tensors) != {*INPUT_NAMES, OUTPUT_NAME}:
@@ -76,7 +78,7 @@ class LitertRuntime(Runtime):
         arithmetic = "int8" if artifact.manifest.precision is Precision.INT8 else "fp32"
         super().__init__(artifact.manifest, backend="litert", device=device, arithmetic=arithmetic, tuning=tuning)
 
-    def _load(self, threads: int) -> Any:
+    def load(self, data: bytes) -> Any:
         """An interpreter with memory for its tensors. It prints while it loads.
 
         Raises:
@@ -86,7 +88,7 @@ class LitertRuntime(Runtime):
             try:
                 from ai_edge_litert.interpreter import Interpreter
 
-                interpreter = Interpreter(model_content=self._artifact.data(".tflite"), num_threads=threads)
+                interpreter = Interpreter(model_content=data, num_threads=self._threads)
                 interpreter.allocate_tensors()
                 return interpreter
             except (ValueError, RuntimeError) as error:
@@ -103,8 +105,42 @@ class LitertRuntime(Runtime):
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._tensors[OUTPUT_NAME]))
 
+    def _cut(self) -> Halves | None:
+        halved = halve(self._artifact.data(".tflite"))
+        return LitertHalves(self.load(halved.first), self.load(halved.second), halved.between, self._tensors)
+
     def _close(self) -> None:
         del self._interpreter
+
+
+class LitertHalves:
+    """Two interpreters, in which tensors have the numbers that they have in the whole network.
+
+    Args:
+        first: from frames to what is encoded.
+        second: from that and t to the frame between.
+        between: numbers of the tensors that are encoded.
+        tensors: numbers of inputs and output, by name.
+    """
+
+    def __init__(self, first: Any, second: Any, between: Sequence[int], tensors: Mapping[str, int]) -> None:
+        self._first, self._second, self._between, self._tensors = first, second, between, tensors
+
+    def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> list[Array]:
+        """See :class:`runtimes.base.Halves`."""
+        _forks.check()
+        for name, value in zip(INPUT_NAMES[:2], (img0, img1), strict=True):
+            self._first.set_tensor(self._tensors[name], value)
+        self._first.invoke()
+        return [np.asarray(self._first.get_tensor(number)) for number in self._between]
+
+    def decode(self, encoded: list[Array], t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
+        """See :class:`runtimes.base.Halves`."""
+        for number, value in zip(self._between, encoded, strict=True):
+            self._second.set_tensor(number, value)
+        self._second.set_tensor(self._tensors[INPUT_NAMES[2]], t)
+        self._second.invoke()
+        return np.asarray(self._second.get_tensor(self._tensors[OUTPUT_NAME]))
 
 
 def _processors() -> int:

@@ -84,3 +84,15 @@ def test_threads_give_the_same_frame(artifact: Callable[..., Path]) -> None:
             assert runtime.spec.threads == threads
             outputs.append(runtime.infer(*x, t))
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
+
+
+def test_the_second_half_has_no_weights_of_the_encoder(artifact: Callable[..., Path]) -> None:
+    from export.litert_file import CONVOLUTIONS, File
+    from runtimes.backends.litert_halves import halve
+
+    data = open_artifact(artifact("litert")).data(".tflite")
+    halved = halve(data)
+    whole, first, second = (len(File(part).of_kind(*CONVOLUTIONS)) for part in (data, halved.first, halved.second))
+    assert first == 8  # two for each level of the pyramid, the two frames as one batch
+    assert whole == first + second
+    assert len(halved.first) < 0.1 * len(data) < len(halved.second) < len(data)
