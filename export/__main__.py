@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from export.pipeline import Outcome
 
 EPILOG = """\
-instead of options: ship, which makes the artifacts that come with the package.
+instead of options: ship, which makes the artifacts that come with the package; setup NAME, which makes the environment
+that a target needs for itself (litert).
 
 exit codes: 0 built (verdicts passed, file checked, or not run with the reason), 1 the request cannot be met, 2 an
 artifact differs from PyTorch, 3 a bug.
@@ -96,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from export import ship
 
         return ship.main(given[1:])
+    if given[:1] == ["setup"]:
+        from export import environments
+
+        return environments.main(given[1:])
     args = parser().parse_args(given)
     sizes = _sizes(args)
     precisions = tuple(dict.fromkeys(args.precisions or [Precision.FP32]))

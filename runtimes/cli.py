@@ -29,6 +29,7 @@ EXTRAS = {
     "openvino": "openvino",
     "ncnn": "ncnn",
     "MNN": "mnn",
+    "ai_edge_litert": "litert",
     "pnnx": "export",
     "coremltools": "coreml",
     "av": "video",

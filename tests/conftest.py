@@ -2,8 +2,8 @@
 
 A backend that is not installed skips its tests with the reason. So that coverage cannot vanish that way,
 ``IFRNET_EXPECT_BACKENDS`` names those that have to run
-(``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,mnn,coreml:file,tensorrt:build``); a session of the whole suite that ran
-others fails.
+(``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,mnn,litert,coreml:file,tensorrt:build``); a session of the whole suite
+that ran others fails.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 EXPECTED = "IFRNET_EXPECT_BACKENDS"
 
 RAN = pytest.StashKey[set[str]]()
+
+CACHE = os.environ.get("IFRNET_CACHE")
+"""Where the user keeps what can be made again, environments of converters too. Tests of verdicts name another one."""
 
 DYNAMIC = SizeRange(minimum=Size(32, 32), typical=Size(160, 96), maximum=Size(400, 300))
 
@@ -98,6 +101,23 @@ class Artifacts:
             size: of a static artifact. A dynamic one is for 32x32 to 400x300.
             verify_devices: software devices that the parity gate shall run on as well.
         """
+        with pytest.MonkeyPatch.context() as patch:
+            if CACHE is None:
+                patch.delenv("IFRNET_CACHE", raising=False)
+            else:
+                patch.setenv("IFRNET_CACHE", CACHE)
+            return self._made(target, model, size, precision, dynamic, scale, verify_devices)
+
+    def _made(
+        self,
+        target: str,
+        model: str,
+        size: str,
+        precision: Precision,
+        dynamic: bool,
+        scale: float,
+        verify_devices: tuple[str, ...],
+    ) -> Path:
         from export.options import ExportOptions
         from export.pipeline import Pipeline
         from export.targets import target as module_of

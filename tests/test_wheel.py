@@ -84,6 +84,9 @@ def test_the_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
     clips = {str(path.relative_to(ROOT)) for path in (ROOT / "export" / "int8" / "clips").iterdir()}
     assert clips
     assert clips <= set(names)
+    pins = {str(path.relative_to(ROOT)) for path in (ROOT / "export" / "pins").iterdir()}
+    assert pins
+    assert pins <= set(names)
     for item in PREFERENCE:
         files = {str(path.relative_to(ROOT)) for path in item.folder.iterdir()}
         assert files - set(names) <= {

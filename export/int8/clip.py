@@ -18,6 +18,16 @@ TRIPLETS = ((0, 1, 2), (3, 5, 7), (5, 7, 9))
 """Frames of each held-aside scene: two that go in, and the truth between them."""
 
 
+BESIDE = (3, 7)
+"""Frames of each of the other scenes that go in, where a target needs to see values for itself."""
+
+
+def calibration_pairs() -> list[tuple[Frame, Frame]]:
+    """One pair, (H, W, 3) uint8 RGB, of each scene that is not held aside."""
+    frames = list(read_frames(CLIP))[:HELD_ASIDE]
+    return [(frames[s + BESIDE[0]], frames[s + BESIDE[1]]) for s in range(0, len(frames), SCENE_FRAMES)]
+
+
 def held_aside() -> list[tuple[Frame, Frame, Frame]]:
     """First, true middle and last frame, (H, W, 3) uint8 RGB, of the triplets that nothing is calibrated on."""
     frames = list(read_frames(CLIP))[HELD_ASIDE:]

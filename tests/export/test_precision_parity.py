@@ -55,9 +55,10 @@ ROWS = (
     Row("ncnn", FP16, "cpu", "fp32", 70.0, 0.02, WEIGHTS),
     Row("ncnn", FP16, "vulkan:0", "fp16 storage", 60.0, 0.05, "11 bits for features and what they add to the flow"),
     Row("mnn", FP16, "cpu", "fp32", 66.0, 0.02, WEIGHTS),
+    Row("litert", FP16, "cpu", "fp32", 66.0, 0.02, WEIGHTS),
     Row("ncnn", BF16, "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
 )
-PRECISIONS = {"onnx": (FP16,), "openvino": (FP16, BF16), "ncnn": (FP16, BF16), "mnn": (FP16,)}
+PRECISIONS = {"onnx": (FP16,), "openvino": (FP16, BF16), "ncnn": (FP16, BF16), "mnn": (FP16,), "litert": (FP16,)}
 
 Build = Callable[[str, Precision], Path]
 

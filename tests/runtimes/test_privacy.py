@@ -29,7 +29,7 @@ def images(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn", "litert"])
 def test_python_sees_no_connection_and_no_process(target: str, artifact: Callable[..., Path]) -> None:
     code = (
         "import sys, numpy\n"
@@ -48,7 +48,7 @@ def test_python_sees_no_connection_and_no_process(target: str, artifact: Callabl
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn", "litert"])
 def test_the_system_sees_no_connection_and_no_process(
     target: str, artifact: Callable[..., Path], images: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -96,7 +96,7 @@ def test_looking_for_devices_prints_nothing_else() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("target", ["ncnn", "mnn"])
+@pytest.mark.parametrize("target", ["ncnn", "mnn", "litert"])
 def test_a_forked_child_is_an_error_within_seconds(target: str, artifact: Callable[..., Path]) -> None:
     code = (
         "import multiprocessing, sys, numpy, runtimes\n"

@@ -107,7 +107,7 @@ def test_the_second_half_holds_no_convolution_of_the_encoder(artifact: Callable[
     assert counts[0] == counts[1] + counts[2]
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn", "mnn"])
+@pytest.mark.parametrize("name", ["onnx", "openvino", "ncnn", "mnn", "litert"])
 def test_the_halves_are_those_of_the_files_that_were_checked(
     name: str, artifact: Callable[..., Path], frames: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
