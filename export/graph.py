@@ -115,6 +115,7 @@ class DeployGraph(nn.Module):
         self.scale = scale
         self.size = size
         self.mean: nn.Module = PairMean()
+        self.replicate = replicate
         self.pair = SeparatePair(model.encoder)
         self.decoders = nn.ModuleList(FlowDecoder(model.get_submodule(f"decoder{k}")) for k in range(1, LEVELS + 1))
         self.to(self.policy.convolutions)
@@ -159,4 +160,9 @@ class DeployGraph(nn.Module):
         right, bottom = ((side + multiple - 1) // multiple * multiple - side for side in (width, height))
         if self.size is not None and right == 0 and bottom == 0:
             return img
-        return F.pad(img, (0, right, 0, bottom), mode="replicate")
+        return self.replicate(img, right, bottom)
+
+
+def replicate(img: Tensor, right: int, bottom: int) -> Tensor:
+    """``img`` (N, C, H, W) with its last column ``right`` times more and its last row ``bottom`` times more."""
+    return F.pad(img, (0, right, 0, bottom), mode="replicate")

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.graph import DeployGraph, FlowDecoder, Pair, SeparatePair
+from export.lookup_warp import joined_padding, lookup_warp
 from ifrnet.model import IFRNet, ResBlock
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
 from runtimes.contract import Precision
@@ -306,6 +307,8 @@ REWRITES = MappingProxyType(
         "split_resblock": split_resblock,
         "batch_pair": batch_pair,
         "offset_grid": offset_grid,
+        "lookup_warp": lookup_warp,
+        "joined_padding": joined_padding,
         "flow_apart": flow_apart,
         "subpixel_rest": subpixel_rest,
         "subpixel_deconv": subpixel_deconv,

@@ -10,11 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export import lookup_warp as lookup_module
 from export.graph import DeployGraph, SeparatePair
+from export.lookup_warp import FLOAT_ROWS, pad_by_joining, warp_by_lookups
 from export.parity_frames import moving_pair
 from export.rewrites import REWRITES, build_graph, pooled_mean, pooling_window
 from ifrnet import VARIANTS, IFRNet, interpolate, random_model
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
+from ifrnet.warp import warp
 from runtimes.contract import MAX_SIDE, Size
 
 EXACT = 1e-12
@@ -66,6 +69,12 @@ def pair_outputs(graph: DeployGraph) -> list[Tensor]:
     return [*features, pair.stack(pair.warp(joined, flow)), *pair.split(joined)]
 
 
+def padded_outputs(graph: DeployGraph) -> list[Tensor]:
+    """Replicate padding on both sides, on one, and on none."""
+    x = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return [graph.replicate(x, right, bottom) for right, bottom in ((9, 11), (0, 4), (6, 0), (1, 1))]
+
+
 PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "split_resblock": decoder_outputs,
     "flow_apart": decoder_outputs,
@@ -74,6 +83,7 @@ PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "relu_prelu": decoder_outputs,
     "batch_pair": pair_outputs,
     "offset_grid": pair_outputs,
+    "lookup_warp": pair_outputs,
 }
 """Rewrite -> the part of the graph that it changes."""
 
@@ -82,7 +92,7 @@ BEFORE = {"subpixel_rest": ("flow_apart",)}
 
 
 def test_every_rewrite_is_tested() -> None:
-    assert {*PARTS, *MEANS} == set(REWRITES)
+    assert {*PARTS, *MEANS, "joined_padding"} == set(REWRITES)
 
 
 def differs(found: list[Tensor], expected: list[Tensor]) -> bool:
@@ -128,7 +138,16 @@ def test_wrong_algebra_in_a_decoder_is_seen(model: IFRNet, error: str) -> None:
     assert differs(decoder_outputs(after), decoder_outputs(before))
 
 
-@pytest.mark.parametrize("rewrites", [("offset_grid",), ("batch_pair",), ("batch_pair", "offset_grid")])
+@pytest.mark.parametrize(
+    "rewrites",
+    [
+        ("offset_grid",),
+        ("batch_pair",),
+        ("batch_pair", "offset_grid"),
+        ("lookup_warp",),
+        ("batch_pair", "lookup_warp"),
+    ],
+)
 @pytest.mark.parametrize("error", ["axes", "mode", "frames"])
 def test_a_wrong_warp_is_seen(
     model: IFRNet, rewrites: tuple[str, ...], error: str, monkeypatch: pytest.MonkeyPatch
@@ -147,6 +166,42 @@ def test_a_wrong_warp_is_seen(
 
     monkeypatch.setattr(after.pair, "sample", wrong)
     assert differs(pair_outputs(after), pair_outputs(before))
+
+
+def test_padding_by_joining_is_exact_and_an_error_is_seen(model: IFRNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = build_graph(model, ()), build_graph(model, ("joined_padding",))
+    for found, expected in zip(padded_outputs(after), padded_outputs(before), strict=True):
+        assert torch.equal(found, expected)
+    monkeypatch.setattr(after, "replicate", lambda img, right, bottom: pad_by_joining(img, right, bottom).roll(1, 2))
+    assert differs(padded_outputs(after), padded_outputs(before))
+
+
+@pytest.mark.parametrize("size", ["1x1", "1x5", "7x1", "2x2", "33x9"])
+@pytest.mark.parametrize("rows", [1, FLOAT_ROWS])
+def test_a_warp_by_lookups_is_exact_at_every_edge(size: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far outside, on the outermost pixels, and between them; row numbers in integers and in floating point."""
+    monkeypatch.setattr(lookup_module, "FLOAT_ROWS", rows)
+    width, height = (int(side) for side in size.split("x"))
+    generator = torch.Generator().manual_seed(4)
+    img = torch.randn(2, 5, height, width, generator=generator, dtype=torch.float64)
+    for flow in (
+        20.0 * torch.randn(2, 2, height, width, generator=generator, dtype=torch.float64),
+        torch.randint(-3, 4, (2, 2, height, width), generator=generator).double(),
+        torch.full((2, 2, height, width), 1e6, dtype=torch.float64),
+        torch.full((2, 2, height, width), -1e6, dtype=torch.float64),
+    ):
+        assert_exact(warp_by_lookups(img, flow), warp(img, flow))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_rows_are_counted_beyond_what_float32_holds(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more than 2^24 pixels: float32 has no odd numbers there, so a neighbour would be looked up."""
+    if not exact:
+        monkeypatch.setattr(lookup_module, "FLOAT_ROWS", 2**40)
+    width, height = 2**22 + 2, 5
+    img = (torch.arange(width * height) % 7).float().view(1, 1, height, width)
+    found = warp_by_lookups(img, torch.zeros(1, 2, height, width))
+    assert torch.equal(found, img) == exact
 
 
 @pytest.mark.usefixtures("eager_pooling")
