@@ -29,6 +29,7 @@ EXTRAS = {
     "openvino": "openvino",
     "ncnn": "ncnn",
     "MNN": "mnn",
+    "executorch": "executorch",
     "pnnx": "export",
     "coremltools": "coreml",
     "av": "video",

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import coreml, mnn, native, ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import coreml, executorch, mnn, native, ncnn, onnxruntime, openvino, tensorrt
 from runtimes.base import Runtime, Spec
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -51,6 +51,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ncnn": ncnn,
         "native": native,
         "mnn": mnn,
+        "executorch": executorch,
         "tensorrt": tensorrt,
         "coreml": coreml,
     }
