@@ -23,6 +23,7 @@ BACKENDS = MappingProxyType({Delegate.XNNPACK: "XnnpackBackend", Delegate.VULKAN
 OWN_KERNELS = frozenset(
     {
         "aten::add.out",
+        "aten::alias_copy.out",
         "aten::arange.start_out",
         "aten::cat.out",
         "aten::embedding.out",
@@ -189,7 +190,9 @@ def float32_flow(file: File) -> str:
         if types := {kind for kind, _ in node["tensors"].values()} - {"fp32"}:
             return f"{node['kind']} is computed in {', '.join(sorted(types))}, not fp32"
     for call in file.kernels:
-        if call["kind"].startswith(("dim_order_ops", "aten::slice_copy", "aten::expand_copy", "aten::view_copy")):
+        if call["kind"].startswith(
+            ("dim_order_ops", "aten::slice_copy", "aten::expand_copy", "aten::view_copy", "aten::alias_copy")
+        ):
             continue  # copies, which half-precision features need on their way to float32
         if types := set(call["types"]) - {"float"} - INTEGERS:
             return f"{call['kind']} is computed in {', '.join(sorted(types))}, not float"
@@ -240,7 +243,7 @@ def check_file(file: File) -> dict[str, Any]:
     vulkan = file.delegate is Delegate.VULKAN
     warp: dict[str, Any] = {"padding_mode": "border", "align_corners": True, "mode": "bilinear"}
     warp |= {"grid_samplers": WARPS} if vulkan else {"lookups": len(file.calls("aten::embedding.out"))}
-    return {
+    details: dict[str, Any] = {
         "delegate": str(file.delegate),
         "delegates": len(file.delegates),
         "within_delegates": dict(sorted(Counter(node["kind"] for node in file.nodes()).items())),
@@ -249,3 +252,6 @@ def check_file(file: File) -> dict[str, Any]:
         "flow": "float32",
         "convolutions": {"fp32": 1.0} if vulkan else {name: round(share, 4) for name, share in shares(file).items()},
     }
+    if file.precision is Precision.INT8:
+        details["activations"] = "int8 at scales found at run time, one for each tensor"
+    return details

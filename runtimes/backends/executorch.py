@@ -19,7 +19,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,7 +120,7 @@ class Process:
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self._forks = ForkGuard("this runtime of ExecuTorch")
         self._forks.check()
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         self._child = subprocess.Popen(
             [sys.executable, "-P", str(WORKER)],
             stdin=subprocess.PIPE,
@@ -128,7 +128,7 @@ class Process:
             stderr=self._printed,
         )
         # Also where the runtime is dropped without being closed: the process would stay as a zombie.
-        self._end = weakref.finalize(self, _end, self._child, os.getpid())
+        self._end = weakref.finalize(self, _end, self._child, self._printed, os.getpid())
         try:
             model = artifact.data(".pte")
             with self._within(START_S):
@@ -142,6 +142,7 @@ class Process:
                 ) from error
             raise
         self.inputs: list[list[int]] = about["inputs"]
+        self.threads: int = about["threads"]
 
     def run(self, arrays: Sequence[NDArray[np.float32]]) -> Array:
         """The output for some inputs, in the shapes of :attr:`inputs`.
@@ -161,13 +162,12 @@ class Process:
     def end(self) -> None:
         """Kill the process and wait for it. Ending twice is fine."""
         self._end()
-        self._printed.close()
 
     def _tell(self, *parts: bytes | NDArray[np.float32]) -> None:
         pipe = self._pipe(self._child.stdin)
         try:
             for part in parts:
-                pipe.write(memoryview(part).cast("B"))
+                pipe.write(part if isinstance(part, bytes) else part.data.cast("B"))
             pipe.flush()
         except OSError as error:  # a pipe that nobody reads
             raise self._ended() from error
@@ -235,17 +235,15 @@ class Process:
         return one_line(next((line for line in reversed(lines) if line.strip()), "").strip(), MAX_REASON)
 
 
-def _end(child: subprocess.Popen[bytes], owner: int) -> None:
+def _end(child: subprocess.Popen[bytes], printed: IO[bytes], owner: int) -> None:
     """Kill a process and wait for it, in the process that started it; in one forked from that, let go of its pipes."""
     if os.getpid() == owner:
         child.kill()
         child.wait()
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            try:
-                pipe.close()
-            except OSError:  # what was not told yet
-                pass
+    for file in (child.stdin, child.stdout, printed):
+        if file is not None:
+            with suppress(OSError):  # of what was not told yet
+                file.close()
 
 
 def _processors() -> int:

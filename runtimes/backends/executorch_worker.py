@@ -46,7 +46,7 @@ def main() -> None:
             answer(answers, {"error": f"{type(error).__name__}: {error}"})
             continue
         answer(answers, {"shape": array.shape, "type": str(array.dtype), "bytes": array.nbytes})
-        answers.write(memoryview(array).cast("B"))
+        answers.write(array.data.cast("B"))
         answers.flush()
 
 

@@ -238,6 +238,7 @@ MISSING = {
     "openvino": (("openvino",), "openvino is not installed: pip install 'ifrnet-export[openvino]'"),
     "ncnn": (("pnnx",), "pnnx is not installed: pip install 'ifrnet-export[export]'"),
     "mnn": (("MNN",), "MNN is not installed: pip install 'ifrnet-export[mnn]'"),
+    "executorch": (("executorch",), "executorch is not installed: pip install 'ifrnet-export[executorch]'"),
     "coreml": (("coremltools",), "coremltools is not installed: pip install 'ifrnet-export[coreml]'"),
     "trt": (("tensorrt", "tensorrt_rtx"), "pip install 'ifrnet-export[trt]' (or [trt-rtx])"),
 }
@@ -261,7 +262,7 @@ def test_a_missing_target_by_name(
 def test_all_leaves_out_what_is_missing_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hide(monkeypatch, "openvino", "ncnn", "MNN", "coremltools", "tensorrt", "tensorrt_rtx")
+    hide(monkeypatch, "openvino", "ncnn", "MNN", "executorch", "coremltools", "tensorrt", "tensorrt_rtx")
     assert export_(tmp_path, target="all") == 0
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     out = " ".join(capsys.readouterr().out.split())
@@ -271,7 +272,7 @@ def test_all_leaves_out_what_is_missing_with_the_reason(
 
 
 def test_all_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    hide(monkeypatch, "onnxruntime", "openvino", "ncnn", "MNN", "coremltools", "tensorrt", "tensorrt_rtx")
+    hide(monkeypatch, "onnxruntime", "openvino", "ncnn", "MNN", "executorch", "coremltools", "tensorrt", "tensorrt_rtx")
     assert export_(tmp_path, target="all") == 1
     assert "nothing to build: onnx: onnxruntime is not installed" in capsys.readouterr().err
 
