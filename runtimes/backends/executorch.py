@@ -120,6 +120,7 @@ class Process:
     def __init__(self, artifact: Artifact, threads: int) -> None:
         self._forks = ForkGuard("this runtime of ExecuTorch")
         self._forks.check()
+        self._heard = 0
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         self._child = subprocess.Popen(
             [sys.executable, "-P", str(WORKER)],
@@ -143,6 +144,7 @@ class Process:
             raise
         self.inputs: list[list[int]] = about["inputs"]
         self.threads: int = about["threads"]
+        self._heard = self._printed.seek(0, os.SEEK_END)
 
     def run(self, arrays: Sequence[NDArray[np.float32]]) -> Array:
         """The output for some inputs, in the shapes of :attr:`inputs`.
@@ -201,11 +203,11 @@ class Process:
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
         """Kill the process when it takes longer: what waits for its answer is then told that it ended."""
-        late = threading.Event()
+        late, child = threading.Event(), self._child  # no self: the timer's thread may outlive this runtime
 
         def kill() -> None:
             late.set()
-            self._child.kill()
+            child.kill()
 
         timer = threading.Timer(seconds, kill)
         timer.daemon = True
@@ -228,9 +230,9 @@ class Process:
         return BackendError(f"ExecuTorch's process ended with {how}" + (f": {told}" if told else ""))
 
     def _last_line(self) -> str:
-        """The last line that the process printed."""
+        """The last line that the process printed; once the file is loaded, since then."""
         size = self._printed.seek(0, os.SEEK_END)
-        self._printed.seek(max(0, size - 4096))
+        self._printed.seek(max(self._heard, size - 4096))
         lines = self._printed.read().decode(errors="replace").split("\n")
         return one_line(next((line for line in reversed(lines) if line.strip()), "").strip(), MAX_REASON)
 
