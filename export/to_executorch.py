@@ -77,7 +77,10 @@ def check(options: ExportOptions) -> None:
 
 
 def rewrites(precision: Precision) -> tuple[str, ...]:
-    """XNNPACK has no grid sampler: as look-ups, most of a warp is computed in its delegates.
+    """XNNPACK has no grid sampler: as look-ups, most of a warp is computed in its delegates, by all threads.
+
+    At 320x180 on two threads that takes 0.8 of the time of ExecuTorch's portable grid samplers (212 and 268 ms at best
+    on a busy machine; 124 and 126 ms of the processors), and one batch of two frames 0.93 of one after the other.
 
     In int8 flow enters and leaves a decoder apart from features, and the heads that give features are convolutions.
     With the delegate of Vulkan it is :data:`VULKAN_REWRITES`.
