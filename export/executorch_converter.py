@@ -46,8 +46,8 @@ def keep_half(visitor: Any) -> None:
     """Let half-precision weights of convolutions be stored as they are.
 
     ExecuTorch 1.5.1 stores them as float32, which XNNPACK rounds to half precision again when it loads them: 11.3
-    instead of 6.3 MB. Its transposed convolution does take float32 weights only. tests/export/test_executorch.py tells
-    when this can go.
+    instead of 6.3 MB. Its transposed convolution takes float32 weights only. Remove this once the file is as small
+    without it.
     """
     define = visitor.define_tensor
 
