@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from export.errors import ExportError
-from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, ExportOptions
+from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, Delegate, ExportOptions
 from export.targets import TARGETS, lacking, target
 from runtimes.cli import Parser, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
@@ -63,6 +63,12 @@ def parser() -> Parser:
     )
     add("--ios", type=int, default=16, metavar="N", help="oldest iOS for coreml, 15 or more (default: %(default)s)")
     add("--ort", action="store_true", help="onnx: write the .ort file of ONNX Runtime Mobile and Web in its place")
+    add(
+        "--delegate",
+        choices=list(Delegate),
+        default=Delegate.XNNPACK,
+        help="executorch: on phones' CPUs or GPUs (default: %(default)s)",
+    )
     add(
         "--verify-device",
         action="append",
@@ -121,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
         ios=args.ios,
         ort=args.ort,
+        delegate=Delegate(args.delegate),
         verify_devices=tuple(args.verify_device),
     )
     return _export(options, left_out)

@@ -33,10 +33,12 @@ class Compiled:
     Attributes:
         details: read back from the result, for the manifest.
         tools: distributions whose versions decide the files.
+        rewrites: of the form that was built, where an option of the target decided it; None for the target's own.
     """
 
     details: dict[str, Any] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
+    rewrites: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from runtimes.contract import Precision, Size, SizeRange
 
 DEFAULT_SIZE = Size(1280, 720)
 DYNAMIC_RANGE = SizeRange(minimum=Size(32, 32), typical=DEFAULT_SIZE, maximum=Size(4096, 4096))
+
+
+class Delegate(StrEnum):
+    """What runs the network within ExecuTorch."""
+
+    XNNPACK = "xnnpack"
+    VULKAN = "vulkan"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +37,7 @@ class ExportOptions:
         max_drop: dB that INT8 may lose on held-aside frames.
         ios: oldest iOS that shall load an artifact of Core ML; its macOS is three versions behind up to 18.
         ort: whether target onnx writes the ``.ort`` file of ONNX Runtime Mobile and Web in place of the ONNX.
+        delegate: of target executorch.
         verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
     """
 
@@ -45,14 +54,18 @@ class ExportOptions:
     max_drop: float = 0.1
     ios: int = 16
     ort: bool = False
+    delegate: Delegate = Delegate.XNNPACK
     verify_devices: tuple[str, ...] = ()
 
     def artifact_name(self, model: str, target: str, precision: Precision) -> str:
         """The folder of an artifact: ``<model>-<target>-<precision>-<size>``, with the scale when it is not 1.
 
-        One of target onnx with ``ort`` ends in ``-ort``: both files of a network have room side by side.
+        One of target onnx with ``ort`` ends in ``-ort``, one of executorch for Vulkan in ``-vulkan``: all files of a
+        network have room side by side.
         """
         size = str(self.sizes) if self.sizes.is_static else "dynamic"
         scale = "" if self.scale == 1.0 else f"-scale{self.scale:g}"
         form = "-ort" if self.ort and target == "onnx" else ""
+        if target == "executorch" and self.delegate is not Delegate.XNNPACK:
+            form = f"-{self.delegate}"
         return f"{model}-{target}-{precision}-{size}{scale}{form}"

@@ -224,7 +224,7 @@ class Pipeline:
             precision=job.precision,
             sizes=self._options.sizes,
             scale=self._options.scale,
-            rewrites=job.target.rewrites(job.precision),
+            rewrites=job.target.rewrites(job.precision) if compiled.rewrites is None else compiled.rewrites,
             tools=package_versions(("ifrnet-export", "torch", "onnxscript", "onnxsim", *compiled.tools)),
             details=compiled.details,
             files=describe_files(folder),

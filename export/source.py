@@ -51,6 +51,18 @@ class Source:
         self.sizes, self.scale, self.scales = sizes, scale, scales
         self._model, self._report = model, report
 
+    def reformed(self, rewrites: Sequence[str]) -> Source:
+        """The same network in a form of its own, for targets whose options decide the form; shared with nobody."""
+        return Source(
+            self._model,
+            rewrites,
+            self.precision,
+            sizes=self.sizes,
+            scale=self.scale,
+            scales=self.scales,
+            report=self._report,
+        )
+
     @cached_property
     def module(self) -> DeployGraph:
         """The rewritten network: (1, 3, H, W) twice and (1, 1, 1, 1) -> (1, 3, H, W); see :mod:`runtimes.contract`."""

@@ -7,7 +7,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from export import to_coreml, to_litert, to_mnn, to_ncnn, to_onnx, to_openvino, to_tensorrt, to_web
+from export import (
+    to_coreml,
+    to_executorch,
+    to_litert,
+    to_mnn,
+    to_ncnn,
+    to_onnx,
+    to_openvino,
+    to_tensorrt,
+    to_web,
+)
 from export.declarations import Compiled, Requirements, Tolerance
 from export.errors import ExportError
 from export.options import ExportOptions
@@ -60,6 +70,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         "ncnn": to_ncnn,
         "mnn": to_mnn,
         "litert": to_litert,
+        "executorch": to_executorch,
         "trt": to_tensorrt,
         "coreml": to_coreml,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, Compiled, Requirements, first_missing
+from export.errors import SentinelError
 from export.options import ExportOptions
 from runtimes.contract import Precision
 
@@ -30,6 +31,11 @@ LACKING = {
     Precision.BF16: "the ONNX specification has no such convolution before opset 22",
     Precision.INT8: "in WebAssembly it is no faster than float32 (0.98 to 1.02 at 320x180), and WebGPU has none",
 }
+
+STORED = {Precision.FP32: "float32", Precision.FP16: "float16, cast to float32 at load"}
+
+MULTIPLE = 4
+"""Of channels that go into a convolution; see :func:`export.padded_inputs.padded_inputs`. Colours are three."""
 
 SMALL = 64
 """Constants of fewer values stay float32: slopes, biases and steps, 0.5 % of the file."""
@@ -55,12 +61,19 @@ def graph_precision(precision: Precision) -> Precision:
 
 
 def compile(source: Source, folder: Path, precision: Precision, options: ExportOptions) -> Compiled:
-    """Write ``model.onnx``."""
+    """Write ``model.onnx`` and read it back.
+
+    Raises:
+        SentinelError: the file is not what was asked for.
+    """
+    import onnx
+
     from export.trace import save
 
     model = store_in_half(source.onnx) if precision is Precision.FP16 else source.onnx
     save(model, folder / "model.onnx")
-    return Compiled(tools=("onnx", "onnxruntime"))
+    details = check_file(onnx.load(folder / "model.onnx"), precision)
+    return Compiled(details=details, tools=("onnx", "onnxruntime"))
 
 
 def store_in_half(model: Any) -> Any:
@@ -83,3 +96,29 @@ def store_in_half(model: Any) -> Any:
     del stored.graph.node[:]
     stored.graph.node.extend(nodes)
     return stored
+
+
+def check_file(model: Any, precision: Precision) -> dict[str, Any]:
+    """Hold the saved file to what browsers need; returns what was found.
+
+    Raises:
+        SentinelError: a convolution is as wide as WebGPU gets wrong, or weights are stored otherwise.
+    """
+    from onnx import TensorProto
+
+    shapes = {item.name: (item.dims, item.data_type) for item in model.graph.initializer}
+    made = {node.output[0]: node for node in model.graph.node}
+    wanted = TensorProto.FLOAT16 if precision is Precision.FP16 else TensorProto.FLOAT
+    count = 0
+    for node in model.graph.node:
+        if node.op_type != "Conv":
+            continue
+        weight = node.input[1]
+        cast = made.get(weight)
+        dims, kind = shapes[cast.input[0] if cast is not None and cast.op_type == "Cast" else weight]
+        if dims[1] > MULTIPLE and dims[1] % MULTIPLE:
+            raise SentinelError(f"convolution {node.name} takes {dims[1]} channels, no multiple of {MULTIPLE}")
+        if kind != wanted:
+            raise SentinelError(f"the weights of {node.name} are stored as {TensorProto.DataType.Name(kind)}")
+        count += 1
+    return {"convolutions": count, "channels_in": f"multiples of {MULTIPLE}", "weights": STORED[precision]}

@@ -30,6 +30,7 @@ EXTRAS = {
     "ncnn": "ncnn",
     "MNN": "mnn",
     "ai_edge_litert": "litert",
+    "executorch": "executorch",
     "pnnx": "export",
     "coremltools": "coreml",
     "av": "video",

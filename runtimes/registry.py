@@ -13,7 +13,17 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import coreml, litert, mnn, native, ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import (
+    coreml,
+    executorch,
+    litert,
+    mnn,
+    native,
+    ncnn,
+    onnxruntime,
+    openvino,
+    tensorrt,
+)
 from runtimes.base import Runtime, Spec
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -52,6 +62,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "native": native,
         "mnn": mnn,
         "litert": litert,
+        "executorch": executorch,
         "tensorrt": tensorrt,
         "coreml": coreml,
     }

@@ -142,7 +142,7 @@ def test_importing_runtimes_loads_numpy_only() -> None:
     assert done.stdout.split() == ["runtimes"]
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn", "litert"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn", "litert", "executorch"])
 def test_running_an_artifact_loads_no_torch(target: str, artifact: Callable[..., Path]) -> None:
     code = (
         "import sys, numpy, runtimes\n"

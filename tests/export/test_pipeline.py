@@ -235,10 +235,12 @@ def hide(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 MISSING = {
     "onnx": (("onnxruntime",), "onnxruntime is not installed: pip install 'ifrnet-export[onnx]'"),
+    "web": (("onnxruntime",), "onnxruntime is not installed: pip install 'ifrnet-export[onnx]'"),
     "openvino": (("openvino",), "openvino is not installed: pip install 'ifrnet-export[openvino]'"),
     "ncnn": (("pnnx",), "pnnx is not installed: pip install 'ifrnet-export[export]'"),
     "mnn": (("MNN",), "MNN is not installed: pip install 'ifrnet-export[mnn]'"),
     "litert": (("ai_edge_litert",), "ai_edge_litert is not installed: pip install 'ifrnet-export[litert]'"),
+    "executorch": (("executorch",), "executorch is not installed: pip install 'ifrnet-export[executorch]'"),
     "coreml": (("coremltools",), "coremltools is not installed: pip install 'ifrnet-export[coreml]'"),
     "trt": (("tensorrt", "tensorrt_rtx"), "pip install 'ifrnet-export[trt]' (or [trt-rtx])"),
 }
@@ -262,9 +264,19 @@ def test_a_missing_target_by_name(
 def test_all_leaves_out_what_is_missing_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hide(monkeypatch, "openvino", "ncnn", "MNN", "ai_edge_litert", "coremltools", "tensorrt", "tensorrt_rtx")
+    hide(
+        monkeypatch,
+        "openvino",
+        "ncnn",
+        "MNN",
+        "ai_edge_litert",
+        "executorch",
+        "coremltools",
+        "tensorrt",
+        "tensorrt_rtx",
+    )
     assert export_(tmp_path, target="all") == 0
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, NAME.replace("-onnx-", "-web-")}
     out = " ".join(capsys.readouterr().out.split())
     assert "openvino left out: openvino is not installed: pip install 'ifrnet-export[openvino]'" in out
     assert "ncnn left out: ncnn is not installed: pip install 'ifrnet-export[ncnn]'" in out
@@ -279,6 +291,7 @@ def test_all_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         "ncnn",
         "MNN",
         "ai_edge_litert",
+        "executorch",
         "coremltools",
         "tensorrt",
         "tensorrt_rtx",

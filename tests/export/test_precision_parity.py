@@ -56,9 +56,19 @@ ROWS = (
     Row("ncnn", FP16, "vulkan:0", "fp16 storage", 60.0, 0.05, "11 bits for features and what they add to the flow"),
     Row("mnn", FP16, "cpu", "fp32", 66.0, 0.02, WEIGHTS),
     Row("litert", FP16, "cpu", "fp32", 66.0, 0.02, WEIGHTS),
+    Row("executorch", FP16, "cpu", "fp16", 60.0, 0.05, "11 bits for features and what they add to the flow"),
+    Row("web", FP16, "cpu", "fp32", 66.0, 0.02, WEIGHTS),
     Row("ncnn", BF16, "cpu", "bf16", 45.0, 0.2, "8 bits for features and what they add to the flow"),
 )
-PRECISIONS = {"onnx": (FP16,), "openvino": (FP16, BF16), "ncnn": (FP16, BF16), "mnn": (FP16,), "litert": (FP16,)}
+PRECISIONS = {
+    "onnx": (FP16,),
+    "openvino": (FP16, BF16),
+    "ncnn": (FP16, BF16),
+    "mnn": (FP16,),
+    "litert": (FP16,),
+    "executorch": (FP16,),
+    "web": (FP16,),
+}
 
 Build = Callable[[str, Precision], Path]
 
@@ -129,9 +139,9 @@ def test_the_rows_are_what_the_targets_have() -> None:
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_half_precision_is_half_the_size(name: str, build: Build) -> None:
-    """2,803,610 parameters; the sub-pixel form of OpenVINO has heads of 2.25 times the size."""
+    """2,803,610 parameters; OpenVINO's sub-pixel heads have 2.25 times the size, ExecuTorch's stay float32."""
     folder = build(name, FP16)
-    weights = 2 * 2_803_610 * (1.1 if name == "openvino" else 1.0)
+    weights = 2 * 2_803_610 * {"openvino": 1.1, "executorch": 1.1}.get(name, 1.0)
     stored = sum(
         entry["bytes"]
         for file, entry in read_manifest(folder).files.items()

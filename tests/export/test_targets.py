@@ -36,7 +36,7 @@ def test_every_target_keeps_its_protocol() -> None:
             assert tolerance.reason
             assert isinstance(module.rewrites(precision), tuple)
     with pytest.raises(
-        ExportError, match=r"no target named 'abacus'; there are onnx, .*, mnn, litert, trt, coreml and all"
+        ExportError, match=r"no target named 'abacus'; there are onnx, .*, mnn, litert, executorch, .*coreml and all"
     ):
         target("abacus")
 

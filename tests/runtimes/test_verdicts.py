@@ -166,7 +166,7 @@ def test_another_gpu_is_not_believed() -> None:
 # ---- the proof of this machine ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn", "litert"])
+@pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn", "mnn", "litert", "executorch"])
 def test_an_artifact_proves_itself(target: str, artifact: Callable[..., Path], tmp_path: Path) -> None:
     path = tmp_path / target
     shutil.copytree(artifact(target), path)
