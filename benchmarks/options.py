@@ -28,6 +28,7 @@ class Selection:
         precisions: None for all that each target has; named ones that a target lacks give a row that says so.
         devices: None for all real ones; software devices are measured only when named.
         artifacts: folder of the artifacts; missing ones are exported into it.
+        naive: exports of the network as published are rows too.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Selection:
     precisions: tuple[Precision, ...] | None
     devices: tuple[str, ...] | None
     artifacts: Path
+    naive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.results_file import Kind, Results, load_results
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results
 from runtimes.cli import Parser
 from runtimes.contract import Verdict
 from runtimes.printable import printable
@@ -129,8 +129,12 @@ def compare(old: Results, new: Results, tolerance: float) -> list[Line]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    """Form is left out: which of PyTorch's layouts is the faster may change, and the row stays the baseline."""
-    return " ".join(str(row[key]) for key in ("backend", "precision", "device", "mode") if row.get(key))
+    """Form is left out: which of PyTorch's layouts is the faster may change, and the row stays the baseline.
+
+    Only an export of the network as published has it: it is another network than the artifact beside it.
+    """
+    parts = [row.get(key) for key in ("backend", "precision", "device", "mode")]
+    return " ".join(map(str, filter(None, [*parts, row["form"] if row.get("form") == NAIVE else ""])))
 
 
 def _line(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.results_file import Kind, Results, load_results
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results
 from runtimes.atomic import replacing
 from runtimes.cli import Parser
 from runtimes.registry import BACKENDS
@@ -86,7 +86,7 @@ def draw(results: Results, path: Path) -> None:
 
 def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
     """One row; names stand at staggered heights, because float32 rows lie side by side."""
-    failed = row.get("verdict") == "failed"
+    hollow = row.get("verdict") == "failed" or row.get("form") == NAIVE
     colour = COLOURS.get(row["backend"], "black")
     x, y = row["median_ms"], row["psnr_loss"]
     axes.scatter(
@@ -94,13 +94,15 @@ def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
         y,
         s=60,
         marker=MARKERS.get(row["precision"], "o"),
-        facecolors="none" if failed else colour,
+        facecolors="none" if hollow else colour,
         edgecolors=colour,
         zorder=3,
     )
     text = f"{row['backend']} {row['precision']}" + (f" {row['device']}" if row["device"] != "cpu" else "")
+    text += f" ({NAIVE})" if row.get("form") == NAIVE else ""
+    text += f", {row['limit_share']:.0%} of the limit" if row.get("limit_share") is not None else ""
     axes.annotate(
-        text + (" (failed parity)" if failed else ""),
+        text + (" (failed parity)" if row.get("verdict") == "failed" else ""),
         (x, y),
         textcoords="offset points",
         xytext=(8, 10 + 13 * (number % LABEL_HEIGHTS)),

@@ -24,6 +24,10 @@ FORMAT = 1
 _LIMIT = 64 * 2**20
 
 
+NAIVE = "naive export"
+"""Form of a row that a user has without this project: see :mod:`benchmarks.speed.naive_export`."""
+
+
 class Kind(StrEnum):
     """What was measured."""
 

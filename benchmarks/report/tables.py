@@ -53,6 +53,14 @@ def _backend(row: Mapping[str, Any]) -> str:
     return f"{row['backend']} ({row['form']})" if row.get("form") else str(row["backend"])
 
 
+def _limit(row: Mapping[str, Any]) -> str:
+    """The share of the limit, and of which where that is not float32."""
+    share = row.get("limit_share")
+    if share is None:
+        return "-"
+    return f"{share:.0%}" + ("" if row["limit"] == "fp32" else f" of {row['limit']}")
+
+
 COLUMNS = {
     Kind.LATENCY: (
         Column(heading="backend", cell=_backend, number=False),
@@ -62,7 +70,9 @@ COLUMNS = {
         Column(heading="p90 ms", cell=_number("p90_ms", ".1f")),
         Column(heading="fps", cell=_number("fps", ".2f")),
         Column(heading="x PyTorch", cell=_number("ratio", ".2f")),
+        Column(heading="x as published", cell=_number("published_ratio", ".2f")),
         Column(heading="GFLOP/s", cell=_number("gflops", ".0f")),
+        Column(heading="of the limit", cell=_limit, number=True),
         Column(heading="noise", cell=_number("noise", ".1%")),
         Column(heading="host ms", cell=_number("host_ms", ".1f")),
         Column(heading="load s", cell=_number("load_s", ".2f")),
@@ -150,18 +160,14 @@ def verified_lines(results: Results) -> list[str]:
 
 def _latency_notes(results: Results) -> list[str]:
     summary = results.summary
-    baseline, work, speed = summary["baseline"], summary["network_gflop"], summary["machine_gflops"]
+    baseline = summary["baseline"]
     tried = ", ".join(f"{form} {ms:.1f} ms" for form, ms in baseline["tried_ms"].items() if ms is not None)
     return [
         (
             "Times are of inference, float tensors in and out, transfers to a GPU and back included; 'host' is what "
             "uint8 frames cost on top (conversion to tensors and back). 'noise' is how far the median may be off."
         ),
-        (
-            f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame. A float32 matrix product on this CPU, in "
-            f"turn with the rows, makes {speed:.0f} GFLOP/s: {1e3 * work / speed:.4g} ms a frame, unless numbers are "
-            "narrower or multiplications fewer (Winograd)."
-        ),
+        *_limit_notes(summary),
         f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
         (
             "PSNR is against fp32 PyTorch on a rendered moving scene, 'loss' what that costs against the true frame. "
@@ -172,6 +178,29 @@ def _latency_notes(results: Results) -> list[str]:
             "the fastest row."
         ),
     ]
+
+
+def _limit_notes(summary: Mapping[str, Any]) -> list[str]:
+    """How fast this CPU multiplies and copies. Files of before the limits were measured have PyTorch's product only."""
+    work, speed = summary["network_gflop"], summary["machine_gflops"]
+    start = f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame."
+    end = "unless numbers are narrower or multiplications fewer (Winograd)."
+    if "products_gflops" not in summary:
+        product = f"A float32 matrix product on this CPU, in turn with the rows, makes {speed:.0f} GFLOP/s"
+        return [f"{start} {product}: {1e3 * work / speed:.4g} ms a frame, {end}"]
+    products = [
+        f"{kind} {', '.join(f'{speed:.0f} ({library})' for library, speed in found.items())}"
+        for kind, found in summary["products_gflops"].items()
+    ]
+    lines = [
+        start,
+        (
+            f"The limit: matrix products on this CPU, in turn with the rows, make (GFLOP/s) {'; '.join(products)}. 'of "
+            "the limit' is a row's GFLOP/s over the fastest of its arithmetic, of int8 where the rest is bf16 or fp32; "
+            "Winograd needs fewer multiplications and may exceed it."
+        ),
+    ]
+    return [*lines, f"Memory: a copy of 256 MB reads and writes {summary['copy_gbps']:.1f} GB/s."]
 
 
 def _throughput_notes() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
@@ -12,7 +13,9 @@ from runtimes.cli import Parser
 
 EPILOG = """\
 Times are medians of inference, float tensors in and out; on a GPU the transfers from and to host memory count. The
-rows take turns (A B C A B C ...), each in a process of its own.
+rows take turns (A B C A B C ...), each in a process of its own. Among them are matrix products in each arithmetic,
+which say how near a row is to what the processor can do, and what a user has without this project: torch.onnx.export of
+the network as published, on ONNX Runtime and OpenVINO as they come.
 
 examples:
   python -m benchmarks latency --json benchmarks/results/cpu.json
@@ -28,13 +31,17 @@ def configure(parser: Parser) -> None:
     add("--timesteps", type=int, default=1, help="frames between two: 7 measures 8x interpolation (default: 1)")
     add("--rounds", type=int, default=15, help="visits to each row, in turn (default: %(default)s)")
     add("--warmup", type=int, default=1, help="untimed calls of each row after its first (default: %(default)s)")
+    add("--no-naive", action="store_true", help="leave out exports of the network as published")
     add("--json", type=Path, metavar="PATH", help="write the results, and .md and .png of the same name")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Measure, print the table, write the files."""
     options = LatencyOptions(
-        selection=selection(args), rounds=args.rounds, warmup=args.warmup, timesteps=args.timesteps
+        selection=replace(selection(args), naive=not args.no_naive),
+        rounds=args.rounds,
+        warmup=args.warmup,
+        timesteps=args.timesteps,
     )
     limits = (("rounds", 1, 1000), ("warmup", 0, 100), ("timesteps", 1, 255))
     for name, low, high in limits:

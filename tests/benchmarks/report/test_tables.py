@@ -34,6 +34,26 @@ def test_arithmetic_that_differs_is_told(make_results: Make) -> None:
     assert "| fp16 (ran fp32) |" in markdown(make_results({"precision": "fp16", "arithmetic": "fp32"}))
 
 
+def test_the_share_of_the_limit_names_a_limit_other_than_float32(make_results: Make) -> None:
+    rows: tuple[dict[str, object], ...] = (
+        {"limit": "fp32", "limit_share": 0.451},
+        {"limit": "int8", "limit_share": 0.24},
+        {},
+    )
+    lines = markdown(make_results(*rows)).splitlines()
+    assert [line.split(" | ")[9] for line in lines if line.startswith("| onnx")] == ["45%", "24% of int8", "-"]
+
+
+def test_products_and_memory_stand_in_the_notes(make_results: Make) -> None:
+    old = make_results({})
+    products = {"fp32": {"torch": 196.0, "onnxruntime": 463.0}, "int8": {"openvino": 1723.0}}
+    new = replace(old, summary={**old.summary, "products_gflops": products, "copy_gbps": 12.34})
+    text = "\n".join(notes(new))
+    assert "fp32 196 (torch), 463 (onnxruntime); int8 1723 (openvino)" in text
+    assert "12.3 GB/s" in text
+    assert "A float32 matrix product on this CPU, in turn with the rows, makes 400 GFLOP/s" in "\n".join(notes(old))
+
+
 def test_a_busy_machine_is_told(make_results: Make) -> None:
     quiet = make_results({})
     busy = replace(quiet, environment={**quiet.environment, "load": 3.0})
