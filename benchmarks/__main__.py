@@ -12,7 +12,7 @@ from typing import Protocol
 from benchmarks import demo
 from benchmarks.accuracy import candidate
 from benchmarks.accuracy import command as accuracy
-from benchmarks.report import compare_results, plots
+from benchmarks.report import compare_results, index, plots
 from benchmarks.speed import gpu, latency, parameters, throughput, tune
 from runtimes.cli import Parser, run
 
@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "tune": Entry(command=tune, purpose="the fastest settings for an artifact here, kept beside it"),
         "parameters": Entry(command=parameters, purpose="parameters, multiply-adds and activation memory"),
         "compare": Entry(command=compare_results, purpose="two results of one kind; exit code 2 when slower"),
+        "index": Entry(command=index, purpose="the README of the results: machines side by side"),
         "plot": Entry(command=plots, purpose="a picture of saved latency results"),
     }
 )

@@ -21,7 +21,7 @@ tolerance and by more than its noise, one that failed parity and passed before, 
 
 examples:
   python -m benchmarks compare old.json new.json
-  python -m benchmarks compare benchmarks/results/cpu.json new.json --tolerance 0.1
+  python -m benchmarks compare old.json new.json --tolerance 0.1
 """
 
 

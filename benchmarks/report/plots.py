@@ -15,7 +15,7 @@ from runtimes.registry import BACKENDS
 
 EPILOG = """\
 examples:
-  python -m benchmarks plot benchmarks/results/cpu.json
+  python -m benchmarks plot benchmarks/results/amd-epyc-avx512-bf16-2-cores/latency-ifrnet_s-1280x720.json
   python -m benchmarks plot cpu.json --out cpu.svg
 """
 

@@ -182,11 +182,13 @@ def _latency_notes(results: Results) -> list[str]:
 
 def _limit_notes(summary: Mapping[str, Any]) -> list[str]:
     """How fast this CPU multiplies and copies. Files of before the limits were measured have PyTorch's product only."""
-    work, speed = summary["network_gflop"], summary["machine_gflops"]
+    work, speed = summary.get("network_gflop"), summary.get("machine_gflops")
+    if work is None:
+        return []
     start = f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame."
     end = "unless numbers are narrower or multiplications fewer (Winograd)."
     if "products_gflops" not in summary:
-        product = f"A float32 matrix product on this CPU, in turn with the rows, makes {speed:.0f} GFLOP/s"
+        product = f"PyTorch's float32 matrix product on this CPU, in turn with the rows, makes {speed:.0f} GFLOP/s"
         return [f"{start} {product}: {1e3 * work / speed:.4g} ms a frame, {end}"]
     products = [
         f"{kind} {', '.join(f'{speed:.0f} ({library})' for library, speed in found.items())}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import LatencyOptions, add_selection, selection
-from benchmarks.report.results_file import check_output
+from benchmarks.report.machine_folder import add_output, check, output_path
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -18,7 +17,7 @@ which say how near a row is to what the processor can do, and what a user has wi
 the network as published, on ONNX Runtime and OpenVINO as they come.
 
 examples:
-  python -m benchmarks latency --json benchmarks/results/cpu.json
+  python -m benchmarks latency --save
   python -m benchmarks latency --size 640x360 --backends openvino ncnn --precisions fp32 --rounds 5
   python -m benchmarks latency --model random:ifrnet_l --timesteps 7
 """
@@ -32,7 +31,7 @@ def configure(parser: Parser) -> None:
     add("--rounds", type=int, default=15, help="visits to each row, in turn (default: %(default)s)")
     add("--warmup", type=int, default=1, help="untimed calls of each row after its first (default: %(default)s)")
     add("--no-naive", action="store_true", help="leave out exports of the network as published")
-    add("--json", type=Path, metavar="PATH", help="write the results, and .md and .png of the same name")
+    add_output(parser, ".md and .png")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -47,7 +46,7 @@ def execute(args: argparse.Namespace) -> int:
     for name, low, high in limits:
         if not low <= getattr(args, name) <= high:
             raise BenchmarkError(f"--{name} {getattr(args, name)}: expected {low} to {high}")
-    check_output(args.json)
+    check(args)
     from rich.console import Console
 
     from benchmarks.report.progress import Progress
@@ -57,8 +56,9 @@ def execute(args: argparse.Namespace) -> int:
     console = Console()
     with Progress(Console(stderr=True)) as progress:
         results = measure(options, args.arguments, progress)
-    written = save_all(results, args.json) if args.json else []  # first: a closed pipe must not cost the results
+    path = output_path(args, results)
+    written = save_all(results, path) if path else []  # first: a closed pipe must not cost the results
     print_results(console, results)
-    for path in written:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    for file in written:
+        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
     return 0

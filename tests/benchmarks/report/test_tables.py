@@ -51,7 +51,9 @@ def test_products_and_memory_stand_in_the_notes(make_results: Make) -> None:
     text = "\n".join(notes(new))
     assert "fp32 196 (torch), 463 (onnxruntime); int8 1723 (openvino)" in text
     assert "12.3 GB/s" in text
-    assert "A float32 matrix product on this CPU, in turn with the rows, makes 400 GFLOP/s" in "\n".join(notes(old))
+    assert "PyTorch's float32 matrix product on this CPU, in turn with the rows, makes 400 GFLOP/s" in "\n".join(
+        notes(old)
+    )
 
 
 def test_a_busy_machine_is_told(make_results: Make) -> None:
