@@ -74,6 +74,29 @@ class ThroughputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoBenchmarkOptions:
+    """One run of ``video``.
+
+    Attributes:
+        artifact: the folder; ``runtimes.shipped.FOLDER`` for the fastest that ships and is proved here.
+        device: None for the backend's default.
+        size: of the frames, in pixels.
+        threads: CPU threads of the network.
+        clip: see :func:`benchmarks.speed.held_out.prepare`.
+        frames: how many are taken out and made again.
+        rounds: times that each row makes them.
+    """
+
+    artifact: Path
+    device: str | None
+    size: Size
+    threads: int
+    clip: str | None
+    frames: int
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class GpuOptions:
     """One run of ``gpu``.
 

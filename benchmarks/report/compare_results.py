@@ -39,7 +39,7 @@ class Change(StrEnum):
 
 REGRESSIONS = (Change.SLOWER, Change.PARITY, Change.GONE)
 
-FIGURE = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps"}
+FIGURE = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps", Kind.VIDEO: "fps"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +87,9 @@ def check_settings(old: Results, new: Results) -> None:
     """Refuse ratios between different work.
 
     Raises:
-        BenchmarkError: the frame size or the number of frames a call differs.
+        BenchmarkError: the frame size, the number of frames a call or the clip differs.
     """
-    for key in ("size", "timesteps"):
+    for key in ("size", "timesteps", "clip"):
         before, after = old.settings.get(key), new.settings.get(key)
         if before != after:
             raise BenchmarkError(

@@ -33,12 +33,14 @@ class Kind(StrEnum):
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    VIDEO = "video"
     ACCURACY = "accuracy"
 
 
 KEYS = {
     Kind.LATENCY: ("backend", "precision", "device", "median_ms", "p90_ms", "ratio", "psnr", "peak_mb", "noise"),
     Kind.THROUGHPUT: ("backend", "precision", "device", "mode", "fps", "noise"),
+    Kind.VIDEO: ("backend", "precision", "device", "fps", "noise", "psnr"),
     Kind.ACCURACY: ("name",),
 }
 """What every row of a kind has; null where it could not be measured."""

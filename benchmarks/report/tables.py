@@ -94,10 +94,24 @@ COLUMNS = {
         Column(heading="peak MB", cell=_number("peak_mb", ".0f")),
         Column(heading="parity", cell=_text("verdict"), number=False),
     ),
+    Kind.VIDEO: (
+        Column(heading="made by", cell=_backend, number=False),
+        Column(heading="precision", cell=_precision, number=False),
+        Column(heading="device", cell=_text("device"), number=False),
+        Column(heading="made fps", cell=_number("fps", ".3g")),
+        Column(heading="noise", cell=_number("noise", ".1%")),
+        Column(heading="s", cell=_number("seconds", ".1f")),
+        Column(heading="s with start", cell=_number("wall_s", ".1f")),
+        Column(heading="fps of inference", cell=_number("infer_fps", ".3g")),
+        Column(heading="of inference", cell=_number("infer_share", ".1%")),
+        Column(heading="frames made", cell=_number("made", "d")),
+        Column(heading="PSNR dB", cell=_number("psnr", ".2f")),
+        Column(heading="worst dB", cell=_number("psnr_worst", ".2f")),
+    ),
 }
 """The tables."""
 
-MEASURED = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps"}
+MEASURED = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps", Kind.VIDEO: "fps"}
 """What a row has when it was measured."""
 
 
@@ -105,7 +119,7 @@ def measured_rows(results: Results) -> list[Mapping[str, Any]]:
     """Rows with figures, the fastest first."""
     key = MEASURED[results.kind]
     rows = [row for row in results.rows if row[key] is not None]
-    return sorted(rows, key=lambda row: row[key], reverse=results.kind is Kind.THROUGHPUT)
+    return sorted(rows, key=lambda row: row[key], reverse=results.kind is not Kind.LATENCY)
 
 
 def unmeasured_lines(results: Results) -> list[str]:
@@ -130,7 +144,7 @@ def notes(results: Results) -> list[str]:
             f"rounds: {settings['rounds']}, rows in turn, each in a process of its own."
         )
     ]
-    lines += _latency_notes(results) if results.kind is Kind.LATENCY else _throughput_notes()
+    lines += _NOTES[results.kind](results)
     if (load := machine.get("load")) is not None and load > BUSY:
         lines.append(f"The machine was busy (load average {load} at the start): absolute times are too high.")
     for row in results.rows:
@@ -205,7 +219,7 @@ def _limit_notes(summary: Mapping[str, Any]) -> list[str]:
     return [*lines, f"Memory: a copy of 256 MB reads and writes {summary['copy_gbps']:.1f} GB/s."]
 
 
-def _throughput_notes() -> list[str]:
+def _throughput_notes(_: Results) -> list[str]:
     return [
         (
             "fps is frames finished per second while as many requests as the mode has are kept in flight, float "
@@ -213,6 +227,24 @@ def _throughput_notes() -> list[str]:
             "same number of CPU threads. PyTorch runs in channels_last."
         )
     ]
+
+
+def _video_notes(results: Results) -> list[str]:
+    return [
+        (
+            "'made fps' counts the frames made, from the first decoded frame to the closed file; 'fps of inference' is "
+            "what the network gave while it worked. Both rows encode with libx264 at crf 18, and "
+            "neither looks for scene cuts."
+        ),
+        (
+            f"PSNR is against the frames taken out, in RGB, over the {results.summary['compared_frames']} that every "
+            f"row made; the artifact is {results.settings['artifact']}, minterpolate runs with "
+            f"{results.settings['minterpolate']}."
+        ),
+    ]
+
+
+_NOTES = {Kind.LATENCY: _latency_notes, Kind.THROUGHPUT: _throughput_notes, Kind.VIDEO: _video_notes}
 
 
 def print_results(console: Console, results: Results) -> None:
