@@ -71,9 +71,11 @@ def draw(results: Results, path: Path) -> None:
         _point(axes, row, number)
     settings = results.settings
     axes.set_title(f"{settings['model']} at {settings['size']}, CPU threads: {settings['threads']}")
-    axes.set_xlabel("median latency (ms), lower is better")
+    known = any(row.get("limit_share") is not None for row in rows)
+    share = "; % is the share of the fastest matrix product of that arithmetic" if known else ""
+    axes.set_xlabel(f"median latency (ms), lower is better{share}")
     axes.set_ylabel("PSNR loss against fp32 PyTorch (dB), lower is better")
-    axes.set_xlim(0.0, 1.2 * max(row["median_ms"] for row in rows))
+    axes.set_xlim(0.0, 1.25 * max(row["median_ms"] for row in rows))
     axes.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
     axes.set_ylim(-0.1 * LINEAR, max(10.0 * LINEAR, 5.0 * max(row["psnr_loss"] for row in rows)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -100,7 +102,7 @@ def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
     )
     text = f"{row['backend']} {row['precision']}" + (f" {row['device']}" if row["device"] != "cpu" else "")
     text += f" ({NAIVE})" if row.get("form") == NAIVE else ""
-    text += f", {row['limit_share']:.0%} of the limit" if row.get("limit_share") is not None else ""
+    text += f", {row['limit_share']:.0%}" if row.get("limit_share") is not None else ""
     axes.annotate(
         text + (" (failed parity)" if row.get("verdict") == "failed" else ""),
         (x, y),

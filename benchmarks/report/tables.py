@@ -14,7 +14,7 @@ from benchmarks.report.results_file import Kind, Results, write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-TABLE_WIDTH = 180
+TABLE_WIDTH = 230
 """Characters that the widest table needs."""
 
 Cell = Callable[[Mapping[str, Any]], str]

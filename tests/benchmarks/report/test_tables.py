@@ -75,7 +75,9 @@ def test_cells_cannot_break_the_table(make_results: Make) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_equal_results_make_equal_pictures(make_results: Make, tmp_path: Path, suffix: str) -> None:
-    results = make_results({}, {"precision": "int8", "median_ms": 50.0, "psnr_loss": 0.1, "verdict": "failed"})
+    naive = {"form": "naive export", "verdict": "not an artifact", "limit": "fp32", "limit_share": 0.331}
+    int8 = {"precision": "int8", "median_ms": 50.0, "psnr_loss": 0.1, "verdict": "failed"}
+    results = make_results({}, int8, naive)
     first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     draw(results, first)
     draw(results, second)
@@ -85,6 +87,7 @@ def test_equal_results_make_equal_pictures(make_results: Make, tmp_path: Path, s
         text = first.read_text()
         assert "onnxruntime fp32" in text
         assert "onnxruntime int8 (failed parity)" in text
+        assert "onnxruntime fp32 (naive export), 33%" in text
 
 
 def test_one_point_a_measured_row(make_results: Make, tmp_path: Path) -> None:
