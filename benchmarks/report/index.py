@@ -59,6 +59,7 @@ def index(folder: Path) -> str:
     parts = [HEAD, *_machines(found)]
     for name in names:
         parts += ["", *_table({path: results for path, results in found.items() if path.name == name})]
+    parts += _videos({path: load_results(path, Kind.VIDEO) for path in sorted(folder.glob("*/video-*.json"))})
     return "\n".join(parts) + "\n"
 
 
@@ -105,6 +106,29 @@ def _table(found: Mapping[Path, Results]) -> list[str]:
     for name in sorted(best, key=lambda name: -best[name]):
         texts = (column.get(name, (0.0, "-"))[1] for column in cells.values())
         lines.append(f"| {name} | {' | '.join(texts)} |")
+    return lines
+
+
+def _videos(found: Mapping[Path, Results]) -> list[str]:
+    """Whole videos, a line for each row on each machine; nothing where none was measured."""
+    if not found:
+        return []
+    lines = ["", "## Whole videos, decoded and encoded", "", "Each file says which clip it is.", ""]
+    lines += ["| machine | size | made by | made fps | of inference | PSNR dB |", "|---|---|---|---:|---:|---:|"]
+    for path, results in found.items():
+        for row in results.rows:
+            if row["fps"] is None:
+                continue
+            share, quality = row.get("infer_share"), row["psnr"]
+            cells = (
+                f"[{path.parent.name}]({path.parent.name}/{path.stem}.md)",
+                results.settings["size"],
+                " ".join(part for part in (row["backend"], row["precision"]) if part != "-"),
+                f"{row['fps']:.3g}",
+                "-" if share is None else f"{share:.0%}",
+                "-" if quality is None else f"{quality:.2f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

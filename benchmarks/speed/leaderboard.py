@@ -114,27 +114,33 @@ def measure_candidates(
     return Results(
         kind=Kind.LATENCY,
         command=command,
-        settings={
-            "model": info.name,
-            "checkpoint_sha256": info.sha256,
-            "size": str(chosen.size),
-            "threads": chosen.threads,
-            "timesteps": options.timesteps,
-            "schedule": schedule(options.timesteps, info.timesteps),
-            "rounds": measured.rounds,
-            "order": "interleaved",
-            "transfers": "counted",
-        },
+        settings=_settings(info, options, measured.rounds),
         environment={**machine, "load_after": environment.load_average()},
         summary={
             **_summary(networks, figures, measured.named(EMPTY)),
             "machine_gflops": limits.get(Precision.FP32),
             "products_gflops": products,
-            "copy_gbps": 2.0 * options.timesteps * COPY_MB / measured.named(COPY).median_ms,
+            "copy_gbps": 2.0 * options.timesteps * COPY_MB / measured.named(COPY).median_ms or None,
             "network_gflop": gflop,
         },
         rows=[asdict(row) for row in figures],
     )
+
+
+def _settings(info: CheckpointInfo, options: LatencyOptions, rounds: int) -> dict[str, Any]:
+    """What was measured, and how."""
+    chosen = options.selection
+    return {
+        "model": info.name,
+        "checkpoint_sha256": info.sha256,
+        "size": str(chosen.size),
+        "threads": chosen.threads,
+        "timesteps": options.timesteps,
+        "schedule": schedule(options.timesteps, info.timesteps),
+        "rounds": rounds,
+        "order": "interleaved",
+        "transfers": "counted",
+    }
 
 
 def info_of(model: IFRNet) -> CheckpointInfo:

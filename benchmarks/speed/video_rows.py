@@ -25,6 +25,7 @@ from benchmarks.speed.statistics import noise
 from benchmarks.speed.worker import Worker, WorkerError
 from runtimes.artifact import Manifest, read_manifest
 from runtimes.commands.shipped import chosen
+from runtimes.registry import backend
 
 MINTERPOLATE = "ffmpeg minterpolate"
 
@@ -155,7 +156,11 @@ def measure(options: VideoBenchmarkOptions, arguments: Sequence[str], progress: 
 
 
 def _ours(manifest: Manifest, options: VideoBenchmarkOptions) -> RunningVideo:
-    row = Row(backend=manifest.backend, precision=manifest.precision, device=options.device or "default")
+    row = Row(
+        backend=manifest.backend,
+        precision=manifest.precision,
+        device=options.device or backend(manifest.backend).DEFAULT_DEVICE,
+    )
     return RunningVideo(row=row)
 
 
