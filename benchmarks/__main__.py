@@ -12,8 +12,8 @@ from typing import Protocol
 from benchmarks import demo
 from benchmarks.accuracy import candidate
 from benchmarks.accuracy import command as accuracy
-from benchmarks.report import compare_results, plots
-from benchmarks.speed import gpu, latency, parameters, throughput, tune
+from benchmarks.report import compare_results, index, plots
+from benchmarks.speed import gpu, latency, parameters, throughput, tune, video
 from runtimes.cli import Parser, run
 
 PROGRAM = "python -m benchmarks"
@@ -46,11 +46,13 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "latency": Entry(command=latency, purpose="every backend at one size, in turn, beside PyTorch"),
         "gpu": Entry(command=gpu, purpose="verify and measure every artifact on every GPU, within some minutes"),
         "throughput": Entry(command=throughput, purpose="frames a second with several requests at the same time"),
+        "video": Entry(command=video, purpose="whole videos, beside FFmpeg's minterpolate, with PSNR of both"),
         "accuracy": Entry(command=accuracy, purpose="PSNR, SSIM and IE by the published protocols"),
         "weights": Entry(command=candidate, purpose="a training state as new built-in weights"),
         "tune": Entry(command=tune, purpose="the fastest settings for an artifact here, kept beside it"),
         "parameters": Entry(command=parameters, purpose="parameters, multiply-adds and activation memory"),
         "compare": Entry(command=compare_results, purpose="two results of one kind; exit code 2 when slower"),
+        "index": Entry(command=index, purpose="the README of the results: machines side by side"),
         "plot": Entry(command=plots, purpose="a picture of saved latency results"),
     }
 )

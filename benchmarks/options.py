@@ -28,6 +28,7 @@ class Selection:
         precisions: None for all that each target has; named ones that a target lacks give a row that says so.
         devices: None for all real ones; software devices are measured only when named.
         artifacts: folder of the artifacts; missing ones are exported into it.
+        naive: exports of the network as published are rows too.
     """
 
     model: str
@@ -37,6 +38,7 @@ class Selection:
     precisions: tuple[Precision, ...] | None
     devices: tuple[str, ...] | None
     artifacts: Path
+    naive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,29 @@ class ThroughputOptions:
     selection: Selection
     in_flight: tuple[int, ...]
     seconds: float
+    rounds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoBenchmarkOptions:
+    """One run of ``video``.
+
+    Attributes:
+        artifact: the folder; ``runtimes.shipped.FOLDER`` for the fastest that ships and is proved here.
+        device: None for the backend's default.
+        size: of the frames, in pixels.
+        threads: CPU threads of the network.
+        clip: see :func:`benchmarks.speed.held_out.prepare`.
+        frames: how many are taken out and made again.
+        rounds: times that each row makes them.
+    """
+
+    artifact: Path
+    device: str | None
+    size: Size
+    threads: int
+    clip: str | None
+    frames: int
     rounds: int
 
 

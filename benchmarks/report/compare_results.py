@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.results_file import Kind, Results, load_results
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results
 from runtimes.cli import Parser
 from runtimes.contract import Verdict
 from runtimes.printable import printable
@@ -21,7 +21,7 @@ tolerance and by more than its noise, one that failed parity and passed before, 
 
 examples:
   python -m benchmarks compare old.json new.json
-  python -m benchmarks compare benchmarks/results/cpu.json new.json --tolerance 0.1
+  python -m benchmarks compare old.json new.json --tolerance 0.1
 """
 
 
@@ -39,7 +39,7 @@ class Change(StrEnum):
 
 REGRESSIONS = (Change.SLOWER, Change.PARITY, Change.GONE)
 
-FIGURE = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps"}
+FIGURE = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps", Kind.VIDEO: "fps"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +87,9 @@ def check_settings(old: Results, new: Results) -> None:
     """Refuse ratios between different work.
 
     Raises:
-        BenchmarkError: the frame size or the number of frames a call differs.
+        BenchmarkError: the frame size, the number of frames a call or the clip differs.
     """
-    for key in ("size", "timesteps"):
+    for key in ("size", "timesteps", "clip"):
         before, after = old.settings.get(key), new.settings.get(key)
         if before != after:
             raise BenchmarkError(
@@ -129,8 +129,12 @@ def compare(old: Results, new: Results, tolerance: float) -> list[Line]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    """Form is left out: which of PyTorch's layouts is the faster may change, and the row stays the baseline."""
-    return " ".join(str(row[key]) for key in ("backend", "precision", "device", "mode") if row.get(key))
+    """Form is left out: which of PyTorch's layouts is the faster may change, and the row stays the baseline.
+
+    Only an export of the network as published has it: it is another network than the artifact beside it.
+    """
+    parts = [row.get(key) for key in ("backend", "precision", "device", "mode")]
+    return " ".join(map(str, filter(None, [*parts, row["form"] if row.get("form") == NAIVE else ""])))
 
 
 def _line(

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.results_file import Kind, Results, load_results
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results
 from runtimes.atomic import replacing
 from runtimes.cli import Parser
 from runtimes.registry import BACKENDS
 
 EPILOG = """\
 examples:
-  python -m benchmarks plot benchmarks/results/cpu.json
+  python -m benchmarks plot benchmarks/results/amd-epyc-avx512-bf16-2-cores/latency-ifrnet_s-1280x720.json
   python -m benchmarks plot cpu.json --out cpu.svg
 """
 
@@ -71,9 +71,11 @@ def draw(results: Results, path: Path) -> None:
         _point(axes, row, number)
     settings = results.settings
     axes.set_title(f"{settings['model']} at {settings['size']}, CPU threads: {settings['threads']}")
-    axes.set_xlabel("median latency (ms), lower is better")
+    known = any(row.get("limit_share") is not None for row in rows)
+    share = "; % is the share of the fastest matrix product of that arithmetic" if known else ""
+    axes.set_xlabel(f"median latency (ms), lower is better{share}")
     axes.set_ylabel("PSNR loss against fp32 PyTorch (dB), lower is better")
-    axes.set_xlim(0.0, 1.2 * max(row["median_ms"] for row in rows))
+    axes.set_xlim(0.0, 1.25 * max(row["median_ms"] for row in rows))
     axes.set_yscale("symlog", linthresh=LINEAR, linscale=0.6)
     axes.set_ylim(-0.1 * LINEAR, max(10.0 * LINEAR, 5.0 * max(row["psnr_loss"] for row in rows)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -86,7 +88,7 @@ def draw(results: Results, path: Path) -> None:
 
 def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
     """One row; names stand at staggered heights, because float32 rows lie side by side."""
-    failed = row.get("verdict") == "failed"
+    hollow = row.get("verdict") == "failed" or row.get("form") == NAIVE
     colour = COLOURS.get(row["backend"], "black")
     x, y = row["median_ms"], row["psnr_loss"]
     axes.scatter(
@@ -94,13 +96,15 @@ def _point(axes: Any, row: Mapping[str, Any], number: int) -> None:
         y,
         s=60,
         marker=MARKERS.get(row["precision"], "o"),
-        facecolors="none" if failed else colour,
+        facecolors="none" if hollow else colour,
         edgecolors=colour,
         zorder=3,
     )
     text = f"{row['backend']} {row['precision']}" + (f" {row['device']}" if row["device"] != "cpu" else "")
+    text += f" ({NAIVE})" if row.get("form") == NAIVE else ""
+    text += f", {row['limit_share']:.0%}" if row.get("limit_share") is not None else ""
     axes.annotate(
-        text + (" (failed parity)" if failed else ""),
+        text + (" (failed parity)" if row.get("verdict") == "failed" else ""),
         (x, y),
         textcoords="offset points",
         xytext=(8, 10 + 13 * (number % LABEL_HEIGHTS)),

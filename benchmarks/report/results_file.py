@@ -24,17 +24,23 @@ FORMAT = 1
 _LIMIT = 64 * 2**20
 
 
+NAIVE = "naive export"
+"""Form of a row that a user has without this project: see :mod:`benchmarks.speed.naive_export`."""
+
+
 class Kind(StrEnum):
     """What was measured."""
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    VIDEO = "video"
     ACCURACY = "accuracy"
 
 
 KEYS = {
     Kind.LATENCY: ("backend", "precision", "device", "median_ms", "p90_ms", "ratio", "psnr", "peak_mb", "noise"),
     Kind.THROUGHPUT: ("backend", "precision", "device", "mode", "fps", "noise"),
+    Kind.VIDEO: ("backend", "precision", "device", "fps", "noise", "psnr"),
     Kind.ACCURACY: ("name",),
 }
 """What every row of a kind has; null where it could not be measured."""

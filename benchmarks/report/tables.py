@@ -2,92 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.report.columns import COLUMNS
 from benchmarks.report.environment import BUSY
 from benchmarks.report.results_file import Kind, Results, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-TABLE_WIDTH = 180
+TABLE_WIDTH = 230
 """Characters that the widest table needs."""
 
-Cell = Callable[[Mapping[str, Any]], str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A heading and what stands below it."""
-
-    heading: str
-    cell: Cell
-    number: bool = True
-
-
-def _text(key: str) -> Cell:
-    return lambda row: str(row.get(key) or "")
-
-
-def _number(key: str, form: str) -> Cell:
-    def cell(row: Mapping[str, Any]) -> str:
-        value = row.get(key)
-        if value is None:
-            return "-"
-        return format(value, form) if math.isfinite(value) else "unknown"
-
-    return cell
-
-
-def _precision(row: Mapping[str, Any]) -> str:
-    """The precision, and what really ran where that differs."""
-    ran = row.get("arithmetic") or row["precision"]
-    return str(row["precision"]) if ran == row["precision"] else f"{row['precision']} (ran {ran})"
-
-
-def _backend(row: Mapping[str, Any]) -> str:
-    return f"{row['backend']} ({row['form']})" if row.get("form") else str(row["backend"])
-
-
-COLUMNS = {
-    Kind.LATENCY: (
-        Column(heading="backend", cell=_backend, number=False),
-        Column(heading="precision", cell=_precision, number=False),
-        Column(heading="device", cell=_text("device"), number=False),
-        Column(heading="median ms", cell=_number("median_ms", ".1f")),
-        Column(heading="p90 ms", cell=_number("p90_ms", ".1f")),
-        Column(heading="fps", cell=_number("fps", ".2f")),
-        Column(heading="x PyTorch", cell=_number("ratio", ".2f")),
-        Column(heading="GFLOP/s", cell=_number("gflops", ".0f")),
-        Column(heading="noise", cell=_number("noise", ".1%")),
-        Column(heading="host ms", cell=_number("host_ms", ".1f")),
-        Column(heading="load s", cell=_number("load_s", ".2f")),
-        Column(heading="peak MB", cell=_number("peak_mb", ".0f")),
-        Column(heading="file MB", cell=_number("artifact_mb", ".1f")),
-        Column(heading="PSNR dB", cell=_number("psnr", ".1f")),
-        Column(heading="loss dB", cell=_number("psnr_loss", ".3f")),
-        Column(heading="parity", cell=_text("verdict"), number=False),
-    ),
-    Kind.THROUGHPUT: (
-        Column(heading="backend", cell=_backend, number=False),
-        Column(heading="precision", cell=_precision, number=False),
-        Column(heading="device", cell=_text("device"), number=False),
-        Column(heading="mode", cell=_text("mode"), number=False),
-        Column(heading="fps", cell=_number("fps", ".2f")),
-        Column(heading="noise", cell=_number("noise", ".1%")),
-        Column(heading="ms a frame in flight", cell=_number("latency_ms", ".1f")),
-        Column(heading="x one at a time", cell=_number("gain", ".2f")),
-        Column(heading="peak MB", cell=_number("peak_mb", ".0f")),
-        Column(heading="parity", cell=_text("verdict"), number=False),
-    ),
-}
-"""The tables."""
-
-MEASURED = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps"}
+MEASURED = {Kind.LATENCY: "median_ms", Kind.THROUGHPUT: "fps", Kind.VIDEO: "fps"}
 """What a row has when it was measured."""
 
 
@@ -95,7 +24,7 @@ def measured_rows(results: Results) -> list[Mapping[str, Any]]:
     """Rows with figures, the fastest first."""
     key = MEASURED[results.kind]
     rows = [row for row in results.rows if row[key] is not None]
-    return sorted(rows, key=lambda row: row[key], reverse=results.kind is Kind.THROUGHPUT)
+    return sorted(rows, key=lambda row: row[key], reverse=results.kind is not Kind.LATENCY)
 
 
 def unmeasured_lines(results: Results) -> list[str]:
@@ -120,7 +49,7 @@ def notes(results: Results) -> list[str]:
             f"rounds: {settings['rounds']}, rows in turn, each in a process of its own."
         )
     ]
-    lines += _latency_notes(results) if results.kind is Kind.LATENCY else _throughput_notes()
+    lines += _NOTES[results.kind](results)
     if (load := machine.get("load")) is not None and load > BUSY:
         lines.append(f"The machine was busy (load average {load} at the start): absolute times are too high.")
     for row in results.rows:
@@ -150,18 +79,14 @@ def verified_lines(results: Results) -> list[str]:
 
 def _latency_notes(results: Results) -> list[str]:
     summary = results.summary
-    baseline, work, speed = summary["baseline"], summary["network_gflop"], summary["machine_gflops"]
+    baseline = summary["baseline"]
     tried = ", ".join(f"{form} {ms:.1f} ms" for form, ms in baseline["tried_ms"].items() if ms is not None)
     return [
         (
             "Times are of inference, float tensors in and out, transfers to a GPU and back included; 'host' is what "
             "uint8 frames cost on top (conversion to tensors and back). 'noise' is how far the median may be off."
         ),
-        (
-            f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame. A float32 matrix product on this CPU, in "
-            f"turn with the rows, makes {speed:.0f} GFLOP/s: {1e3 * work / speed:.4g} ms a frame, unless numbers are "
-            "narrower or multiplications fewer (Winograd)."
-        ),
+        *_limit_notes(summary),
         f"Baseline: PyTorch eager, official form, inference mode; tried {tried}: {baseline['faster']} is the faster.",
         (
             "PSNR is against fp32 PyTorch on a rendered moving scene, 'loss' what that costs against the true frame. "
@@ -174,7 +99,33 @@ def _latency_notes(results: Results) -> list[str]:
     ]
 
 
-def _throughput_notes() -> list[str]:
+def _limit_notes(summary: Mapping[str, Any]) -> list[str]:
+    """How fast this CPU multiplies and copies. Files of before the limits were measured have PyTorch's product only."""
+    work, speed = summary.get("network_gflop"), summary.get("machine_gflops")
+    if work is None:
+        return []
+    start = f"GFLOP/s: the network as published is {work:.3g} GFLOP a frame."
+    end = "unless numbers are narrower or multiplications fewer (Winograd)."
+    if "products_gflops" not in summary:
+        product = f"PyTorch's float32 matrix product on this CPU, in turn with the rows, makes {speed:.0f} GFLOP/s"
+        return [f"{start} {product}: {1e3 * work / speed:.4g} ms a frame, {end}"]
+    products = [
+        f"{kind} {', '.join(f'{speed:.0f} ({library})' for library, speed in found.items())}"
+        for kind, found in summary["products_gflops"].items()
+    ]
+    lines = [
+        start,
+        (
+            f"The limit: matrix products on this CPU, in turn with the rows, make (GFLOP/s) {'; '.join(products)}. 'of "
+            "the limit' is a row's GFLOP/s over the fastest of its arithmetic, of int8 where the rest is bf16 or fp32; "
+            "Winograd needs fewer multiplications and may exceed it."
+        ),
+    ]
+    copy = summary.get("copy_gbps")
+    return [*lines, *([f"Memory: a copy of 256 MB reads and writes {copy:.1f} GB/s."] if copy else [])]
+
+
+def _throughput_notes(_: Results) -> list[str]:
     return [
         (
             "fps is frames finished per second while as many requests as the mode has are kept in flight, float "
@@ -182,6 +133,24 @@ def _throughput_notes() -> list[str]:
             "same number of CPU threads. PyTorch runs in channels_last."
         )
     ]
+
+
+def _video_notes(results: Results) -> list[str]:
+    return [
+        (
+            "'made fps' counts the frames made, from the first decoded frame to the closed file; 'fps of inference' is "
+            "what the network gave while it worked. Both rows encode with libx264 at crf 18, and "
+            "neither looks for scene cuts."
+        ),
+        (
+            f"PSNR is against the frames taken out, in RGB, over the {results.summary['compared_frames']} that every "
+            f"row made; the artifact is {results.settings['artifact']}, minterpolate runs with "
+            f"{results.settings['minterpolate']}."
+        ),
+    ]
+
+
+_NOTES = {Kind.LATENCY: _latency_notes, Kind.THROUGHPUT: _throughput_notes, Kind.VIDEO: _video_notes}
 
 
 def print_results(console: Console, results: Results) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,17 +18,27 @@ from benchmarks.report.results_file import Kind, Results, command_line
 from benchmarks.speed.candidates import Candidate, candidates, provide
 from benchmarks.speed.complexity import complexity
 from benchmarks.speed.eager import Layout
-from benchmarks.speed.rows import PYTORCH, REFERENCE, Comparison, Row, RunningRow, label, pick_baselines, winner
+from benchmarks.speed.machine_limits import COPY_MB, PRODUCTS, load_copy, load_product, products_here
+from benchmarks.speed.naive_export import naive_rows
+from benchmarks.speed.rows import (
+    NOT_AN_ARTIFACT,
+    PYTORCH,
+    REFERENCE,
+    Comparison,
+    Row,
+    RunningRow,
+    label,
+    pick_baselines,
+    winner,
+)
 from benchmarks.speed.time_limit import TimeLimit
 from benchmarks.speed.timed_calls import (
     even_times,
     load_artifact,
     load_empty,
-    load_matrix_product,
     load_pytorch,
 )
-from benchmarks.speed.turns import EMPTY, PRODUCT, Measured, PlannedRow, measure_in_turn
-from benchmarks.speed.without_artifact import MatrixProduct
+from benchmarks.speed.turns import COPY, EMPTY, PRODUCT, Measured, PlannedRow, measure_in_turn
 from export.parity_frames import moving_frame
 from ifrnet import IFRNet, load_model
 from ifrnet.variants import CheckpointInfo
@@ -80,37 +92,55 @@ def measure_candidates(
     """
     chosen, info = options.selection, info_of(model)
     gflop = 2e-9 * complexity(model.variant, chosen.size).macs
-    measured = measure_in_turn(list(_planned(rows, chosen, info.timesteps)), options, progress, limit or TimeLimit())
-    comparison = _comparison(measured, options, gflop)
+    with tempfile.TemporaryDirectory() as scratch:
+        naive, failed = naive_rows(chosen, machine["flags"], Path(scratch), progress.stage)
+        planned = [*_planned(rows, chosen, info.timesteps, machine["flags"]), *naive]
+        measured = measure_in_turn(planned, options, progress, limit or TimeLimit())
+    products = _products(measured, options.timesteps)
+    limits = {kind: max(products[kind].values()) for kind in products}
+    comparison = _comparison(measured, options, gflop, limits)
     networks = measured.networks()
     shown = [
         running
         for running in networks
         if running.row.backend != PYTORCH or comparison.baselines.get(running.row.device, running) is running
     ]
-    figures = [*map(comparison.figures, shown), *measured.left_out, *(Row.of(row) for row in rows if not row.runnable)]
+    figures = [
+        *map(comparison.figures, shown),
+        *measured.left_out,
+        *failed,
+        *(Row.of(row) for row in rows if not row.runnable),
+    ]
     return Results(
         kind=Kind.LATENCY,
         command=command,
-        settings={
-            "model": info.name,
-            "checkpoint_sha256": info.sha256,
-            "size": str(chosen.size),
-            "threads": chosen.threads,
-            "timesteps": options.timesteps,
-            "schedule": schedule(options.timesteps, info.timesteps),
-            "rounds": measured.rounds,
-            "order": "interleaved",
-            "transfers": "counted",
-        },
+        settings=_settings(info, options, measured.rounds),
         environment={**machine, "load_after": environment.load_average()},
         summary={
             **_summary(networks, figures, measured.named(EMPTY)),
-            "machine_gflops": 1e3 * options.timesteps * MatrixProduct.gflop() / measured.named(PRODUCT).median_ms,
+            "machine_gflops": limits.get(Precision.FP32),
+            "products_gflops": products,
+            "copy_gbps": 2.0 * options.timesteps * COPY_MB / measured.named(COPY).median_ms or None,
             "network_gflop": gflop,
         },
         rows=[asdict(row) for row in figures],
     )
+
+
+def _settings(info: CheckpointInfo, options: LatencyOptions, rounds: int) -> dict[str, Any]:
+    """What was measured, and how."""
+    chosen = options.selection
+    return {
+        "model": info.name,
+        "checkpoint_sha256": info.sha256,
+        "size": str(chosen.size),
+        "threads": chosen.threads,
+        "timesteps": options.timesteps,
+        "schedule": schedule(options.timesteps, info.timesteps),
+        "rounds": rounds,
+        "order": "interleaved",
+        "transfers": "counted",
+    }
 
 
 def info_of(model: IFRNet) -> CheckpointInfo:
@@ -119,22 +149,33 @@ def info_of(model: IFRNet) -> CheckpointInfo:
     return model.info
 
 
-def _comparison(measured: Measured, options: LatencyOptions, gflop: float) -> Comparison:
+def _products(measured: Measured, timesteps: int) -> dict[str, dict[str, float]]:
+    """Arithmetic -> library -> GFLOP/s of its matrix product, where that could be measured."""
+    found: dict[str, dict[str, float]] = {}
+    for running in measured.all_named(PRODUCT):
+        row = running.row
+        work = next(item.gflop for item in PRODUCTS if (item.library, item.precision) == (row.form, row.precision))
+        if np.isfinite(running.median_ms):
+            found.setdefault(row.precision, {})[row.form] = 1e3 * timesteps * work / running.median_ms
+    return found
+
+
+def _comparison(measured: Measured, options: LatencyOptions, gflop: float, limits: Mapping[str, float]) -> Comparison:
     """PyTorch's times and frames, and the true frames."""
     networks = measured.networks()
     baselines = pick_baselines(networks)
-    reference = next(
-        running.output for running in networks if running.row.form == Layout.NCHW and running.row.device == "cpu"
-    )
-    if reference is None:
+    published = next(running for running in networks if running.row.form == Layout.NCHW and running.row.device == "cpu")
+    if published.output is None:
         raise BenchmarkError("PyTorch's frames, which all others are compared with, could not be computed")
     size = options.selection.size
     return Comparison(
         baselines=baselines,
-        reference=reference,
+        reference=published.output,
         truth=np.concatenate([moving_frame(size, t) for t in even_times(options.timesteps)]),
         timesteps=options.timesteps,
         gflop=gflop,
+        published_ms=published.median_ms,
+        limits=limits,
     )
 
 
@@ -160,8 +201,10 @@ def schedule(count: int, timesteps: Timesteps) -> str:
     return f"{count} frames at t = k / {count + 1} from one pair"
 
 
-def _planned(rows: Sequence[Candidate], chosen: Selection, timesteps: Timesteps) -> Iterator[PlannedRow]:
-    """PyTorch in both layouts, the two rows that measure harness and machine, and every artifact that can run."""
+def _planned(
+    rows: Sequence[Candidate], chosen: Selection, timesteps: Timesteps, flags: Sequence[str]
+) -> Iterator[PlannedRow]:
+    """PyTorch in both layouts, the rows that measure harness and machine, and every artifact that can run."""
     for device in _torch_devices(chosen):
         for layout in Layout:
             row = Row(backend=PYTORCH, precision=Precision.FP32, device=device, form=layout, verdict=REFERENCE)
@@ -169,8 +212,12 @@ def _planned(rows: Sequence[Candidate], chosen: Selection, timesteps: Timesteps)
             yield PlannedRow(row=row, load=load_pytorch, arguments=where)
     empty = Row(backend=EMPTY, precision=Precision.FP32, device="cpu")
     yield PlannedRow(row=empty, load=load_empty, arguments=(timesteps,))
-    product = Row(backend=PRODUCT, precision=Precision.FP32, device="cpu")
-    yield PlannedRow(row=product, load=load_matrix_product, arguments=(chosen.threads,))
+    for product in products_here(flags):
+        row = Row(backend=PRODUCT, precision=product.precision, device="cpu", form=product.library)
+        which = (product.library, product.precision.value, chosen.threads)
+        yield PlannedRow(row=row, load=load_product, arguments=which)
+    copy = Row(backend=COPY, precision=Precision.FP32, device="cpu")
+    yield PlannedRow(row=copy, load=load_copy, arguments=(chosen.threads,))
     for item in rows:
         if item.runnable:
             artifact = (str(item.artifact), item.device, chosen.threads)
@@ -203,6 +250,8 @@ def _summary(networks: Sequence[RunningRow], rows: Sequence[Row], empty: Running
         "left_out_of_the_winner": [
             f"{label(row)}: parity {row.verdict}"
             for row in rows
-            if row.median_ms is not None and best is not None and row.verdict not in (REFERENCE, "passed")
+            if row.median_ms is not None
+            and best is not None
+            and row.verdict not in (REFERENCE, NOT_AN_ARTIFACT, "passed")
         ],
     }

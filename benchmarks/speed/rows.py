@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.speed.candidates import Candidate
+from benchmarks.speed.machine_limits import kind_of_limit
 from benchmarks.speed.statistics import summarise
 from benchmarks.speed.time_limit import Stage, TimeLimit
 from benchmarks.speed.timed_calls import Ready, Sample
@@ -29,6 +30,9 @@ PYTORCH = "pytorch"
 REFERENCE = "reference"
 """Verdict of PyTorch itself."""
 
+NOT_AN_ARTIFACT = "not an artifact"
+"""Verdict of what carries no proof."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -38,7 +42,9 @@ class Row:
     ``ratio`` and ``noise`` are of inference, ``host_ms`` is what uint8 frames in and out cost on top. ``psnr`` is
     against fp32 PyTorch, ``psnr_loss`` what that difference costs: see :func:`expected_loss`. ``gflops`` is the work of
     the published network, a multiply-add counted as two, over the median, in 1e9 a second; what a backend saves of that
-    work (Winograd, an encoder that runs once for several frames) shows as speed.
+    work (Winograd, an encoder that runs once for several frames) shows as speed. ``limit_share`` is that over the
+    fastest matrix product on this CPU in the arithmetic ``limit``, ``published_ratio`` the ratio to PyTorch on the CPU
+    in the layout in which the network is published, NCHW.
     """
 
     backend: str
@@ -51,7 +57,10 @@ class Row:
     fps: float | None = None
     ratio: float | None = None
     ratio_to: str = ""
+    published_ratio: float | None = None
     gflops: float | None = None
+    limit: str = ""
+    limit_share: float | None = None
     noise: float | None = None
     host_ms: float | None = None
     load_s: float | None = None
@@ -165,6 +174,8 @@ class Comparison:
         truth: the scene at those times.
         timesteps: frames of a call.
         gflop: of the published network for one frame, in 1e9.
+        published_ms: of PyTorch on the CPU in NCHW; infinite where that could not be measured.
+        limits: arithmetic -> GFLOP/s of its fastest matrix product on the CPU.
     """
 
     baselines: dict[str, RunningRow]
@@ -172,6 +183,8 @@ class Comparison:
     truth: NDArray[np.float32]
     timesteps: int
     gflop: float
+    published_ms: float
+    limits: Mapping[str, float]
 
     def figures(self, running: RunningRow) -> Row:
         """The row with its figures, or with the reason why it has none."""
@@ -180,6 +193,9 @@ class Comparison:
         base = self.baselines.get(running.row.device, self.baselines["cpu"])
         found = summarise([sample.inference for sample in running.samples])
         against = psnr(running.output, self.reference)
+        gflops = 1e3 * self.timesteps * self.gflop / found.median
+        limit = kind_of_limit(running.ready.arithmetic) if running.row.device == "cpu" else None
+        best = self.limits.get(limit) if limit else None
         return replace(
             running.row,
             arithmetic=running.ready.arithmetic,
@@ -189,7 +205,10 @@ class Comparison:
             fps=1e3 * self.timesteps / found.median,
             ratio=base.median_ms / found.median,
             ratio_to=label(base.row),
-            gflops=1e3 * self.timesteps * self.gflop / found.median,
+            published_ratio=self.published_ms / found.median if np.isfinite(self.published_ms) else None,
+            gflops=gflops,
+            limit=limit if limit and best else "",
+            limit_share=gflops / best if best else None,
             noise=found.noise,
             host_ms=float(np.median([sample.host for sample in running.samples])),
             load_s=running.ready.load_s,

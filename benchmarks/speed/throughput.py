@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import ThroughputOptions, add_selection, selection
-from benchmarks.report.results_file import check_output
+from benchmarks.report.machine_folder import add_output, check, output_path
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -15,7 +14,7 @@ Modes: one request at a time with all threads; several copies that share the thr
 with its THROUGHPUT hint; PyTorch in batches. Rows take turns, and are loaded anew for each turn.
 
 examples:
-  python -m benchmarks throughput --json benchmarks/results/cpu-throughput.json
+  python -m benchmarks throughput --save
   python -m benchmarks throughput --backends openvino --precisions fp32 --in-flight 2 4 --seconds 20
 """
 
@@ -27,7 +26,7 @@ def configure(parser: Parser) -> None:
     add("--in-flight", type=int, nargs="+", default=[2], metavar="N", help="requests at the same time (default: 2)")
     add("--seconds", type=float, default=8.0, help="length of a turn (default: %(default)s)")
     add("--rounds", type=int, default=3, help="turns of each row (default: %(default)s)")
-    add("--json", type=Path, metavar="PATH", help="write the results, and .md of the same name")
+    add_output(parser, ".md")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -44,7 +43,7 @@ def execute(args: argparse.Namespace) -> int:
         raise BenchmarkError(f"--seconds {options.seconds}: expected 0 to 3600")
     if not 1 <= options.rounds <= 100:
         raise BenchmarkError(f"--rounds {options.rounds}: expected 1 to 100")
-    check_output(args.json)
+    check(args)
     from rich.console import Console
 
     from benchmarks.report.progress import Progress
@@ -54,8 +53,9 @@ def execute(args: argparse.Namespace) -> int:
     console = Console()
     with Progress(Console(stderr=True)) as progress:
         results = measure(options, args.arguments, progress)
-    written = save_all(results, args.json) if args.json else []  # first: a closed pipe must not cost the results
+    path = output_path(args, results)
+    written = save_all(results, path) if path else []  # first: a closed pipe must not cost the results
     print_results(console, results)
-    for path in written:
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    for file in written:
+        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
     return 0

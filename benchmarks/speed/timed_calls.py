@@ -177,10 +177,3 @@ def load_empty(timesteps: str) -> Runtime:
     from benchmarks.speed.without_artifact import Empty
 
     return Empty(Timesteps(timesteps))
-
-
-def load_matrix_product(threads: int) -> Runtime:
-    """A matrix product, which tells how fast the machine is."""
-    from benchmarks.speed.without_artifact import MatrixProduct
-
-    return MatrixProduct(threads)

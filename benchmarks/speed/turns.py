@@ -30,8 +30,10 @@ SETTLE_S = 0.02
 MEMORY_MARGIN = 1.3
 """A row is loaded when this many times what the largest row took is free: all stay loaded, to take turns."""
 
-EMPTY, PRODUCT = "empty", "matrix product"
-"""Rows that are no network: one measures the harness, the other the machine."""
+EMPTY, PRODUCT, COPY = "empty", "matrix product", "memory copy"
+"""Rows that are no network: the first measures the harness, the others the machine."""
+
+NO_NETWORK = (EMPTY, PRODUCT, COPY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +61,15 @@ class Measured:
 
     def named(self, backend: str) -> RunningRow:
         """The one row of a backend."""
-        return next(running for running in self.running if running.row.backend == backend)
+        return next(iter(self.all_named(backend)))
+
+    def all_named(self, backend: str) -> list[RunningRow]:
+        """The rows of a backend."""
+        return [running for running in self.running if running.row.backend == backend]
 
     def networks(self) -> list[RunningRow]:
-        """All but :data:`EMPTY` and :data:`PRODUCT`."""
-        return [running for running in self.running if running.row.backend not in (EMPTY, PRODUCT)]
+        """All but :data:`NO_NETWORK`."""
+        return [running for running in self.running if running.row.backend not in NO_NETWORK]
 
 
 def write_frames(path: Path, size: Size) -> None:
@@ -108,7 +114,7 @@ def measure_in_turn(
 
 def _why_not_loaded(row: Row, loaded: Sequence[RunningRow], limit: TimeLimit) -> str:
     """Why there is no memory or no time for a row; empty when there is."""
-    if row.backend in (EMPTY, PRODUCT):
+    if row.backend in NO_NETWORK:
         return ""
     largest = max((other.peak_mb or 0.0 for other in loaded), default=0.0)
     available = environment.available_mb()

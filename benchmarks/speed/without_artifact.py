@@ -1,4 +1,4 @@
-"""Runtimes without an artifact: what they say of themselves, and two that measure the harness and the machine."""
+"""Runtimes without an artifact: what they say of themselves, and one that measures the harness."""
 
 from __future__ import annotations
 
@@ -52,31 +52,3 @@ class Empty(Runtime):
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
         return img0
-
-
-class MatrixProduct(Runtime):
-    """Multiplies two square float32 matrices in PyTorch, whatever the frames: what is timed of it is the machine.
-
-    Args:
-        threads: of the whole process.
-    """
-
-    SIDE = 2048
-    """Of the matrices: 17 GFLOP, some 0.1 s on a slow machine."""
-
-    def __init__(self, threads: int) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        self._factors = torch.rand(2, self.SIDE, self.SIDE, generator=torch.Generator().manual_seed(0))
-        manifest = manifest_without_files("matrix product", backend="matrix product", timesteps=Timesteps.ANY)
-        super().__init__(manifest, backend="matrix product", device="cpu", arithmetic="fp32")
-
-    def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        self._factors[0] @ self._factors[1]
-        return img0
-
-    @classmethod
-    def gflop(cls) -> float:
-        """Of one product, a multiply-add counted as two."""
-        return 2e-9 * cls.SIDE**3

@@ -34,7 +34,8 @@ def prepare(seeds: Path) -> None:
         shutil.copy(CHECKPOINTS / f"ifrnet_s{suffix}", seeds / f"model{suffix}")
     shutil.copy(root / "export" / "int8" / "scales" / "ifrnet_s.json", seeds / "scales.json")
     for name in ("latency", "throughput"):
-        shutil.copy(root / "benchmarks" / "results" / f"{name}.json", seeds / f"{name}.json")
+        saved = sorted((root / "benchmarks" / "results").glob(f"*/{name}-ifrnet_s-1280x720.json"))
+        shutil.copy(saved[0], seeds / f"{name}.json")
 
 
 def save_graph(path: Path) -> None:

@@ -56,6 +56,15 @@ def test_the_layout_of_the_baseline_does_not_make_another_row(make_results: Make
     assert _change(old, new) is Change.FASTER
 
 
+def test_a_naive_export_is_another_row_than_the_artifact(make_results: Make) -> None:
+    naive = {"form": "naive export", "median_ms": 500.0, "verdict": "not an artifact"}
+    lines = compare(make_results({"form": ""}, naive), make_results({"form": "tuned"}, naive), 0.05)
+    assert [(line.name, line.change) for line in lines] == [
+        ("onnxruntime fp32 cpu", Change.SAME),
+        ("onnxruntime fp32 cpu naive export", Change.SAME),
+    ]
+
+
 def test_other_differences_are_told(make_results: Make) -> None:
     old, new = make_results({}), make_results({}, threads=2)
     new.environment["packages"]["torch"] = "2"

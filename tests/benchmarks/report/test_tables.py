@@ -34,6 +34,28 @@ def test_arithmetic_that_differs_is_told(make_results: Make) -> None:
     assert "| fp16 (ran fp32) |" in markdown(make_results({"precision": "fp16", "arithmetic": "fp32"}))
 
 
+def test_the_share_of_the_limit_names_a_limit_other_than_float32(make_results: Make) -> None:
+    rows: tuple[dict[str, object], ...] = (
+        {"limit": "fp32", "limit_share": 0.451},
+        {"limit": "int8", "limit_share": 0.24},
+        {},
+    )
+    lines = markdown(make_results(*rows)).splitlines()
+    assert [line.split(" | ")[9] for line in lines if line.startswith("| onnx")] == ["45%", "24% of int8", "-"]
+
+
+def test_products_and_memory_stand_in_the_notes(make_results: Make) -> None:
+    old = make_results({})
+    products = {"fp32": {"torch": 196.0, "onnxruntime": 463.0}, "int8": {"openvino": 1723.0}}
+    new = replace(old, summary={**old.summary, "products_gflops": products, "copy_gbps": 12.34})
+    text = "\n".join(notes(new))
+    assert "fp32 196 (torch), 463 (onnxruntime); int8 1723 (openvino)" in text
+    assert "12.3 GB/s" in text
+    assert "PyTorch's float32 matrix product on this CPU, in turn with the rows, makes 400 GFLOP/s" in "\n".join(
+        notes(old)
+    )
+
+
 def test_a_busy_machine_is_told(make_results: Make) -> None:
     quiet = make_results({})
     busy = replace(quiet, environment={**quiet.environment, "load": 3.0})
@@ -53,7 +75,9 @@ def test_cells_cannot_break_the_table(make_results: Make) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_equal_results_make_equal_pictures(make_results: Make, tmp_path: Path, suffix: str) -> None:
-    results = make_results({}, {"precision": "int8", "median_ms": 50.0, "psnr_loss": 0.1, "verdict": "failed"})
+    naive = {"form": "naive export", "verdict": "not an artifact", "limit": "fp32", "limit_share": 0.331}
+    int8 = {"precision": "int8", "median_ms": 50.0, "psnr_loss": 0.1, "verdict": "failed"}
+    results = make_results({}, int8, naive)
     first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     draw(results, first)
     draw(results, second)
@@ -63,6 +87,7 @@ def test_equal_results_make_equal_pictures(make_results: Make, tmp_path: Path, s
         text = first.read_text()
         assert "onnxruntime fp32" in text
         assert "onnxruntime int8 (failed parity)" in text
+        assert "onnxruntime fp32 (naive export), 33%" in text
 
 
 def test_one_point_a_measured_row(make_results: Make, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +12,12 @@ import pytest
 
 from benchmarks.__main__ import PROGRAM, main
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.results_file import Kind, Results, load_results
+from benchmarks.options import Selection
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results
 from benchmarks.speed.complexity import complexity
 from benchmarks.speed.leaderboard import check_timesteps, schedule
-from benchmarks.speed.rows import REFERENCE, Row, RunningRow, expected_loss, pick_baselines, winner
+from benchmarks.speed.naive_export import NaiveRuntime, naive_rows
+from benchmarks.speed.rows import NOT_AN_ARTIFACT, REFERENCE, Row, RunningRow, expected_loss, pick_baselines, winner
 from benchmarks.speed.timed_calls import Sample
 from benchmarks.speed.worker import Worker
 from ifrnet.variants import VARIANTS
@@ -22,6 +25,7 @@ from runtimes.artifact import MANIFEST
 from runtimes.cli import run
 from runtimes.compare import psnr
 from runtimes.contract import Size, Timesteps, Verdict
+from runtimes.frames import Array
 
 MIDDLE = "MIDDLE"
 """Stands for the path of a checkpoint that serves t = 0.5 only."""
@@ -29,11 +33,12 @@ MIDDLE = "MIDDLE"
 SMALL = ["--size", "64x48", "--model", "random:ifrnet_s", "--threads", "1", "--rounds", "1"]
 
 
-def _row(results: Results, backend: str, precision: str = "fp32") -> dict[str, Any]:
+def _row(results: Results, backend: str, precision: str = "fp32", *, naive: bool = False) -> dict[str, Any]:
     (row,) = (
         row
         for row in results.rows
-        if (row["backend"], row["precision"]) == (backend, precision) and row["device"] == "cpu"
+        if (row["backend"], row["precision"], row["device"]) == (backend, precision, "cpu")
+        and (row["form"] == NAIVE) == naive
     )
     return dict(row)
 
@@ -93,6 +98,57 @@ def test_the_rate_is_the_work_over_the_time_and_stands_beside_that_of_the_machin
     for row in (_row(latency, "pytorch"), _row(latency, "onnxruntime")):
         assert row["gflops"] == pytest.approx(1e3 * work / row["median_ms"], rel=1e-4)
     assert latency.summary["machine_gflops"] > 1.0  # every machine makes that, busy or not
+
+
+def test_each_row_has_its_share_of_the_fastest_product(latency: Results) -> None:
+    products = latency.summary["products_gflops"]
+    assert {"torch", "onnxruntime"} <= products["fp32"].keys()
+    best = max(products["fp32"].values())
+    assert latency.summary["machine_gflops"] == best
+    for row in (_row(latency, "pytorch"), _row(latency, "onnxruntime")):
+        assert row["limit"] == "fp32"
+        assert row["limit_share"] == pytest.approx(row["gflops"] / best, rel=1e-4)
+    assert latency.summary["copy_gbps"] > 0.1
+
+
+def test_the_naive_export_is_a_row_that_claims_nothing(latency: Results, latency_file: Path) -> None:
+    row = _row(latency, "onnxruntime", naive=True)
+    assert row["verdict"] == NOT_AN_ARTIFACT
+    assert row["median_ms"] > 0
+    assert 80.0 < row["psnr"] < 200.0  # the same network, or the comparison is worth nothing
+    assert "onnxruntime fp32 cpu naive" not in str(latency.summary["left_out_of_the_winner"])
+    assert "| onnxruntime (naive export) | fp32 |" in latency_file.with_suffix(".md").read_text()
+
+
+def test_the_naive_export_can_be_left_out_and_says_why_it_failed(tmp_path: Path) -> None:
+    chosen = Selection(
+        model="nothing",
+        size=Size(64, 48),
+        threads=1,
+        backends=("onnxruntime", "openvino"),
+        precisions=None,
+        devices=None,
+        artifacts=tmp_path,
+        naive=True,
+    )
+    assert naive_rows(replace(chosen, naive=False), (), tmp_path, print) == ([], [])
+    assert naive_rows(replace(chosen, backends=("ncnn",)), (), tmp_path, print) == ([], [])
+    assert naive_rows(replace(chosen, devices=("cuda:0",)), (), tmp_path, print) == ([], [])
+    planned, failed = naive_rows(replace(chosen, backends=("onnxruntime",)), ("avx512_bf16",), tmp_path, print)
+    assert planned == []
+    assert [row.reason.startswith("torch.onnx.export failed: ") for row in failed] == [True]
+
+
+def test_frames_of_other_sizes_are_padded_outside_the_naive_export() -> None:
+    class Sizes(NaiveRuntime):
+        def _run(self, values: dict[str, Array]) -> Array:
+            self.shape = values["img0"].shape
+            return values["img0"]
+
+    runtime = Sizes("onnxruntime", "fp32", "any")
+    x = np.random.default_rng(0).random((1, 3, 40, 64), dtype=np.float32)
+    assert np.array_equal(runtime.infer(x, x, np.full((1, 1, 1, 1), 0.5, np.float32)), x)
+    assert runtime.shape == (1, 3, 48, 64)
 
 
 def test_pytorch_that_fails_on_a_gpu_is_no_baseline() -> None:

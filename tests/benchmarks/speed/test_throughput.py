@@ -17,9 +17,10 @@ from benchmarks.speed.without_artifact import manifest_without_files
 from runtimes.artifact import MANIFEST
 from runtimes.base import Runtime
 from runtimes.cli import run
-from runtimes.contract import Timesteps
+from runtimes.contract import Precision, Timesteps
 from runtimes.errors import BackendError
 from runtimes.frames import Array
+from runtimes.shipped import PREFERENCE
 
 
 class Sleeper(Runtime):
@@ -90,6 +91,17 @@ def test_the_whole_command(artifacts: Path, latency_file: Path, tmp_path: Path) 
 def test_bad_input_is_one_line(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(PROGRAM, main, ["throughput", option, value]) == 1
     assert f"{option} " in capsys.readouterr().err
+
+
+def test_openvino_queue_runs_a_real_int8_artifact(tmp_path: Path) -> None:
+    """Until 2026-11-22 it asked for the inference precision ``int8``, which is none: KeyError, and a row was lost."""
+    pytest.importorskip("openvino")
+    blank = np.full((96, 160, 3), 99, np.uint8)
+    np.savez(tmp_path / "frames.npz", img0=blank, img1=blank)
+    (int8,) = (item for item in PREFERENCE if (item.target, item.precision) == ("openvino", Precision.INT8))
+    mode = OpenVinoQueue(tmp_path / "frames.npz", str(int8.folder), "cpu", 2)
+    assert mode.ready.arithmetic in ("int8 with fp32", "int8 with bf16")
+    assert mode.run(0.0).fps > 0
 
 
 def test_openvino_queue_keeps_several_requests_busy(artifact: Callable[..., Path], tmp_path: Path) -> None:
