@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 instead of options: ship, which makes the artifacts that come with the package.
 
-exit codes: 0 built (verdicts passed, file checked, or not run with the reason), 1 the request cannot be met, 2 an
-artifact differs from PyTorch, 3 a bug.
+exit codes: 0 built (verdicts passed, passed (emulated), file checked, or not run with the reason), 1 the request cannot
+be met, 2 an artifact differs from PyTorch, 3 a bug.
 
 examples:
   python -m export --target all

@@ -146,7 +146,7 @@ def load(
     except BaseException:
         runtime.close()
         raise
-    if belief.verdict in (Verdict.NOT_RUN, Verdict.CHECKED):
+    if belief.verdict not in (Verdict.PASSED, Verdict.FAILED) and not belief.own:
         warnings.warn(
             f"{artifact.manifest.name}: parity not run on {found.name}: {belief.reason}; prove it here with "
             f"python -m runtimes verify {artifact.folder} --device {found.name}",
