@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from export.errors import ExportError
 from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, ExportOptions
+from export.qnn_socs import DEFAULT_SOC
 from export.targets import TARGETS, lacking, target
 from runtimes.cli import Parser, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
@@ -62,6 +63,12 @@ def parser() -> Parser:
     )
     add("--ios", type=int, default=16, metavar="N", help="oldest iOS for coreml, 15 or more (default: %(default)s)")
     add(
+        "--soc",
+        default=DEFAULT_SOC,
+        metavar="NAME",
+        help="chip for qnn, e.g. snapdragon-8-elite (default: %(default)s)",
+    )
+    add(
         "--verify-device",
         action="append",
         default=[],
@@ -112,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         force=args.force,
         compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
         ios=args.ios,
+        soc=args.soc,
         verify_devices=tuple(args.verify_device),
     )
     return _export(options, left_out)

@@ -33,10 +33,13 @@ class Compiled:
     Attributes:
         details: read back from the result, for the manifest.
         tools: distributions whose versions decide the files.
+        simulation: where a frame takes minutes in an emulation, the ONNX graph that the files were compiled from: the
+            quality gate of INT8 runs it in ONNX Runtime on the CPU. Not a part of the artifact.
     """
 
     details: dict[str, Any] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
+    simulation: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.qnn_socs import DEFAULT_SOC
 from runtimes.contract import Precision, Size, SizeRange
 
 DEFAULT_SIZE = Size(1280, 720)
@@ -28,6 +29,7 @@ class ExportOptions:
         calibration: scales of INT8 made by ``python -m calibration``; None takes those shipped for the model.
         max_drop: dB that INT8 may lose on held-aside frames.
         ios: oldest iOS that shall load an artifact of Core ML; its macOS is three versions behind up to 18.
+        soc: the chip that an artifact of Qualcomm's NPU is for, a name of ``export.qnn_socs.SOCS``.
         verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
     """
 
@@ -43,6 +45,7 @@ class ExportOptions:
     calibration: Path | None = None
     max_drop: float = 0.1
     ios: int = 16
+    soc: str = DEFAULT_SOC
     verify_devices: tuple[str, ...] = ()
 
     def artifact_name(self, model: str, target: str, precision: Precision) -> str:

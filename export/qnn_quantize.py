@@ -1,11 +1,11 @@
-"""Q/DQ for Qualcomm's NPU: every operation stands between pairs, so that the compiler takes the whole graph in integers.
+"""Q/DQ for Qualcomm's NPU: every operation stands between pairs, so that its compiler takes the whole graph.
 
 Unsigned activations, weights of 8 bits for each output channel, biases of 32. Where an operation of 8 bits meets one of
 16, a second pair follows the first, which the compiler takes for a conversion; an operation in half precision has no
 pairs. Pairs of 16 bits are of ONNX Runtime's domain: ONNX has them from opset 21 on only.
 
-Why no ready-made quantiser: ``onnxruntime.quantization`` finds ranges by what it sees alone, so that flow of other
-footage is clipped, and gives flow and features of one tensor one range; and its mixed precision names tensors one by one.
+Why no ready-made quantiser: ``onnxruntime.quantization`` takes ranges from what it sees alone, so that larger flow of
+other footage is clipped, has no half precision beside integers, and gives a PReLU and what it reads two steps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SETTINGS = {"Slice": 1, "Expand": 1, "Reshape": 1, "Resize": 1, "Clip": 1, "Redu
 
 MICROSOFT = "com.microsoft"
 
-KINDS = {Numbers.INT8: np.uint8, Numbers.INT16: np.uint16}
+KINDS: Mapping[Numbers, type[np.uint8 | np.uint16]] = {Numbers.INT8: np.uint8, Numbers.INT16: np.uint16}
 
 
 def quantize(graph: Graph, chosen: Mapping[str, Numbers], ranges: Ranges) -> onnx.ModelProto:
@@ -97,8 +97,8 @@ class _Quantizer:
     def _pair(self, source: str, steps: Steps, numbers: Numbers, result: str = "") -> str:
         """Q and DQ behind ``source``; returns what they give."""
         name = f"{source}__{numbers.value}"
-        values = (np.float32(steps.scale), KINDS[numbers](steps.zero))
-        settings = [self._add(f"{name}_{what}", value) for what, value in zip(("scale", "zero"), values, strict=True)]
+        scale, zero = f"{name}_scale", f"{name}_zero"
+        settings = [self._add(scale, np.float32(steps.scale)), self._add(zero, KINDS[numbers](steps.zero))]
         quantized, result = f"{name}_quantized", result or f"{name}_dequantized"
         self._nodes += [
             _make("QuantizeLinear", [source, *settings], quantized, numbers),
@@ -144,19 +144,21 @@ class _Quantizer:
     ) -> None:
         """A constant of integers and the DQ that gives ``result``."""
         zeros = np.full(np.shape(scale), zero, values.dtype)
-        named = {"quantized": values, "scale": np.asarray(scale), "zero": zeros}
+        named: dict[str, NDArray[np.generic]] = {"quantized": values, "scale": np.asarray(scale), "zero": zeros}
         inputs = [self._add(f"{result}_{what}", value) for what, value in named.items()]
-        attributes = {} if axis is None else {"axis": axis}
-        self._nodes.append(_make("DequantizeLinear", inputs, result, numbers, **attributes))
+        self._nodes.append(_make("DequantizeLinear", inputs, result, numbers, axis))
 
     def _add(self, name: str, value: NDArray[np.generic] | np.generic) -> str:
         self._constants[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
 
-def _make(kind: str, inputs: list[str], output: str, numbers: Numbers, **attributes: int) -> onnx.NodeProto:
+def _make(kind: str, inputs: list[str], output: str, numbers: Numbers, axis: int | None = None) -> onnx.NodeProto:
     domain = MICROSOFT if numbers is Numbers.INT16 else ""
-    return helper.make_node(kind, inputs, [output], f"{kind}_{output}", domain=domain, **attributes)
+    node = helper.make_node(kind, inputs, [output], f"{kind}_{output}", domain=domain)
+    if axis is not None:
+        node.attribute.append(helper.make_attribute("axis", axis))
+    return node
 
 
 def _per_channel(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -20,7 +20,7 @@ from runtimes.frames import to_tensor
 Range = tuple[float, float]
 Feed = dict[str, NDArray[np.float32]]
 
-KEPT = 20011
+KEPT = 2003
 """About so many values of a tensor are looked at for each pair (a prime, so that no row is favoured)."""
 
 ROOM = 2.0
@@ -231,10 +231,10 @@ class Ranges:
 
 
 def _least_error(seen: Seen, slope: float = 1.0) -> Steps:
-    """Steps of 8 bits with the least squared error over the values seen, where negative ones count ``slope`` squared."""
+    """Steps of 8 bits with the least squared error over what was seen; negative values count ``slope`` squared."""
     values, best, least = seen.values, Steps.of(seen.low, seen.high, Numbers.INT8), np.inf
     weight = np.where(values < 0.0, np.float32(min(slope * slope, 1.0)), np.float32(1.0))
-    shares = np.linspace(0.3, 1.0, 22)
+    shares = np.linspace(0.1, 1.0, 24)
     for high in shares * seen.high if seen.high > 0.0 else (0.0,):
         for low in shares[::2] * seen.low if seen.low < 0.0 else (0.0,):
             steps = Steps.of(float(low), float(high), Numbers.INT8)

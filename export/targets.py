@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from export import to_coreml, to_mnn, to_ncnn, to_onnx, to_openvino, to_tensorrt
+from export import to_coreml, to_mnn, to_ncnn, to_onnx, to_openvino, to_qnn, to_tensorrt
 from export.declarations import Compiled, Requirements, Tolerance
 from export.errors import ExportError
 from export.options import ExportOptions
@@ -60,6 +60,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         "mnn": to_mnn,
         "trt": to_tensorrt,
         "coreml": to_coreml,
+        "qnn": to_qnn,
     }
 )
 """Target name -> module."""

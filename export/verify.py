@@ -251,9 +251,7 @@ def _emulated(device: Device, record: DeviceParity) -> DeviceParity:
     return replace(record, verdict=Verdict.EMULATED, reason="; ".join(filter(None, (how, record.reason))))
 
 
-def judge(
-    runtime: Runtime, reference: Reference, tolerance: Tolerance, *, together: bool = True
-) -> DeviceParity:
+def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance, *, together: bool = True) -> DeviceParity:
     """Run a loaded artifact on the parity frames and hold the errors against the tolerance.
 
     Each t is asked for alone, and then all of them at once, for which runtimes encode the pair once (``together``). The

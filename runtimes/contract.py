@@ -71,8 +71,8 @@ class Verdict(StrEnum):
     catches a wrong file, and says nothing of the device."""
 
     EMULATED = "passed (emulated)"
-    """The maker's own emulation of the device ran it on another processor, and it passed. That catches a wrong file and a
-    wrong compiler, and says nothing of the silicon and its driver."""
+    """The maker's own emulation of the device ran it on another processor, and it passed there. That catches a wrong
+    file and a wrong compiler, and says nothing of the silicon and its driver."""
 
 
 @dataclass(frozen=True, order=True)

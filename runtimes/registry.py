@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runtimes.artifact import Artifact, open_artifact
-from runtimes.backends import coreml, mnn, native, ncnn, onnxruntime, openvino, tensorrt
+from runtimes.backends import coreml, mnn, native, ncnn, onnxruntime, openvino, qnn, tensorrt
 from runtimes.base import Runtime, Spec
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
@@ -53,6 +53,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "mnn": mnn,
         "tensorrt": tensorrt,
         "coreml": coreml,
+        "qnn": qnn,
     }
 )
 """Backend name -> module."""
