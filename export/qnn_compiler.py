@@ -40,7 +40,8 @@ def compile_(model: Path, out: Path, *, arch: int, soc: int) -> None:
             "enable_htp_fp16_precision": "1",
         },
     )
-    onnxruntime.InferenceSession(str(model), options)
+    # From memory: of a file its path would become a part of names in the binary, which would differ each time.
+    onnxruntime.InferenceSession(model.read_bytes(), options)
 
 
 def main() -> None:

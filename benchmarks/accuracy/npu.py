@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ifrnet.footage.video import Frame
 
 EPILOG = """\
-Every rounding is simulated by ONNX Runtime on the CPU: Q/DQ of 8 and 16 bits, and in half precision that of each result.
-Clips are those of `accuracy --dataset footage`; whole frames are reduced to the size. docs/qnn.md says what each form is,
-and how far Qualcomm's emulation is from the simulation.
+Every rounding is simulated by ONNX Runtime on the CPU: Q/DQ of 8 and 16 bits, and in half precision that of each
+result. Clips are those of `accuracy --dataset footage`; whole frames are reduced to the size. docs/qnn.md says what
+each form is, and how far Qualcomm's emulation is from the simulation.
 
 example:
   python -m benchmarks npu --size 320x180 --size 640x360 --size 1280x720 --per-clip 2

@@ -239,6 +239,7 @@ MISSING = {
     "ncnn": (("pnnx",), "pnnx is not installed: pip install 'ifrnet-export[export]'"),
     "mnn": (("MNN",), "MNN is not installed: pip install 'ifrnet-export[mnn]'"),
     "coreml": (("coremltools",), "coremltools is not installed: pip install 'ifrnet-export[coreml]'"),
+    "qnn": (("onnxruntime_qnn",), "onnxruntime_qnn is not installed: pip install 'ifrnet-export[qnn]'"),
     "trt": (("tensorrt", "tensorrt_rtx"), "pip install 'ifrnet-export[trt]' (or [trt-rtx])"),
 }
 

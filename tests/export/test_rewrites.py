@@ -69,6 +69,7 @@ def pair_outputs(graph: DeployGraph) -> list[Tensor]:
 PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "split_resblock": decoder_outputs,
     "flow_apart": decoder_outputs,
+    "heads_apart": decoder_outputs,
     "subpixel_deconv": decoder_outputs,
     "subpixel_rest": decoder_outputs,
     "relu_prelu": decoder_outputs,
