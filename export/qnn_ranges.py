@@ -75,6 +75,7 @@ def observe(model: onnx.ModelProto, feeds: Iterable[Feed]) -> dict[str, Seen]:
     probed, names = _probed(model)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED  # each tensor is looked at where it is made
     session = onnxruntime.InferenceSession(
         probed.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
@@ -97,22 +98,16 @@ def _probed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     shapes = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
     names = [name for node in graph.node for name in node.output if shapes[name].elem_type == TensorProto.FLOAT]
     constants = {"probe_flat": [-1], "probe_first": [0], "probe_end": [2**62], "probe_axis": [0]}
-    for name in names:
-        count = int(np.prod([dim.dim_value for dim in shapes[name].shape.dim], dtype=np.int64))
-        stride = f"probe_{max(1, count // KEPT)}"
-        constants[stride] = [max(1, count // KEPT)]
-        graph.node.extend(
-            [
-                helper.make_node("ReduceMin", [name], [f"{name}__low"], keepdims=0),
-                helper.make_node("ReduceMax", [name], [f"{name}__high"], keepdims=0),
-                helper.make_node("Reshape", [name, "probe_flat"], [f"{name}__flat"]),
-                helper.make_node(
-                    "Slice",
-                    [f"{name}__flat", "probe_first", "probe_end", "probe_axis", stride],
-                    [f"{name}__some"],
-                ),
-            ]
-        )
+    nodes = []
+    for node in graph.node:
+        nodes.append(node)
+        for name in set(names) & set(node.output):
+            count = int(np.prod([dim.dim_value for dim in shapes[name].shape.dim], dtype=np.int64))
+            stride = max(1, count // KEPT)
+            constants[f"probe_{stride}"] = [stride]
+            nodes += _probe(name, f"probe_{stride}")
+    del graph.node[:]
+    graph.node.extend(nodes)
     for name, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(np.array(value, np.int64), name))
     del graph.output[:]
@@ -120,6 +115,17 @@ def _probed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
         for what in ("low", "high", "some"):
             graph.output.append(helper.make_tensor_value_info(f"{name}__{what}", TensorProto.FLOAT, None))
     return probed, names
+
+
+def _probe(name: str, stride: str) -> list[onnx.NodeProto]:
+    """What looks at one tensor."""
+    flat, settings = f"{name}__flat", ["probe_first", "probe_end", "probe_axis", stride]
+    return [
+        helper.make_node("ReduceMin", [name], [f"{name}__low"], keepdims=0),
+        helper.make_node("ReduceMax", [name], [f"{name}__high"], keepdims=0),
+        helper.make_node("Reshape", [name, "probe_flat"], [flat]),
+        helper.make_node("Slice", [flat, *settings], [f"{name}__some"]),
+    ]
 
 
 class Ranges:
