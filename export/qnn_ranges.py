@@ -26,6 +26,9 @@ KEPT = 2003
 ROOM = 2.0
 """Ranges of 16 bits are so many times what was seen: other footage may go further, and a bit of 16 is no loss."""
 
+PAIRS = HELD_ASIDE // SCENE_FRAMES * len(TRIPLETS)
+"""Of the shipped clip that are looked at."""
+
 LEAST_FLOW, FLOW_SHARE = 128.0, 0.2
 """Pixels of flow that are kept at least, and as a share of the width; more is clipped."""
 

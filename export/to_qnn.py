@@ -93,7 +93,7 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     from export.qnn_file import Built, check_file
     from export.qnn_plan import Form, Graph, plan
     from export.qnn_quantize import quantize
-    from export.qnn_ranges import Ranges, calibration_feeds, observe
+    from export.qnn_ranges import PAIRS, Ranges, calibration_feeds, observe
     from export.trace import save
 
     form = Form.ISLAND if precision is Precision.FP16 else Form.MIXED
@@ -110,7 +110,11 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     built = Built(graph=graph, quantized=quantized, file=file, form=form, soc=chip, size=size)
     details = check_file(built)
     (folder / "model.onnx").write_bytes(file.SerializeToString(deterministic=True))
-    details |= {"soc": options.soc, "flow_limit_px": round(ranges.flow_limit(size.width), 1)}
+    details |= {
+        "soc": options.soc,
+        "flow_limit_px": round(ranges.flow_limit(size.width), 1),
+        "calibration": {"source": "shipped clip", "pairs": PAIRS, "frames": str(size)},
+    }
     simulation = quantized.SerializeToString() if precision is Precision.INT8 else b""
     return Compiled(details=details, tools=("onnx", "onnxruntime", "onnxruntime-qnn"), simulation=simulation)
 

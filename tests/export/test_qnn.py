@@ -372,7 +372,7 @@ def test_an_export_is_emulated(
     assert "no Hexagon NPU did" in record.reason
     assert record.arithmetic == manifest.details["form"] == form
     assert {result.t for result in record.results} == {0.25, 0.5}
-    assert all(result.psnr >= least and result.median_flow > 8.0 for result in record.results)
+    assert all(result.psnr >= least and result.median_flow > 4.0 for result in record.results)
     assert manifest.parity_on("npu").verdict is Verdict.NOT_RUN
     assert manifest.details["partitions"] == 1
     if precision is Precision.INT8:
