@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -18,7 +19,9 @@ from onnx import TensorProto, helper
 from export import qnn_compiler, to_qnn
 from export.__main__ import main
 from export.errors import ExportError, SentinelError
+from export.int8.gate import Quality
 from export.int8.simulation import Simulation
+from export.int8.stages import Int8
 from export.options import ExportOptions
 from export.parity_frames import moving_pair
 from export.qnn_file import SENTINELS, Built, Context, check_file
@@ -29,8 +32,9 @@ from export.qnn_socs import DEFAULT_SOC, SOCS, soc
 from export.source import Source
 from ifrnet import load_model
 from runtimes import load
-from runtimes.artifact import EMULATOR, Manifest, open_artifact, read_manifest
+from runtimes.artifact import EMULATOR, Artifact, DeviceParity, Manifest, open_artifact, read_manifest
 from runtimes.backends import qnn
+from runtimes.base import Runtime
 from runtimes.cli import run
 from runtimes.compare import psnr
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size, SizeRange, Timesteps, Verdict
@@ -189,6 +193,14 @@ def quantized(graph: Graph, seen: dict[str, Seen], form: Form) -> onnx.ModelProt
     return quantize(graph, plan(graph, form), Ranges(graph, seen, width=SIZE.width, form=form))
 
 
+def manifest_of(precision: Precision) -> Manifest:
+    """Of nothing."""
+    return Manifest(
+        name="x", target="qnn", backend="qnn", variant="ifrnet_s", checkpoint={}, timesteps=Timesteps.ANY, scale=1.0,
+        precision=precision, sizes=SizeRange.static(SIZE), rewrites=(), tools={}, details={}, files={},
+    )  # fmt: skip
+
+
 def test_flow_and_positions_are_found(graph: Graph) -> None:
     """Four heads, three sums of flow; positions of eight warps, as sums and in the order that samplers take."""
     kinds = [graph.producers[name].op_type for name in graph.flow]
@@ -229,10 +241,7 @@ def test_features_alone_have_8_bits(graph: Graph) -> None:
     ],
 )
 def test_what_each_form_computes(form: Form, least: float, most: float, graph: Graph, seen: dict[str, Seen]) -> None:
-    manifest = Manifest(
-        name="x", target="qnn", backend="qnn", variant="ifrnet_s", checkpoint={}, timesteps=Timesteps.ANY, scale=1.0,
-        precision=Precision.INT8, sizes=SizeRange.static(SIZE), rewrites=(), tools={}, details={}, files={},
-    )  # fmt: skip
+    manifest = manifest_of(Precision.INT8)
     with Simulation(manifest, quantized(graph, seen, form).SerializeToString()) as runtime:
         given = feed()
         found = runtime.infer(*(given[name] for name in INPUT_NAMES))
@@ -257,6 +266,33 @@ def test_ranges_are_known_where_they_follow(graph: Graph, seen: dict[str, Seen])
     found = ranges.steps(prelu.output[0], Numbers.INT16)
     high = seen[prelu.output[0]].high
     assert (65535 - found.zero) * found.scale == pytest.approx(2.0 * high, rel=1e-3)
+
+
+@pytest.mark.parametrize(("drop", "verdict"), [(0.2, Verdict.FAILED), (0.05, Verdict.EMULATED)])
+def test_the_quality_gate_judges_the_simulation(
+    drop: float, verdict: Verdict, graph: Graph, seen: dict[str, Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for all devices, since a frame takes minutes in the emulation."""
+    stages = Int8(load_model("random:ifrnet_s"), ExportOptions(targets=("qnn",)))
+    quality = Quality(
+        samples=6, drop=drop, worst_drop=drop, drop_high=None, samples_high=0, int8_vs_fp32=50.0, max_drop=0.1
+    )
+    judged = []
+
+    def judge(runtime: Runtime) -> Quality:
+        judged.append(runtime.spec)
+        return quality
+
+    monkeypatch.setattr(stages, "_gate", SimpleNamespace(judge=judge))
+    artifact = Artifact(Path(), manifest_of(Precision.INT8), {})
+    record = DeviceParity(device=EMULATOR, verdict=Verdict.EMULATED, reason="emulated")
+    model = quantized(graph, seen, Form.MIXED).SerializeToString()
+    (found,), details = stages.judge(artifact, [record], model)
+    assert [spec.device for spec in judged] == ["simulation"]
+    assert found.verdict is verdict
+    assert found.reason.startswith(f"emulated; INT8 loses {drop:.3f} dB (limit 0.1)")
+    assert found.reason.endswith("(simulated: the graph that was compiled, computed by ONNX Runtime on the CPU)")
+    assert details["simulation"]["drop"] == drop
 
 
 # ---- what came back ----------------------------------------------------------------------------------------------
