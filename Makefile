@@ -37,7 +37,7 @@ docs: $(VENV)/installed
 	rm -rf build/docs-source && mkdir -p build/docs-source/benchmarks
 	cp -r README.md CHANGELOG.md CONTRIBUTING.md NOTICE docs build/docs-source/
 	cp -r benchmarks/results build/docs-source/benchmarks/
-	$(RUN) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
 
 # The page for browsers, on http://127.0.0.1:8000/. npm fetches ONNX Runtime for the web, once.
 web: $(VENV)/installed

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from benchmarks import demo
-from benchmarks.accuracy import candidate
+from benchmarks.accuracy import candidate, npu
 from benchmarks.accuracy import command as accuracy
 from benchmarks.report import compare_results, index, plots
 from benchmarks.speed import gpu, latency, parameters, throughput, tune, video
@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "throughput": Entry(command=throughput, purpose="frames a second with several requests at the same time"),
         "video": Entry(command=video, purpose="whole videos, beside FFmpeg's minterpolate, with PSNR of both"),
         "accuracy": Entry(command=accuracy, purpose="PSNR, SSIM and IE by the published protocols"),
+        "npu": Entry(command=npu, purpose="what each arithmetic of Qualcomm's NPU loses, by size"),
         "weights": Entry(command=candidate, purpose="a training state as new built-in weights"),
         "tune": Entry(command=tune, purpose="the fastest settings for an artifact here, kept beside it"),
         "parameters": Entry(command=parameters, purpose="parameters, multiply-adds and activation memory"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from export.errors import ExportError
 from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, Delegate, ExportOptions
+from export.qnn_socs import DEFAULT_SOC
 from export.targets import TARGETS, lacking, target
 from runtimes.cli import Parser, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
@@ -25,8 +26,8 @@ EPILOG = """\
 instead of options: ship, which makes the artifacts that come with the package; setup NAME, which makes the environment
 that a target needs for itself (litert).
 
-exit codes: 0 built (verdicts passed, file checked, or not run with the reason), 1 the request cannot be met, 2 an
-artifact differs from PyTorch, 3 a bug.
+exit codes: 0 built (verdicts passed, passed (emulated), file checked, or not run with the reason), 1 the request cannot
+be met, 2 an artifact differs from PyTorch, 3 a bug.
 
 examples:
   python -m export --target all
@@ -68,6 +69,12 @@ def parser() -> Parser:
         choices=list(Delegate),
         default=Delegate.XNNPACK,
         help="executorch: on phones' CPUs or GPUs (default: %(default)s)",
+    )
+    add(
+        "--soc",
+        default=DEFAULT_SOC,
+        metavar="NAME",
+        help="chip for qnn, e.g. snapdragon-8-elite (default: %(default)s)",
     )
     add(
         "--verify-device",
@@ -128,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ios=args.ios,
         ort=args.ort,
         delegate=Delegate(args.delegate),
+        soc=args.soc,
         verify_devices=tuple(args.verify_device),
     )
     return _export(options, left_out)

@@ -34,11 +34,14 @@ class Compiled:
         details: read back from the result, for the manifest.
         tools: distributions whose versions decide the files.
         rewrites: of the form that was built, where an option of the target decided it; None for the target's own.
+        simulation: where a frame takes minutes in an emulation, the ONNX graph that the files were compiled from: the
+            quality gate of INT8 runs it in ONNX Runtime on the CPU. Not a part of the artifact.
     """
 
     details: dict[str, Any] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
     rewrites: tuple[str, ...] | None = None
+    simulation: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

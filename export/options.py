@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from export.qnn_socs import DEFAULT_SOC
 from runtimes.contract import Precision, Size, SizeRange
 
 DEFAULT_SIZE = Size(1280, 720)
@@ -38,6 +39,7 @@ class ExportOptions:
         ios: oldest iOS that shall load an artifact of Core ML; its macOS is three versions behind up to 18.
         ort: whether target onnx writes the ``.ort`` file of ONNX Runtime Mobile and Web in place of the ONNX.
         delegate: of target executorch.
+        soc: the chip that an artifact of Qualcomm's NPU is for, a name of ``export.qnn_socs.SOCS``.
         verify_devices: devices to verify on besides the default ones (software Vulkan is slow and opt-in).
     """
 
@@ -55,6 +57,7 @@ class ExportOptions:
     ios: int = 16
     ort: bool = False
     delegate: Delegate = Delegate.XNNPACK
+    soc: str = DEFAULT_SOC
     verify_devices: tuple[str, ...] = ()
 
     def artifact_name(self, model: str, target: str, precision: Precision) -> str:

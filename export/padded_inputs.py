@@ -11,7 +11,9 @@ MULTIPLE = 4
 """Channels that the vectors of a GPU's shaders hold."""
 
 
-class _PaddedConv(nn.Module):
+class PaddedConv(nn.Module):
+    """A convolution whose input gets channels of zeros; see :func:`padded_inputs`."""
+
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.more = -conv.in_channels % MULTIPLE
@@ -19,6 +21,7 @@ class _PaddedConv(nn.Module):
         self.weight = nn.Parameter(F.pad(conv.weight.detach(), (0, 0, 0, 0, 0, self.more)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> as the convolution that it replaces."""
         x = F.pad(x, (0, 0, 0, 0, 0, self.more))  # (1, C, H, W) -> (1, C + more, H, W)
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
@@ -32,4 +35,4 @@ def padded_inputs(graph: DeployGraph) -> None:
     for parent in list(graph.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Conv2d and child.in_channels > MULTIPLE and child.in_channels % MULTIPLE:
-                setattr(parent, name, _PaddedConv(child))
+                setattr(parent, name, PaddedConv(child))

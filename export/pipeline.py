@@ -173,7 +173,7 @@ class Pipeline:
             )
             if job.precision is Precision.INT8:
                 self._report(f"{job.name}: measuring what INT8 loses")
-                parity, quality = self._int8.judge(read_files(folder, manifest), parity)
+                parity, quality = self._int8.judge(read_files(folder, manifest), parity, compiled.simulation)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
             proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
             (folder / PROOF).write_bytes(proof)

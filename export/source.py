@@ -16,7 +16,7 @@ from export.rewrites import build_graph
 from export.sentinels import guard
 from export.trace import dynamic_shapes, example_inputs, trace
 from ifrnet import IFRNet
-from runtimes.contract import Precision, SizeRange
+from runtimes.contract import Precision, SizeRange, Timesteps
 
 NO_SCALES: Mapping[str, float] = MappingProxyType({})
 
@@ -62,6 +62,11 @@ class Source:
             scales=self.scales,
             report=self._report,
         )
+
+    @property
+    def timesteps(self) -> Timesteps:
+        """The times between two frames that the checkpoint serves."""
+        return self._model.info.timesteps if self._model.info is not None else Timesteps.ANY
 
     @cached_property
     def module(self) -> DeployGraph:

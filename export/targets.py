@@ -15,6 +15,7 @@ from export import (
     to_ncnn,
     to_onnx,
     to_openvino,
+    to_qnn,
     to_tensorrt,
     to_web,
 )
@@ -73,6 +74,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         "executorch": to_executorch,
         "trt": to_tensorrt,
         "coreml": to_coreml,
+        "qnn": to_qnn,
     }
 )
 """Target name -> module."""

@@ -51,6 +51,10 @@ ROUNDINGS = {Precision.FP32: torch.float64, Precision.FP16: torch.float16, Preci
 """What shows how much rounding moves PyTorch: convolutions in half precision, or for float32 all of it in float64."""
 
 
+EMULATED_PIXELS = 640 * 360
+"""The largest frames that an export emulates unasked: four minutes for two frames in half precision on one core. Frames
+of 1280x720 took seven times as long (Qualcomm's NPU, onnxruntime-qnn 2.7.0)."""
+
 FILES: Mapping[str, Callable[[Artifact], Runtime]] = MappingProxyType({"coreml": mil_runtime.open_file})
 """Backend -> what computes its files where it cannot be had itself."""
 
@@ -214,9 +218,7 @@ def _other_devices(artifact: Artifact, extra_devices: Sequence[str]) -> Iterator
 def _verify_on(
     device: Device, artifact: Artifact, reference: Reference, tolerance: Tolerance, extra_devices: Sequence[str]
 ) -> DeviceParity:
-    reason = device.reason
-    if device.software and device.name not in extra_devices:
-        reason = f"{device.description} is a software driver: ask for it with --verify-device {device.name}"
+    reason = device.reason or ("" if device.name in extra_devices else _unasked(device, artifact.manifest.sizes))
     record = DeviceParity(device=device.name, verdict=Verdict.NOT_RUN, reason=reason)
     if reason:
         return record
@@ -224,18 +226,36 @@ def _verify_on(
         module = runner(artifact.manifest.backend, device.name)
         record = replace(record, machine=Machine.here(module.ABOUT, device))
         with module.open_runtime(artifact, device.name, Tuning()) as runtime:
-            return replace(judge(runtime, reference, tolerance), machine=record.machine)
+            judged = judge(runtime, reference, tolerance, together=not device.emulates)
+            return _emulated(device, replace(judged, machine=record.machine))
     except (DeviceMismatchError, DeviceUnavailableError) as error:
         return replace(record, reason=str(error))
     except BackendError as error:
         return replace(record, verdict=Verdict.FAILED, reason=str(error))
 
 
-def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> DeviceParity:
+def _unasked(device: Device, sizes: SizeRange) -> str:
+    """Why a device is left out that nobody asked for; empty where it is not."""
+    ask = f"ask for it with --verify-device {device.name}"
+    if device.emulates:
+        largest = max(size.width * size.height for size in verification_sizes(sizes))
+        return "" if largest <= EMULATED_PIXELS else f"emulating frames of {sizes} takes many minutes: {ask}"
+    return f"{device.description} is a software driver: {ask}" if device.software else ""
+
+
+def _emulated(device: Device, record: DeviceParity) -> DeviceParity:
+    """What passed on an emulation is said to be that; other records stay."""
+    if not device.emulates or record.verdict is not Verdict.PASSED:
+        return record
+    how = f"{device.description} ran the files, no {device.emulates} did"
+    return replace(record, verdict=Verdict.EMULATED, reason="; ".join(filter(None, (how, record.reason))))
+
+
+def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance, *, together: bool = True) -> DeviceParity:
     """Run a loaded artifact on the parity frames and hold the errors against the tolerance.
 
-    Each t is asked for alone, and then all of them at once, for which runtimes encode the pair once. The tolerance
-    gives way where rounding moves PyTorch itself as far (:data:`MARGIN`), and the record says so.
+    Each t is asked for alone, and then all of them at once, for which runtimes encode the pair once (``together``). The
+    tolerance gives way where rounding moves PyTorch itself as far (:data:`MARGIN`), and the record says so.
     """
     results, troubles, notes = [], [], []
     dtype = ROUNDINGS.get(runtime.spec.precision)
@@ -244,7 +264,7 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance) -> Devic
         cases = reference.cases(size)
         for how, (case, output) in (
             *(("", item) for item in _one_by_one(runtime, cases)),
-            *((" of several at once", item) for item in _at_once(runtime, cases)),
+            *((" of several at once", item) for item in _at_once(runtime, cases if together else ())),
         ):
             found = compare(output, case.expected)
             if not how:
@@ -295,9 +315,9 @@ def _at_once(runtime: Runtime, cases: Sequence[Case]) -> Iterator[Output]:
 
 
 def overall(records: Sequence[DeviceParity]) -> Verdict:
-    """Failed if it failed anywhere, passed if it passed somewhere, file checked if that is all, else not run."""
+    """Failed if it failed anywhere, passed if it passed somewhere, emulated or checked if that is all, else not run."""
     verdicts = {record.verdict for record in records}
-    for verdict in (Verdict.FAILED, Verdict.PASSED, Verdict.CHECKED):
+    for verdict in (Verdict.FAILED, Verdict.PASSED, Verdict.EMULATED, Verdict.CHECKED):
         if verdict in verdicts:
             return verdict
     return Verdict.NOT_RUN

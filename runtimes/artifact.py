@@ -25,6 +25,9 @@ FORMAT = 2
 SAVED_FILE = "file"
 """What stands in the place of a device in the verdict on a saved file that was read back and computed, not run."""
 
+EMULATOR = "emulator"
+"""The device that plays another processor, see :attr:`runtimes.device.Device.emulates`."""
+
 _PLAIN = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 
 _MANIFEST_LIMIT = 4 * 2**20

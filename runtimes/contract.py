@@ -70,6 +70,10 @@ class Verdict(StrEnum):
     """No device ran it: the saved file was read back and computed from the published meaning of its operations. That
     catches a wrong file, and says nothing of the device."""
 
+    EMULATED = "passed (emulated)"
+    """The maker's own emulation of the device ran it on another processor, and it passed there. That catches a wrong
+    file and a wrong compiler, and says nothing of the silicon and its driver."""
+
 
 @dataclass(frozen=True, order=True)
 class Size:

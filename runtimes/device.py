@@ -38,6 +38,8 @@ class Device:
         description: what it is, for people.
         reason: why it cannot be used; empty when it can.
         software: an emulation of a GPU by the CPU: right, and slow.
+        emulates: the processor that its maker's emulation stands for, for people; empty where nothing is emulated. What
+            passes there is ``passed (emulated)``, and what fails there fails on the processor.
         driver: version of what drives it, as the backend reports it; empty for the CPU.
         versions: of what runs there and is no distribution of Python, by name.
     """
@@ -46,6 +48,7 @@ class Device:
     description: str = ""
     reason: str = ""
     software: bool = False
+    emulates: str = ""
     driver: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from runtimes.backends import (
     ncnn,
     onnxruntime,
     openvino,
+    qnn,
     tensorrt,
 )
 from runtimes.base import Runtime, Spec
@@ -65,6 +66,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "executorch": executorch,
         "tensorrt": tensorrt,
         "coreml": coreml,
+        "qnn": qnn,
     }
 )
 """Backend name -> module."""
@@ -158,7 +160,7 @@ def load(
     except BaseException:
         runtime.close()
         raise
-    if belief.verdict in (Verdict.NOT_RUN, Verdict.CHECKED):
+    if belief.verdict not in (Verdict.PASSED, Verdict.FAILED) and not belief.own:
         warnings.warn(
             f"{artifact.manifest.name}: parity not run on {found.name}: {belief.reason}; prove it here with "
             f"python -m runtimes verify {artifact.folder} --device {found.name}",

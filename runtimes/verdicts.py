@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runtimes.artifact import SAVED_FILE, Artifact, DeviceParity
+from runtimes.artifact import EMULATOR, SAVED_FILE, Artifact, DeviceParity
 from runtimes.atomic import write_text
 from runtimes.base import Runtime
 from runtimes.contract import Size, Verdict
@@ -35,6 +35,9 @@ FORMAT = 1
 LIMIT = 2**20
 MAX_RECORDS = 64
 """The oldest are dropped."""
+
+STAND_INS = (SAVED_FILE, EMULATOR)
+"""What is no device: a failure there is one everywhere, and nothing that passes there is proved on a device."""
 
 _said: set[tuple[str, str]] = set()
 """What was said of an artifact in this process already."""
@@ -101,9 +104,10 @@ def prove(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine
         OSError: the outcome can be written neither beside the artifact nor into the user's cache.
     """
     cases = read_proof(proof_of(artifact), artifact.manifest.sizes)
+    passed = Verdict.EMULATED if device.emulates else Verdict.PASSED
     record = Record(
         conditions=Conditions.of(runtime, device, machine),
-        verdict=Verdict.PASSED,
+        verdict=passed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     try:
@@ -112,7 +116,7 @@ def prove(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine
         record = replace(record, verdict=Verdict.FAILED, reason=str(error))
     else:
         troubles = [f"at {r.size}, t = {r.t}{_together(r)}: {r.trouble}" for r in results if r.trouble]
-        verdict = Verdict.FAILED if troubles else Verdict.PASSED
+        verdict = Verdict.FAILED if troubles else passed
         record = replace(record, verdict=verdict, reason="; ".join(troubles), results=results)
     keep(artifact.folder, record)
     return record
@@ -146,11 +150,11 @@ def believed(artifact: Artifact, conditions: Conditions) -> Belief:
     device = Device(name=conditions.device)
     reasons = []
     for found in artifact.manifest.parity:
-        if found.device != SAVED_FILE and Device(name=found.device).kind != device.kind:
+        if found.device not in STAND_INS and Device(name=found.device).kind != device.kind:
             continue
         if found.verdict is Verdict.FAILED:
             return Belief(verdict=Verdict.FAILED, reason=found.reason)
-        if found.verdict in (Verdict.NOT_RUN, Verdict.CHECKED) or found.device == SAVED_FILE:
+        if found.verdict is not Verdict.PASSED or found.device in STAND_INS:
             reasons.append(found.reason)
         elif reason := _difference(found, conditions, device):
             reasons.append(reason)

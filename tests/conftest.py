@@ -2,8 +2,8 @@
 
 A backend that is not installed skips its tests with the reason. So that coverage cannot vanish that way,
 ``IFRNET_EXPECT_BACKENDS`` names those that have to run
-(``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,mnn,litert,executorch,coreml:file,tensorrt:build``); a session of the
-whole suite that ran others fails.
+(``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,mnn,litert,executorch,coreml:file,qnn:emulator,tensorrt:build``); a session
+of the whole suite that ran others fails.
 """
 
 from __future__ import annotations

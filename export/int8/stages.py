@@ -11,6 +11,7 @@ from export.declarations import Compiled
 from export.errors import SentinelError
 from export.int8.gate import QualityGate
 from export.int8.scales import Scales, scales_for
+from export.int8.simulation import Simulation
 from export.int8.work import share
 from export.options import ExportOptions
 from ifrnet import IFRNet
@@ -52,13 +53,20 @@ class Int8:
         return self._scales.scales
 
     def judge(
-        self, artifact: Artifact, parity: Sequence[DeviceParity]
+        self, artifact: Artifact, parity: Sequence[DeviceParity], simulation: bytes = b""
     ) -> tuple[tuple[DeviceParity, ...], dict[str, Any]]:
-        """Run the quality gate wherever parity passed.
+        """Run the quality gate wherever parity passed, or once on the graph that stands for all devices.
+
+        Args:
+            artifact: the files.
+            parity: the verdicts so far.
+            simulation: see :class:`export.declarations.Compiled`.
 
         Returns:
             The records, failed where INT8 loses more than it may, and what was measured on each device.
         """
+        if simulation:
+            return self._judge_simulation(artifact, parity, simulation)
         records, found = [], {}
         for record in parity:
             if record.verdict is Verdict.PASSED:
@@ -71,6 +79,18 @@ class Int8:
                 record = replace(record, verdict=verdict, reason=str(quality))
             records.append(record)
         return tuple(records), found
+
+    def _judge_simulation(
+        self, artifact: Artifact, parity: Sequence[DeviceParity], simulation: bytes
+    ) -> tuple[tuple[DeviceParity, ...], dict[str, Any]]:
+        with Simulation(artifact.manifest, simulation) as runtime:
+            quality = self._gate.judge(runtime)
+        about = f"{quality} (simulated: the graph that was compiled, computed by ONNX Runtime on the CPU)"
+        records = []
+        for record in parity:
+            verdict = record.verdict if quality.passed else Verdict.FAILED
+            records.append(replace(record, verdict=verdict, reason="; ".join(filter(None, (record.reason, about)))))
+        return tuple(records), {"simulation": quality.to_manifest()}
 
     def check_built(self, target: str, compiled: Compiled) -> Compiled:
         """Add to what a target tells: the calibration, and the share of the work that it read back in int8.

@@ -57,4 +57,4 @@ def _here(folder: Path, device: str | None) -> str:
     where = f"on {spec.device} ({spec.arithmetic})"
     if belief.verdict is Verdict.PASSED:
         return f"passed {where}" + ("" if belief.own else ", by the manifest: such a machine proved it")
-    return f"{belief.verdict} {where}: {belief.reason}"
+    return f"{belief.verdict} {where}" + (f": {belief.reason}" if belief.reason else "")

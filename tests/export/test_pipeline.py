@@ -12,12 +12,14 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 import export.source
 from export import to_ncnn, to_onnx, to_tensorrt
 from export.__main__ import main
 from export.errors import ExportError
 from export.options import ExportOptions
+from export.padded_inputs import PaddedConv
 from export.targets import TARGETS
 from runtimes.artifact import open_artifact
 from runtimes.cli import run
@@ -36,8 +38,12 @@ def export_(out: Path, *arguments: str, target: str = "onnx") -> int:
 @pytest.fixture
 def traced(artifact: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The graph of the shared artifact instead of a new trace."""
-    model = onnx.load(artifact("onnx") / "model.onnx")
-    monkeypatch.setattr(export.source, "trace", lambda *_: model)
+    narrow, padded = (onnx.load(artifact(target) / "model.onnx") for target in ("onnx", "web"))
+
+    def trace(module: torch.nn.Module, *_: object) -> onnx.ModelProto:
+        return padded if any(isinstance(part, PaddedConv) for part in module.modules()) else narrow
+
+    monkeypatch.setattr(export.source, "trace", trace)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +248,7 @@ MISSING = {
     "litert": (("ai_edge_litert",), "ai_edge_litert is not installed: pip install 'ifrnet-export[litert]'"),
     "executorch": (("executorch",), "executorch is not installed: pip install 'ifrnet-export[executorch]'"),
     "coreml": (("coremltools",), "coremltools is not installed: pip install 'ifrnet-export[coreml]'"),
+    "qnn": (("onnxruntime_qnn",), "onnxruntime_qnn is not installed: pip install 'ifrnet-export[qnn]'"),
     "trt": (("tensorrt", "tensorrt_rtx"), "pip install 'ifrnet-export[trt]' (or [trt-rtx])"),
 }
 
@@ -274,6 +281,7 @@ def test_all_leaves_out_what_is_missing_with_the_reason(
         "coremltools",
         "tensorrt",
         "tensorrt_rtx",
+        "onnxruntime_qnn",
     )
     assert export_(tmp_path, target="all") == 0
     assert {path.name for path in tmp_path.iterdir()} == {NAME, NAME.replace("-onnx-", "-web-")}
@@ -295,6 +303,7 @@ def test_all_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         "coremltools",
         "tensorrt",
         "tensorrt_rtx",
+        "onnxruntime_qnn",
     )
     assert export_(tmp_path, target="all") == 1
     assert "nothing to build: onnx: onnxruntime is not installed" in capsys.readouterr().err

@@ -78,6 +78,7 @@ def padded_outputs(graph: DeployGraph) -> list[Tensor]:
 PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "split_resblock": decoder_outputs,
     "flow_apart": decoder_outputs,
+    "heads_apart": decoder_outputs,
     "subpixel_deconv": decoder_outputs,
     "subpixel_rest": decoder_outputs,
     "relu_prelu": decoder_outputs,
@@ -270,7 +271,8 @@ def test_a_mean_in_float32_is_accurate_in_onnx_runtime(model: IFRNet, mean: str)
 @pytest.mark.parametrize("size", ["131x77", "77x131", "160x96"])
 def test_all_rewrites_together_are_the_network(model: IFRNet, size: str) -> None:
     width, height = (int(side) for side in size.split("x"))
-    graph = build_graph(model, [name for name in REWRITES if name != "row_mean"], size=(height, width))
+    left_out = ("row_mean", "heads_apart")  # the one is of ONNX Runtime, the other stands in for flow_apart
+    graph = build_graph(model, [name for name in REWRITES if name not in left_out], size=(height, width))
     img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(width, height)))
     t = torch.full((1, 1, 1, 1), 0.3)
     assert float((graph(img0, img1, t) - interpolate(model, img0, img1, t)).abs().max()) < 5e-5

@@ -29,20 +29,21 @@ def test_every_target_keeps_its_protocol() -> None:
         module = target(name)
         assert module.REQUIRES
         assert module.BACKEND in BACKENDS
-        assert Precision.FP32 in module.TOLERANCES
+        assert Precision.FP32 in module.TOLERANCES or name == "qnn"  # whose processor has no float32
         assert {*module.TOLERANCES, *module.LACKING} == set(Precision)
         assert module.graph_precision(Precision.FP32) is Precision.FP32
         for precision, tolerance in module.TOLERANCES.items():
             assert tolerance.reason
             assert isinstance(module.rewrites(precision), tuple)
     with pytest.raises(
-        ExportError, match=r"no target named 'abacus'; there are onnx, .*, mnn, litert, executorch, .*coreml and all"
+        ExportError, match=r"no target named 'abacus'; there are onnx, .*, mnn, litert, .*coreml, qnn and all"
     ):
         target("abacus")
 
 
 def test_fp32_is_held_to_the_figure_of_the_table() -> None:
-    assert all(target(name).TOLERANCES[Precision.FP32].max_error <= 2e-4 for name in TARGETS)
+    rows = [target(name).TOLERANCES.get(Precision.FP32) for name in TARGETS]
+    assert all(row is None or row.max_error <= 2e-4 for row in rows)
 
 
 def loaded_by(module: str) -> set[str]:

@@ -238,8 +238,9 @@ class Backend:
     ABOUT = backend("onnxruntime").ABOUT
     DEFAULT_DEVICE = "cpu"
 
-    def __init__(self, open_runtime: Callable[..., Runtime], reason: str = "") -> None:
+    def __init__(self, open_runtime: Callable[..., Runtime], reason: str = "", last: Device | None = None) -> None:
         self.open_runtime, self.reason = open_runtime, reason
+        self.last = last or Device(name="vulkan:0", description="llvmpipe", software=True)
 
     def missing(self) -> str:
         return self.reason
@@ -248,7 +249,7 @@ class Backend:
         return [
             Device(name="cpu"),
             Device(name="cuda:0", reason="no GPU"),
-            Device(name="vulkan:0", description="llvmpipe", software=True),
+            self.last,
         ]
 
 
@@ -278,6 +279,29 @@ def test_every_device_gets_a_verdict(monkeypatch: pytest.MonkeyPatch, reference:
 def test_software_devices_run_when_asked_for(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
     found = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference)), "vulkan:0")
     assert [record.verdict for record in found] == [Verdict.PASSED, Verdict.NOT_RUN, Verdict.PASSED]
+
+
+EMULATION = Device(name="emulator", description="an emulation of the NPU", software=True, emulates="NPU")
+
+
+def test_what_passes_in_an_emulation_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch, reference: Reference) -> None:
+    record = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference), last=EMULATION))[2]
+    assert (record.verdict, record.reason) == (Verdict.EMULATED, "an emulation of the NPU ran the files, no NPU did")
+    assert overall([record]) is Verdict.EMULATED
+    assert overall([*records(Verdict.PASSED), record]) is Verdict.PASSED
+    wrong = verified(monkeypatch, reference, Backend(lambda *_: Faithful(reference, nan), last=EMULATION))[2]
+    assert wrong.verdict is Verdict.FAILED
+
+
+def test_frames_that_take_too_long_are_emulated_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, reference: Reference
+) -> None:
+    monkeypatch.setattr(export.verify, "EMULATED_PIXELS", 10)
+    module = Backend(lambda *_: Faithful(reference), last=EMULATION)
+    record = verified(monkeypatch, reference, module)[2]
+    assert record.verdict is Verdict.NOT_RUN
+    assert "takes many minutes: ask for it with --verify-device emulator" in record.reason
+    assert verified(monkeypatch, reference, module, "emulator")[2].verdict is Verdict.EMULATED
 
 
 @pytest.mark.parametrize(("error", "verdict"), [(DeviceMismatchError, Verdict.NOT_RUN), (BackendError, Verdict.FAILED)])

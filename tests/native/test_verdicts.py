@@ -355,6 +355,7 @@ NEVER = "never compared on native/cpu"
         ([entry(device="native/vulkan:0", verdict="failed")], "not run", NEVER),
         ([entry(verdict="not run", reason="no time")], "not run", "no time"),
         ([entry(verdict="file checked", reason="read back")], "not run", "read back"),
+        ([entry(verdict="passed (emulated)", reason="emulated")], "not run", "emulated"),
         ([entry(arithmetic="bf16")], "not run", "proved in bf16, fp32 runs here"),
         ([entry(arithmetic="bf16"), entry()], "passed", ""),
         ([entry(), entry(verdict="failed", reason="bad")], "passed", ""),

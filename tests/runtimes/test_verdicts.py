@@ -16,13 +16,15 @@ import pytest
 import runtimes
 import runtimes.verdicts as module
 from runtimes import ArtifactError, ParityError, ParityNotRunWarning, VerdictWarning, load, verify
-from runtimes.artifact import MANIFEST, SAVED_FILE, Manifest, read_manifest
+from runtimes.artifact import EMULATOR, MANIFEST, SAVED_FILE, Manifest, open_artifact, read_manifest
+from runtimes.backends import onnxruntime
 from runtimes.cli import run
 from runtimes.contract import Verdict
 from runtimes.device import Device
 from runtimes.machine import Machine
 from runtimes.proof import FILE as PROOF
 from runtimes.registry import backend
+from runtimes.tuning import Tuning
 from runtimes.verdicts import FILE
 
 
@@ -122,6 +124,27 @@ def with_record(**changes: Any) -> Callable[[Manifest], Manifest]:
 def test_a_file_that_was_checked_is_not_proved_on_a_device(folder: Path, device: str) -> None:
     edit(folder, with_record(device=device, verdict=Verdict.CHECKED, reason="read back and computed"))
     unproved(folder, "parity not run on cpu: read back and computed")
+
+
+@pytest.mark.parametrize("device", ["cpu", EMULATOR])
+def test_what_passed_in_an_emulation_is_not_proved_on_a_device(folder: Path, device: str) -> None:
+    edit(folder, with_record(device=device, verdict=Verdict.EMULATED, reason="its maker's emulation ran it"))
+    unproved(folder, "parity not run on cpu: its maker's emulation ran it")
+
+
+def test_what_failed_in_an_emulation_is_refused_on_every_device(folder: Path) -> None:
+    edit(folder, with_record(device=EMULATOR, verdict=Verdict.FAILED, reason="a wrong compiler"))
+    with pytest.raises(ParityError, match=r"failed parity on cpu \(a wrong compiler"):
+        load(folder, threads=1)
+
+
+def test_a_proof_that_passes_in_an_emulation_is_said_to_be_that(folder: Path) -> None:
+    artifact = open_artifact(folder)
+    emulated = Device(name="cpu", emulates="another processor")
+    with onnxruntime.open_runtime(artifact, "cpu", Tuning()) as runtime:
+        record = module.prove(artifact, runtime, emulated, Machine.here(onnxruntime.ABOUT, emulated))
+    assert record.verdict is Verdict.EMULATED
+    load(folder, threads=1).close()  # in silence: it is this machine's own
 
 
 def test_no_verdict_on_a_file_is_one_on_a_device(folder: Path) -> None:
