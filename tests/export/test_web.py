@@ -25,7 +25,7 @@ def half(artifact: Callable[..., Path]) -> onnx.ModelProto:
 def test_the_manifest_says_how_weights_are_stored(artifact: Callable[..., Path]) -> None:
     details = read_manifest(artifact("web", precision=FP16)).details
     assert details == {
-        "convolutions": 36,
+        "convolutions": 32,
         "channels_in": "multiples of 4",
         "weights": "float16, cast to float32 at load",
     }
