@@ -19,7 +19,7 @@ test: $(VENV)/installed vulkan native-for-tests
 	$(RUN) -m pytest tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py
 	$(if $(EXPECT_NATIVE),IFRNET_EXPECT_BACKENDS=$(EXPECT_NATIVE)) $(RUN) -m pytest tests/native
 	$(if $(EXPECT),IFRNET_EXPECT_BACKENDS=$(EXPECT)) $(RUN) -m pytest tests/calibration tests/export
-	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py
+	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py tests/test_licences.py
 	$(if $(EXPECT_WEB),IFRNET_EXPECT_BACKENDS=$(EXPECT_WEB)) $(RUN) -m pytest tests/web
 
 # Minutes, and the package index: an empty environment up to its first video, and all shipped artifacts made again.

@@ -113,7 +113,15 @@ def execute(args: argparse.Namespace) -> int:
         animation = args.out / "slow.webp"
         slow_motion(shown.artifact, frame0, frame1, animation)
         say(f"   {animation}: from frame 0 to frame 1 and back, with {STEPS - 1} frames made in between")
+    say(NEXT)
     return code
+
+
+NEXT = """
+4. Try next (with .venv/bin on the PATH):
+   ifrnet-runtimes video in.mp4 out.mp4                        twice the frames of a video of yours
+   make web                                                    the same in a browser, at http://127.0.0.1:8000/
+   python -m export --target openvino --int8 --size 640x360    three to four times as fast as PyTorch here"""
 
 
 def read_frame(path: Path) -> Frame:
