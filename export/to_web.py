@@ -29,7 +29,7 @@ TOLERANCES = {
 
 LACKING = {
     Precision.BF16: "the ONNX specification has no such convolution before opset 22",
-    Precision.INT8: "in WebAssembly it was no faster than float32 (0.85 beside 0.87 s a frame of 320x180), and WebGPU has none",
+    Precision.INT8: "in WebAssembly it was no faster than float32 (0.85 beside 0.87 s at 320x180), and WebGPU has none",
 }
 
 STORED = {Precision.FP32: "float32", Precision.FP16: "float16, cast to float32 at load"}
