@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test nightly lint docs web bench artifacts weights native native-arm64 native-for-tests vulkan clean
+.PHONY: demo test nightly lint docs web recording bench artifacts weights native native-arm64 native-for-tests vulkan clean
 
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
@@ -56,6 +56,10 @@ native-for-tests: $(VENV)/installed
 	@if command -v c++ >/dev/null; then $(MAKE) --no-print-directory native; \
 	  if command -v aarch64-linux-gnu-g++ >/dev/null; then $(MAKE) --no-print-directory native-arm64; fi; \
 	else echo "No C++ compiler: libifrnet is not built, and its tests say so and are skipped. Debian: apt install g++"; fi
+
+# The recording of a terminal that the README shows.
+recording: $(VENV)/installed
+	$(RUN) -m benchmarks.report.terminal_recording docs/terminal.svg
 
 # The leaderboards that the README shows, into the folder of this machine: each run writes its files and the index when it
 # ends, so that an interrupted set keeps what it has. What the README shows most comes first. BENCH=--rounds=5 is shorter.
