@@ -101,9 +101,9 @@ text{{opacity:0;animation:show 1ms forwards}}
 @keyframes scroll{{0%{{transform:translateY(0)}}{frames}100%{{transform:translateY({-LINE * scrolls[-1][1]}px)}}}}
 </style>
 <rect width="{width}" height="{height}" rx="8" fill="#14181d"/>
-<svg y="{MARGIN}" width="{width}" height="{height - 2 * MARGIN}"><g id="all" transform="translate(0,{-MARGIN})">
+<svg y="{MARGIN}" width="{width}" height="{height - 2 * MARGIN}"><g transform="translate(0,{-MARGIN})"><g id="all">
 {body}
-</g></svg>
+</g></g></svg>
 </svg>
 """
 
