@@ -37,9 +37,6 @@ STORED = {Precision.FP32: "float32", Precision.FP16: "float16, cast to float32 a
 MULTIPLE = 4
 """Of channels that go into a convolution; see :func:`export.padded_inputs.padded_inputs`. Colours are three."""
 
-SMALL = 64
-"""Constants of fewer values stay float32: slopes, biases and steps, 0.5 % of the file."""
-
 
 def missing() -> str:
     """Why it cannot be built here; empty when it can."""
@@ -77,21 +74,25 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
 
 
 def store_in_half(model: Any) -> Any:
-    """A copy of an ONNX model whose weights are float16 and are cast to float32; a runtime does that once, at load."""
+    """A copy of an ONNX model whose weights are float16 and are cast to float32; a runtime does that once, at load.
+
+    Nothing but the kernels of convolutions: sampling positions would be off by up to half a pixel.
+    """
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
+    from export.convolutions import CONVOLUTIONS
+
     stored = onnx.ModelProto()
     stored.CopyFrom(model)
+    kernels = {node.input[1] for node in stored.graph.node if node.op_type in CONVOLUTIONS}
     casts = []
     for item in stored.graph.initializer:
-        values = numpy_helper.to_array(item)
-        if values.dtype != np.float32 or values.size < SMALL:
-            continue
-        name = item.name
-        item.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [item.name], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
+        if (name := item.name) in kernels:
+            half = numpy_helper.to_array(item).astype(np.float16)
+            item.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [item.name], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
     nodes = [*casts, *stored.graph.node]
     del stored.graph.node[:]
     stored.graph.node.extend(nodes)
@@ -102,23 +103,29 @@ def check_file(model: Any, precision: Precision) -> dict[str, Any]:
     """Hold the saved file to what browsers need; returns what was found.
 
     Raises:
-        SentinelError: a convolution is as wide as WebGPU gets wrong, or weights are stored otherwise.
+        SentinelError: a convolution is as wide as WebGPU gets wrong, weights are stored otherwise, or something else is
+            half precision.
     """
     from onnx import TensorProto
 
+    from export.convolutions import CONVOLUTIONS
+
     shapes = {item.name: (item.dims, item.data_type) for item in model.graph.initializer}
-    made = {node.output[0]: node for node in model.graph.node}
+    casts = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Cast"}
     wanted = TensorProto.FLOAT16 if precision is Precision.FP16 else TensorProto.FLOAT
-    count = 0
+    kernels = set()
     for node in model.graph.node:
-        if node.op_type != "Conv":
+        if node.op_type not in CONVOLUTIONS:
             continue
-        weight = node.input[1]
-        cast = made.get(weight)
-        dims, kind = shapes[cast.input[0] if cast is not None and cast.op_type == "Cast" else weight]
-        if dims[1] > MULTIPLE and dims[1] % MULTIPLE:
-            raise SentinelError(f"convolution {node.name} takes {dims[1]} channels, no multiple of {MULTIPLE}")
+        kernel = casts.get(node.input[1], node.input[1])
+        dims, kind = shapes[kernel]
+        inputs = dims[1] if node.op_type == "Conv" else dims[0]
+        if inputs > MULTIPLE and inputs % MULTIPLE and node.op_type == "Conv":
+            raise SentinelError(f"convolution {node.name} takes {inputs} channels, no multiple of {MULTIPLE}")
         if kind != wanted:
             raise SentinelError(f"the weights of {node.name} are stored as {TensorProto.DataType.Name(kind)}")
-        count += 1
-    return {"convolutions": count, "channels_in": f"multiples of {MULTIPLE}", "weights": STORED[precision]}
+        kernels.add(kernel)
+    for name, (_, kind) in shapes.items():
+        if kind == TensorProto.FLOAT16 and name not in kernels:
+            raise SentinelError(f"constant {name} is half precision, and no weight of a convolution")
+    return {"convolutions": len(kernels), "channels_in": f"multiples of {MULTIPLE}", "weights": STORED[precision]}

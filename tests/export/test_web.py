@@ -25,7 +25,7 @@ def half(artifact: Callable[..., Path]) -> onnx.ModelProto:
 def test_the_manifest_says_how_weights_are_stored(artifact: Callable[..., Path]) -> None:
     details = read_manifest(artifact("web", precision=FP16)).details
     assert details == {
-        "convolutions": 32,
+        "convolutions": 36,
         "channels_in": "multiples of 4",
         "weights": "float16, cast to float32 at load",
     }
@@ -50,6 +50,14 @@ def test_a_width_that_webgpu_gets_wrong_is_seen(artifact: Callable[..., Path]) -
 def test_weights_of_another_type_are_seen(half: onnx.ModelProto) -> None:
     with pytest.raises(SentinelError, match="are stored as FLOAT16"):
         check_file(half, FP32)
+
+
+def test_sampling_positions_in_half_are_seen(half: onnx.ModelProto) -> None:
+    """A table of positions that is rounded to 11 bits is off by half a pixel at 1080p."""
+    row = next(item for item in half.graph.initializer if item.data_type == onnx.TensorProto.FLOAT and item.dims)
+    row.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(row).astype("float16"), row.name))
+    with pytest.raises(SentinelError, match="is half precision, and no weight of a convolution"):
+        check_file(half, FP16)
 
 
 def test_added_channels_are_zero(artifact: Callable[..., Path]) -> None:
