@@ -19,6 +19,9 @@ from runtimes.registry import Backend, runners
 
 NO_LIMIT = TimeLimit()
 
+ELSEWHERE = ("web",)
+"""Targets without rows: their files are for browsers, and on ONNX Runtime they would be the rows of ``onnx`` again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
@@ -49,7 +52,7 @@ class Candidate:
 def candidates(selection: Selection) -> list[Candidate]:
     """All rows, with the reason where one cannot run; nothing is exported yet."""
     rows: list[Candidate] = []
-    for name in TARGETS:
+    for name in (name for name in TARGETS if name not in ELSEWHERE):
         module = target(name)
         for runner in runners(module.BACKEND):
             if runner.ABOUT.name in selection.backends and (
