@@ -194,7 +194,7 @@ class Comparison:
         found = summarise([sample.inference for sample in running.samples])
         against = psnr(running.output, self.reference)
         gflops = 1e3 * self.timesteps * self.gflop / found.median
-        limit = kind_of_limit(running.ready.arithmetic) if running.row.device == "cpu" else None
+        limit = kind_of_limit(running.ready.arithmetic) if running.row.device.rpartition("/")[2] == "cpu" else None
         best = self.limits.get(limit) if limit else None
         return replace(
             running.row,
