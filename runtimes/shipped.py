@@ -45,12 +45,12 @@ class Shipped:
         return self.beyond.format(size=size, folder=FOLDER)
 
 
-# Fastest first. Measured in turn at 640x360 on two shared cores of an AMD EPYC with AVX512_VNNI, medians of 9: OpenVINO
-# int8 291 ms (4.5 MB), OpenVINO fp16 585 ms (7.1 MB), ONNX Runtime fp16 875 ms (6.0 MB). For one size alone int8 takes
-# 226 ms, its other layers in bf16. OpenVINO fp16 is there for processors on which int8 fails its proof, and for whoever
-# wants PyTorch's own picture (125 dB). Of ONNX the fp16 form: at 480x270 fp32 was 6 % faster (792 to 841 ms), but has
-# twice the size (11.6 MB); int8 is no faster there (839 ms) and loses quality. Together 17.6 MB. An artifact of ncnn
-# takes one size (12 MB each): none serves any video.
+# Fastest first. Measured in turn at 640x360 on two cores of an AMD EPYC with AVX512_VNNI, medians of 9: OpenVINO int8
+# 108 ms (4.5 MB), OpenVINO fp16 163 ms (7.1 MB), ONNX with weights in half 253 ms (6.1 MB). For one size alone int8
+# takes 65 ms, its other layers in bf16. OpenVINO fp16 is there for processors on which int8 fails its proof, and for
+# whoever wants PyTorch's own picture (125 dB). The ONNX is the form for browsers, which stores weights in half and
+# computes in float32: half the size of fp32. int8 is no faster on ONNX Runtime and loses quality. Together 17.7 MB. An
+# artifact of ncnn takes one size (12 MB each): none serves any video.
 PREFERENCE = (
     Shipped(
         target="openvino",
