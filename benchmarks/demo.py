@@ -121,7 +121,7 @@ NEXT = """
 4. Try next (with .venv/bin on the PATH):
    ifrnet-runtimes video in.mp4 out.mp4                        twice the frames of a video of yours
    make web                                                    the same in a browser, at http://127.0.0.1:8000/
-   python -m export --target openvino --int8 --size 640x360    three to four times as fast as PyTorch here"""
+   python -m export --target openvino --int8 --size 640x360    8-bit integers: the fastest on most CPUs"""
 
 
 def read_frame(path: Path) -> Frame:

@@ -34,9 +34,6 @@ LACKING = {
 
 STORED = {Precision.FP32: "float32", Precision.FP16: "float16, cast to float32 at load"}
 
-MULTIPLE = 4
-"""Of channels that go into a convolution; see :func:`export.padded_inputs.padded_inputs`. Colours are three."""
-
 
 def missing() -> str:
     """Why it cannot be built here; empty when it can."""
@@ -109,6 +106,7 @@ def check_file(model: Any, precision: Precision) -> dict[str, Any]:
     from onnx import TensorProto
 
     from export.convolutions import CONVOLUTIONS
+    from export.padded_inputs import MULTIPLE
 
     shapes = {item.name: (item.dims, item.data_type) for item in model.graph.initializer}
     casts = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Cast"}
@@ -119,9 +117,8 @@ def check_file(model: Any, precision: Precision) -> dict[str, Any]:
             continue
         kernel = casts.get(node.input[1], node.input[1])
         dims, kind = shapes[kernel]
-        inputs = dims[1] if node.op_type == "Conv" else dims[0]
-        if inputs > MULTIPLE and inputs % MULTIPLE and node.op_type == "Conv":
-            raise SentinelError(f"convolution {node.name} takes {inputs} channels, no multiple of {MULTIPLE}")
+        if node.op_type == "Conv" and dims[1] > MULTIPLE and dims[1] % MULTIPLE:  # the three colours are right
+            raise SentinelError(f"convolution {node.name} takes {dims[1]} channels, no multiple of {MULTIPLE}")
         if kind != wanted:
             raise SentinelError(f"the weights of {node.name} are stored as {TensorProto.DataType.Name(kind)}")
         kernels.add(kernel)

@@ -253,6 +253,20 @@ MISSING = {
 }
 
 
+OTHERS = (
+    "openvino",
+    "ncnn",
+    "MNN",
+    "ai_edge_litert",
+    "executorch",
+    "coremltools",
+    "tensorrt",
+    "tensorrt_rtx",
+    "onnxruntime_qnn",
+)
+"""A package of every target but those that ONNX Runtime runs."""
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_missing_target_by_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -271,18 +285,7 @@ def test_a_missing_target_by_name(
 def test_all_leaves_out_what_is_missing_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hide(
-        monkeypatch,
-        "openvino",
-        "ncnn",
-        "MNN",
-        "ai_edge_litert",
-        "executorch",
-        "coremltools",
-        "tensorrt",
-        "tensorrt_rtx",
-        "onnxruntime_qnn",
-    )
+    hide(monkeypatch, *OTHERS)
     assert export_(tmp_path, target="all") == 0
     assert {path.name for path in tmp_path.iterdir()} == {NAME, NAME.replace("-onnx-", "-web-")}
     out = " ".join(capsys.readouterr().out.split())
@@ -292,19 +295,7 @@ def test_all_leaves_out_what_is_missing_with_the_reason(
 
 
 def test_all_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    hide(
-        monkeypatch,
-        "onnxruntime",
-        "openvino",
-        "ncnn",
-        "MNN",
-        "ai_edge_litert",
-        "executorch",
-        "coremltools",
-        "tensorrt",
-        "tensorrt_rtx",
-        "onnxruntime_qnn",
-    )
+    hide(monkeypatch, "onnxruntime", *OTHERS)
     assert export_(tmp_path, target="all") == 1
     assert "nothing to build: onnx: onnxruntime is not installed" in capsys.readouterr().err
 

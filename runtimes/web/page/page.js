@@ -325,5 +325,4 @@ at.artifact.addEventListener("change", () => busy(async () => {
 if (!("gpu" in navigator)) tell("webgpu", "not run: this browser has no WebGPU", "-", "-");
 chosen("for-pictures");
 at.make.disabled = true;
-element("stage", HTMLDivElement).style.setProperty("--split", "50%");
 document.documentElement.dataset.ready = "true";
