@@ -18,6 +18,7 @@ import av.logging
 from av.container import InputContainer, OutputContainer
 
 from runtimes.video.errors import VideoError
+from runtimes.video.pyav_versions import READ_METADATA
 from runtimes.video.stills import MAX_PIXELS
 
 STDIN = "-"
@@ -67,7 +68,7 @@ def open_input(path: Path | str) -> InputContainer:
                 mode="r",
                 options=_limits(),
                 container_options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"},
-                metadata_errors="replace",
+                **READ_METADATA,
             )
     except av.error.FFmpegError as error:
         name, expected = ("standard input", "y4m") if path == STDIN else (path, "a video")

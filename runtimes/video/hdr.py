@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from runtimes.video.containers import python_log
+from runtimes.video.pyav_versions import side_data
 
 _LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
@@ -111,9 +112,7 @@ class Extras:
         """From the first frames of a video, and what its container says of stream ``index``."""
         found: dict[str, bytes] = {}
         for frame in frames:
-            items: Any = frame.side_data  # PyAV 18 types it as a mapping by name, and iterates over the items
-            for data in items:
-                found.setdefault(data.type.name, bytes(data))
+            found = side_data(frame) | found
         chroma, streams = _described(container, index)
         light = struct.unpack("=2I", found[_LIGHT][:8]) if _LIGHT in found else None
         names = [_LOST[name] for name in found if name in _LOST] + streams

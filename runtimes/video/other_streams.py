@@ -88,7 +88,6 @@ class OtherStreams:
         options = self._options
         self._output = output
         self._setting = Setting(
-            source_format=self._source.format.name,
             output=output,
             slowdown=options.slowdown,
             place=self._map,

@@ -11,6 +11,8 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from runtimes.video.pyav_versions import side_data
+
 ORIENTATIONS = {
     (1, 0, 0, 1): (),
     (0, 1, -1, 0): (("transpose", "clock"),),
@@ -59,10 +61,9 @@ def transposes(frame: VideoFrame) -> bool:
 
 def _orientation(frame: VideoFrame) -> tuple[int, int, int, int]:
     """The signs of the display matrix, (1, 0, 0, 1) without one."""
-    items: Any = frame.side_data  # PyAV 18 types it as a mapping by name, and iterates over the items
-    for data in items:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-            largest = max(abs(x) for x in (a, b, c, d))
-            return tuple(round(x / largest) if largest else 0 for x in (a, b, c, d))  # type: ignore[return-value]
-    return (1, 0, 0, 1)
+    matrix = side_data(frame).get("DISPLAYMATRIX")
+    if matrix is None:
+        return (1, 0, 0, 1)
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    largest = max(abs(x) for x in (a, b, c, d))
+    return tuple(round(x / largest) if largest else 0 for x in (a, b, c, d))  # type: ignore[return-value]

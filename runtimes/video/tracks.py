@@ -50,7 +50,6 @@ class Track(Protocol):
 class Setting:
     """What all tracks of an output share. ``place`` maps source times to output times."""
 
-    source_format: str
     output: OutputContainer
     slowdown: Fraction
     place: Callable[[Fraction], Fraction]
@@ -163,10 +162,12 @@ class Copied:
         self._why = self._why or why
 
     def _can_say_silent(self, packet: Packet[Stream]) -> bool:
-        """Whether the output can mark a decoder's warm-up as not to be played: MP4 before time 0, Matroska if the
-        source did. Otherwise it would be played, and in Matroska delay everything, so it is left out."""
+        """Whether the output can mark a decoder's warm-up as not to be played: MP4 before time 0, Matroska if FFmpeg
+        read its length in the source (of Matroska, and with FFmpeg 9 of MP4). Otherwise it would be played, and in
+        Matroska delay everything, so it is left out."""
         if self._setting.output.format.name in MATROSKA:
-            return self._setting.source_format.startswith(MATROSKA)
+            decoder: Any = self._stream.codec_context
+            return bool(decoder.delay > 0)
         return (packet.pts or 0) < 0
 
 
