@@ -89,7 +89,8 @@ def execute(args: argparse.Namespace) -> int:
     command.append("--force")  # what an earlier demonstration left may go
     console = Console(soft_wrap=True, highlight=False)
     say = partial(console.print, markup=False)
-    say("1. Export the network to every target that can be built here, and compare each artifact with PyTorch:")
+    say("1. Export the network to every target that can be built here, and compare each artifact with PyTorch")
+    say("   (about 15 s each on two cores):")
     say(f"   python -m export {shlex.join(command)}")
     code = export(command)
     say("\n2. Make the middle frame of a real pair with each artifact that passed:")
@@ -169,7 +170,8 @@ def artifact_rows(folder: Path, frame0: Frame, frame1: Frame, truth: Frame, refe
     for path in sorted(folder.iterdir()):
         if not (path / MANIFEST).is_file():
             continue
-        for record in read_manifest(path).parity:
+        manifest = read_manifest(path)
+        for record in manifest.parity:
             if record.verdict is not Verdict.PASSED:
                 continue
             with load(path, device=record.device) as runtime:
@@ -179,7 +181,7 @@ def artifact_rows(folder: Path, frame0: Frame, frame1: Frame, truth: Frame, refe
                 seconds = time.perf_counter() - start
             rows.append(
                 Row(
-                    name=f"{runtime.spec.backend} {runtime.spec.device} {runtime.spec.arithmetic}",
+                    name=f"{manifest.target} on {record.device}, {runtime.spec.arithmetic}",
                     frame=frame,
                     seconds=seconds,
                     psnr_to_truth=distance(frame, truth),

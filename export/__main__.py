@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -145,15 +144,19 @@ def _export(options: ExportOptions, left_out: dict[str, str]) -> int:
     from rich.console import Console
 
     from export.pipeline import Pipeline, check_options
+    from export.progress import Progress
 
     console = Console(markup=False, highlight=False)  # the [onnx] of a pip command is no markup
     outcomes: list[Outcome] = []
     check_options(options)  # before the checkpoint is read
     try:
-        with _progress(console) as status:
-            pipeline = Pipeline(options, lambda line: _show(console, status, line))
-            for job in pipeline.jobs():
+        with Progress(console) as progress:
+            pipeline = Pipeline(options, progress.stage)
+            jobs = pipeline.jobs()
+            for number, job in enumerate(jobs, 1):
+                progress.begin(number, len(jobs))
                 outcomes.append(pipeline.build(job))
+                progress.finish(outcomes[-1])
     finally:  # what was built before an error is whole, and is named
         _print_table(console, outcomes, left_out)
     return 2 if any(outcome.verdict is Verdict.FAILED for outcome in outcomes) else 0
@@ -243,20 +246,6 @@ def _why_not(name: str, sizes: SizeRange, precisions: Sequence[Precision]) -> st
     except ExportError as error:
         return str(error)
     return ""
-
-
-def _progress(console: Console) -> AbstractContextManager[object]:
-    return console.status("starting") if console.is_terminal else nullcontext()
-
-
-def _show(console: Console, status: object, line: str) -> None:
-    """On a terminal one line that changes, elsewhere one line a stage."""
-    from rich.status import Status
-
-    if isinstance(status, Status):
-        status.update(line)
-    else:
-        console.print(line, soft_wrap=True)
 
 
 def _print_table(console: Console, outcomes: Sequence[Outcome], left_out: dict[str, str]) -> None:

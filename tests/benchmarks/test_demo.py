@@ -35,7 +35,7 @@ def test_the_whole_demonstration(
     frames = write_frames(tmp_path / "frames")
     assert main(["demo", "--model", "random:ifrnet_s", "--frames", str(frames), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    for made_by in ("the mean of both frames", "PyTorch", "onnxruntime cpu fp32", "strip.png", "slow.webp"):
+    for made_by in ("the mean of both frames", "PyTorch", "onnx on cpu, fp32", "strip.png", "slow.webp"):
         assert made_by in shown
     with Image.open(out / "strip.png") as strip:
         assert strip.width == 5 * 512
