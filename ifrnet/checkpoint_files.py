@@ -75,11 +75,11 @@ IGNORED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
             for name in ("multiarray.scalar", "multiarray._reconstruct", "numeric._frombuffer")
         ),
         "argparse.Namespace",
-        "pathlib.PosixPath",
-        "pathlib.WindowsPath",
+        *(f"{module}.{system}Path" for module in ("pathlib", "pathlib._local") for system in ("Posix", "Windows")),
     )
 ]
-"""What training scripts leave beside the weights: figures, options and paths. Nothing of that name is called."""
+"""What training scripts leave beside the weights: figures, options and paths. Nothing of that name is called.
+Python 3.13 alone writes paths as of ``pathlib._local``."""
 
 _READING = threading.Lock()
 """PyTorch keeps the names that it allows for the whole process."""

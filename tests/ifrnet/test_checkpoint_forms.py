@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,6 +102,17 @@ def assert_loads(path: Path, expected: State, **options: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_are_found_by_their_structure(form: str, weights: State, tmp_path: Path) -> None:
     torch.save(FORMS[form](weights), tmp_path / "net.pth")
+    assert_loads(tmp_path / "net.pth", weights)
+
+
+def test_paths_that_python_3_13_wrote(weights: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("pathlib._local")
+    written: type = type("PosixPath", (), {"__module__": module.__name__})
+    written.__reduce__ = lambda _: (written, ("/", "data"))  # type: ignore[assignment]
+    module.PosixPath = written  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    torch.save({"net": weights, "root": written()}, tmp_path / "net.pth")
+    monkeypatch.undo()
     assert_loads(tmp_path / "net.pth", weights)
 
 
