@@ -108,7 +108,7 @@ def test_weights_are_found_by_their_structure(form: str, weights: State, tmp_pat
 def test_paths_that_python_3_13_wrote(weights: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("pathlib._local")
     written: type = type("PosixPath", (), {"__module__": module.__name__})
-    written.__reduce__ = lambda _: (written, ("/", "data"))  # type: ignore[assignment]
+    written.__reduce__ = lambda _: (written, ("/", "data"))  # type: ignore[assignment, misc]
     module.PosixPath = written  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     torch.save({"net": weights, "root": written()}, tmp_path / "net.pth")
