@@ -7,7 +7,7 @@ import numpy as np
 from ifrnet.footage.video import Frame
 from runtimes.contract import Size
 
-COLUMNS, ROWS = 8, 4
+COLUMNS, ROWS = 6, 4
 """Windows of a frame, at most: see :class:`export.int8.gate.QualityGate`. At 1280x720 there is one."""
 
 
