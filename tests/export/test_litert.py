@@ -213,7 +213,7 @@ def test_what_int8_holds(int8: Path) -> None:
     assert manifest.details["convolutions"] == {"float32": floats, "int8": len(names)}
     assert manifest.details["quality"]["cpu"]["drop"] <= 0.1
     assert manifest.details["calibration"]["pairs"] > 0
-    assert (int8 / "model.tflite").stat().st_size <= 4.5e6
+    assert (int8 / "model.tflite").stat().st_size <= 6.5e6
     wanted = Wanted(precision=Precision.INT8, size=SIZE, scales=chosen(scales))
     check_file(File((int8 / "model.tflite").read_bytes()), wanted)
 
