@@ -77,21 +77,15 @@ def test_every_convolution_has_a_rule(model: IFRNet) -> None:
     names = list(convolutions(calibration_graph(model)))
     assert set(names) == set(layer_work(model.variant))
     floats = {name for name in names if not rule_for(name).int8}
-    assert {
-        "encoder.pyramid1.0.0",
-        "decoder1.side",
-        "decoder1.flow.conv",
-        "decoder4.flow.conv",
-        "decoder4.block.conv5",
-    } < floats
-    assert len(floats) == 14
+    assert {"encoder.pyramid1.0.0", "decoder1.side", "decoder1.flow.conv", "decoder4.flow.conv"} < floats
+    assert len(floats) == 9
     with pytest.raises(CalibrationError, match="no rule"):
         rule_for("decoder1.surprise")
 
 
 def test_layers_that_read_one_tensor_share_a_scale(scales: Scales) -> None:
     assert scale_owner("decoder2.block.conv2.0") == "decoder2.block.conv3.0"
-    for k in range(1, 4):
+    for k in range(1, 5):
         assert scales.scales[f"decoder{k}.block.conv4.0"] == scales.scales[f"decoder{k}.block.conv5"]
 
 
