@@ -22,9 +22,10 @@ test: $(VENV)/installed vulkan native-for-tests
 	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py tests/test_licences.py
 	$(if $(EXPECT_WEB),IFRNET_EXPECT_BACKENDS=$(EXPECT_WEB)) $(RUN) -m pytest tests/web
 
-# Minutes, and the package index: an empty environment up to its first video, and all shipped artifacts made again.
+# Minutes, and the package index: an empty environment up to its first video, all shipped artifacts made again, and INT8
+# at every size.
 nightly: $(VENV)/installed
-	$(RUN) -m pytest -m nightly tests/test_first_frame.py tests/runtimes/test_shipped.py
+	$(RUN) -m pytest -m nightly tests/test_first_frame.py tests/runtimes/test_shipped.py tests/export/int8
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

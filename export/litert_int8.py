@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from export.errors import ExportError
 from export.int8.clip import calibration_pairs
 from export.int8.errors import CalibrationError
-from export.int8.gate import resized_middle
 from export.int8.quantize import LEVELS
 from export.int8.recipe import layer_name
+from export.int8.windows import resized_middle
 from export.litert_file import CONVOLUTIONS, File
 from export.litert_layers import layer_of
 from export.source import Source

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from export.int8.clip import CLIP, HELD_ASIDE, SCENE_FRAMES, TRIPLETS
-from export.int8.gate import resized_middle
+from export.int8.windows import resized_middle
 from export.qnn_plan import KEEPS_VALUES, Form, Graph, Numbers
 from ifrnet.footage.video import read_frames
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Size, Timesteps

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.int8.clip import held_aside
+from export.int8.windows import windows
 from ifrnet import IFRNet, interpolate
 from ifrnet.footage.video import Frame
 from runtimes.base import Runtime
@@ -78,8 +79,22 @@ def summarise(losses: Sequence[Loss], max_drop: float) -> Quality:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """One triplet at one size: the pairs of its n windows, and the windows below each other, (1, 3, n * H, W)."""
+
+    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
+    truth: NDArray[np.float32]
+    fp32: NDArray[np.float32]
+
+
 class QualityGate:
     """Held-aside frames and what fp32 makes of them, computed once for all artifacts of a run.
+
+    Small artifacts are judged on windows from all over a frame, whose PSNR is that of all of them together. What one
+    window loses is chance: simulated at 160x96, the mean over six triplets is 0.016 dB for whole frames cut into 56
+    windows, and has a standard deviation of 0.066 for one window of each, 0.022 for 8, 0.011 for 24 (at 128x96 0.035,
+    and 0.077, 0.030, 0.019). Of one artifact of OpenVINO the six middles gave 0.105 dB.
 
     Args:
         model: the reference.
@@ -89,39 +104,33 @@ class QualityGate:
 
     def __init__(self, model: IFRNet, scale: float, max_drop: float) -> None:
         self._model, self._scale, self._max_drop = model, scale, max_drop
-        self._cases: dict[Size, list[tuple[NDArray[np.float32], ...]]] = {}
+        self._cases: dict[Size, list[_Case]] = {}
 
     def judge(self, runtime: Runtime) -> Quality:
         """Run a loaded artifact at its typical size."""
         t = np.full((1, 1, 1, 1), 0.5, np.float32)
         losses = []
-        for frame0, truth, frame1, fp32 in self._at(runtime.spec.sizes.typical):
-            out = runtime.infer(frame0, frame1, t)
-            losses.append(Loss(fp32=psnr(fp32, truth), int8=psnr(out, truth), int8_vs_fp32=psnr(out, fp32)))
+        for case in self._at(runtime.spec.sizes.typical):
+            out = np.concatenate([runtime.infer(*pair, t) for pair in case.pairs], axis=2)  # (1, 3, n * H, W)
+            fp32, int8 = psnr(case.fp32, case.truth), psnr(out, case.truth)
+            losses.append(Loss(fp32=fp32, int8=int8, int8_vs_fp32=psnr(out, case.fp32)))
         return summarise(losses, self._max_drop)
 
-    def _at(self, size: Size) -> list[tuple[NDArray[np.float32], ...]]:
+    def _at(self, size: Size) -> list[_Case]:
         if size not in self._cases:
-            half = torch.full((1, 1, 1, 1), 0.5)
-            self._cases[size] = []
-            for triplet in held_aside():
-                frame0, truth, frame1 = (to_tensor(resized_middle(frame, size)) for frame in triplet)
-                img0, img1 = torch.from_numpy(frame0), torch.from_numpy(frame1)
-                with torch.inference_mode():
-                    fp32 = interpolate(self._model, img0, img1, half, self._scale)
-                self._cases[size].append((frame0, truth, frame1, fp32.numpy()))
+            self._cases[size] = [self._case(*triplet, size) for triplet in held_aside()]
         return self._cases[size]
 
-
-def resized_middle(frame: Frame, size: Size) -> Frame:
-    """``size`` from the middle of a frame, which is enlarged first where it is smaller."""
-    from PIL import Image
-
-    height, width = frame.shape[:2]
-    ratio = max(size.width / width, size.height / height)
-    if ratio > 1.0:
-        larger = (max(size.width, round(width * ratio)), max(size.height, round(height * ratio)))
-        frame = np.asarray(Image.fromarray(frame).resize(larger, Image.Resampling.BICUBIC))
-        height, width = frame.shape[:2]
-    top, left = (height - size.height) // 2, (width - size.width) // 2
-    return np.ascontiguousarray(frame[top : top + size.height, left : left + size.width])
+    @torch.inference_mode()
+    def _case(self, first: Frame, middle: Frame, last: Frame, size: Size) -> _Case:
+        frames0, truths, frames1 = ([to_tensor(part) for part in windows(f, size)] for f in (first, middle, last))
+        half = torch.full((1, 1, 1, 1), 0.5)
+        fp32 = [
+            interpolate(self._model, torch.from_numpy(frame0), torch.from_numpy(frame1), half, self._scale).numpy()
+            for frame0, frame1 in zip(frames0, frames1, strict=True)
+        ]
+        return _Case(
+            pairs=tuple(zip(frames0, frames1, strict=True)),
+            truth=np.concatenate(truths, axis=2),  # (1, 3, n * H, W)
+            fp32=np.concatenate(fp32, axis=2),
+        )

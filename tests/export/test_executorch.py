@@ -309,7 +309,7 @@ def test_what_was_built_is_in_the_manifest(artifact: Callable[..., Path]) -> Non
 
 @needs_executorch
 def test_int8_passes_its_gate_without_scales(tmp_path: Path) -> None:
-    path, verdict = build(tmp_path, Precision.INT8, sizes=SizeRange.static(Size(256, 160)))
+    path, verdict = build(tmp_path, Precision.INT8, sizes=SizeRange.static(SIZE))
     assert verdict is Verdict.PASSED
     details = read_manifest(path).details
     assert details["quality"]["cpu"]["drop"] <= 0.1

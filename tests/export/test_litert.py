@@ -38,7 +38,7 @@ def data(artifact: Callable[..., Path]) -> bytes:
 
 @pytest.fixture(scope="module")
 def int8(artifact: Callable[..., Path]) -> Path:
-    return artifact("litert", model="ifrnet_s", size="256x160", precision=Precision.INT8)
+    return artifact("litert", model="ifrnet_s", precision=Precision.INT8)
 
 
 def first(file: File, kind: str) -> Operator:
@@ -212,7 +212,7 @@ def test_what_int8_holds(int8: Path) -> None:
     assert manifest.details["quality"]["cpu"]["drop"] <= 0.1
     assert manifest.details["calibration"]["pairs"] > 0
     assert (int8 / "model.tflite").stat().st_size <= 4.5e6
-    wanted = Wanted(precision=Precision.INT8, size=Size(256, 160), scales=chosen(scales))
+    wanted = Wanted(precision=Precision.INT8, size=SIZE, scales=chosen(scales))
     check_file(File((int8 / "model.tflite").read_bytes()), wanted)
 
 
@@ -223,7 +223,7 @@ def test_int8_at_other_scales_or_of_other_layers_is_seen(change: str, int8: Path
     convolutions = {layer_of(file, operator): operator for operator in file.of_kind(*CONVOLUTIONS)}
     found = {name: file.scales(convolutions[name].image) for name in names}
     scales = {name: float(value[0][0]) for name, value in found.items() if value is not None}
-    wanted = Wanted(precision=Precision.INT8, size=Size(256, 160), scales=scales)
+    wanted = Wanted(precision=Precision.INT8, size=SIZE, scales=scales)
     sentinel = SENTINELS["litert-int8-scales"]
     assert sentinel(file, wanted) == ""
     if change == "scale":
