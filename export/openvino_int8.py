@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 MOVES = ("Concat", "Slice", "Split")
 """What hands values on as they are, so that it may as well hand on the integers."""
@@ -42,7 +42,7 @@ class _Mover:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self._values = {item.name: item.raw_data for item in graph.initializer}
+        self._values = {item.name: numpy_helper.to_array(item).tobytes() for item in graph.initializer}
         self._producer: dict[str, onnx.NodeProto] = {}
         self._quantised: dict[tuple[str, bytes], str] = {}
         self._renamed: dict[str, str] = {}
