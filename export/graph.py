@@ -8,6 +8,7 @@ rewrites of :mod:`export.rewrites`, which replace its submodules one by one.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -78,16 +79,43 @@ class SeparatePair(nn.Module):
         return pair[0], pair[1]
 
 
+class BatchedPair(SeparatePair):
+    """Handles the two frames as a batch of two."""
+
+    def join(self, img0: Tensor, img1: Tensor) -> Pair:
+        return (torch.cat((img0, img1), dim=0),)  # (2, 3, H, W)
+
+    def encode(self, pair: Pair) -> list[Pair]:
+        return [(feature,) for feature in self.encoder(pair[0])]
+
+    def warp(self, pair: Pair, flow: Tensor) -> Pair:
+        height, width = flow.shape[2:]
+        return (self.sample(pair[0], flow.reshape(2, 2, height, width)),)
+
+    def stack(self, pair: Pair) -> Tensor:
+        _, channels, height, width = pair[0].shape
+        return pair[0].reshape(1, 2 * channels, height, width)
+
+    def split(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        return pair[0][0:1], pair[0][1:2]
+
+
+def along_channels(parts: Pair) -> Tensor:
+    """(1, C, H, W) each -> (1, sum of C, H, W)."""
+    return torch.cat(parts, dim=1)
+
+
 class FlowDecoder(nn.Module):
     """A decoder that takes and gives flow apart from features."""
 
     def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
         self.convblock = decoder.get_submodule("convblock")
+        self.join = along_channels
 
     def forward(self, features: Pair, side: Tensor) -> tuple[Tensor, Tensor]:
         """Features (1, C, H, W) with flow (1, 4, H, W) or t (1, 1, H, W) -> flow (1, 4, 2H, 2W) and the rest."""
-        out = self.convblock(torch.cat((*features, side), dim=1))
+        out = self.convblock(self.join((*features, side)))
         return out[:, :FLOW_CHANNELS], out[:, FLOW_CHANNELS:]
 
 
@@ -125,19 +153,19 @@ class DeployGraph(nn.Module):
         height, width = self.size or img0.shape[2:]
         mean = self.mean(img0, img1)
         pair = self.pair.join(self.pad(img0 - mean), self.pad(img1 - mean))
-        if self.scale == 1.0:
-            flow, synthesis = self.estimate(pair, t)
-        else:
-            flow, synthesis = self.estimate(tuple(resize(img, self.scale) for img in pair), t)
-            flow = resize(flow, 1.0 / self.scale) * (1.0 / self.scale)
-            synthesis = resize(synthesis, 1.0 / self.scale)
-        mask, residual = synthesis[:, 0:1], synthesis[:, 1:4]
+        up = 1.0 / self.scale
+        scaled = pair if up == 1.0 else tuple(resize(img, self.scale) for img in pair)
+        flow, synthesis = self.estimate(scaled, t)
+        mask, residual = torch.sigmoid(synthesis[:, 0:1]), synthesis[:, 1:4]
+        if up != 1.0:
+            flow = resize(flow, up) * up
+            mask, residual = resize(mask, up), resize(residual, up)
         warped0, warped1 = self.pair.split(self.pair.warp(pair, flow))
         blend = mask * warped0 + (1.0 - mask) * warped1
         return (blend + mean + residual).clamp(0.0, 1.0)[:, :, :height, :width]
 
     def estimate(self, pair: Pair, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Flow (1, 4, H, W) in pixels, and mask (in (0, 1)) with residual (1, 1 + 3, H, W), both float32."""
+        """Flow (1, 4, H, W) in pixels, and logit of the mask with residual (1, 1 + 3, H, W), both float32."""
         low = self.policy.convolutions
         pyramid = self.pair.encode(tuple(img.to(low) for img in pair))
         coarse = self.pair.stack(pyramid[-1])  # (1, 2 c4, H/16, W/16)
@@ -149,8 +177,7 @@ class DeployGraph(nn.Module):
             warped = self.pair.stack(self.pair.warp(features, flow))  # (1, 2 ck, H/2^k, W/2^k)
             out, feature = self.decoders[level - 1]((feature, warped.to(low)), flow.to(low))
             flow = out.float() + 2.0 * resize(flow, 2.0)
-        mask, residual = torch.sigmoid(feature[:, 0:1].float()), feature[:, 1:4].float()
-        return flow, torch.cat((mask, residual), dim=1)
+        return flow, feature.float()
 
     def pad(self, img: Tensor) -> Tensor:
         """Replicate on the right and at the bottom to the multiple that the scale needs."""
@@ -161,6 +188,15 @@ class DeployGraph(nn.Module):
         if self.size is not None and right == 0 and bottom == 0:
             return img
         return self.replicate(img, right, bottom)
+
+
+def replace_modules(root: nn.Module, kind: type[nn.Module], make: Callable[[nn.Module], nn.Module]) -> None:
+    """Replace every submodule of type ``kind`` (not its subclasses) by ``make(module)``."""
+    for name, child in root.named_children():
+        if type(child) is kind:
+            setattr(root, name, make(child))
+        else:
+            replace_modules(child, kind, make)
 
 
 def replicate(img: Tensor, right: int, bottom: int) -> Tensor:

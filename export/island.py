@@ -19,7 +19,7 @@ def float32_island(
     Args:
         before: the inputs of each node.
         convolutions: nodes that are convolutions of either kind.
-        samplers: nodes that warp; their second input is the grid.
+        samplers: nodes that warp; all inputs but the first are positions, or weights made of them.
         is_head: whether a node gives what a decoder's last convolution computed, or takes flow apart from features
             there. Such nodes belong to the convolution.
     """
@@ -29,7 +29,7 @@ def float32_island(
             after[source].append(i)
     below = _reach(convolutions, after, lambda i: False)
     above = _reach(convolutions, before, lambda i: False)
-    flow = _reach((before[i][1] for i in samplers), before, is_head)
+    flow = _reach((source for i in samplers for source in before[i][1:]), before, is_head)
     outside = {i for i in range(len(before)) if i not in below & above and not is_head(i)}
     return outside | flow | samplers
 

@@ -21,9 +21,11 @@ from export.island import float32_island
 CONVOLUTIONS = ("Convolution", "ConvolutionBackpropData")
 DEPTH_TO_SPACE = "DepthToSpace"
 CUTS = ("Slice", "StridedSlice", "VariadicSplit", "Split")
-SAMPLER = "GridSample"
+SAMPLERS = ("GridSample", "EmbeddingBagPackedSum")
 UNMARKED = ("Const", "Convert", "Parameter", "Result", "Broadcast", "Tile")
 """Nothing to compute; Broadcast spreads t for the coarsest decoder, in its precision."""
+
+INTEGERS = ("i32", "i64")
 
 HALF = ("f16", "bf16")
 
@@ -65,6 +67,30 @@ def keep_marks(model: Any) -> None:
     model.validate_nodes_and_infer_types()
 
 
+def sum_rows(model: Any) -> int:
+    """Write every weighted sum of looked-up rows (see :mod:`export.row_warp`) as one layer, in place; returns how many.
+
+    ``Gather(table, rows)``, a product with a weight for each row and a sum over them is EmbeddingBagPackedSum.
+    """
+    from openvino import opset3
+
+    count = 0
+    for node in model.get_ordered_ops():
+        product = node.input_value(0).get_node() if node.get_type_name() == "ReduceSum" else None
+        if product is None or product.get_type_name() != "Multiply":
+            continue
+        lookup, weights = (product.input_value(i).get_node() for i in range(2))
+        if (lookup.get_type_name(), weights.get_type_name()) != ("Gather", "Unsqueeze"):
+            continue
+        table, rows = lookup.input_value(0), lookup.input_value(1)
+        bag = opset3.embedding_bag_packed_sum(table, rows, weights.input_value(0))
+        bag.set_friendly_name(node.get_friendly_name())
+        node.output(0).replace(bag.output(0))
+        count += 1
+    model.validate_nodes_and_infer_types()
+    return count
+
+
 def halve_weights(model: Any) -> None:
     """Store the kernels of the convolutions in float16, in place; biases, slopes and sampling positions stay.
 
@@ -86,7 +112,7 @@ def mark_island(path: Path) -> frozenset[str]:
     """Mark the float32 island in a saved IR; returns the names of its layers."""
     tree = ET.parse(path)
     layers = list(tree.getroot().iterfind("layers/layer"))
-    island = [layers[i] for i in sorted(_island(tree.getroot(), layers)) if layers[i].get("type") not in UNMARKED]
+    island = [layers[i] for i in sorted(_island(tree.getroot(), layers)) if _is_marked(layers[i])]
     for layer in island:
         info = layer.find("rt_info")
         if info is None:
@@ -96,6 +122,12 @@ def mark_island(path: Path) -> frozenset[str]:
             ET.SubElement(info, "attribute", name=MARK, version="0", value="dynamic:f16")
     tree.write(path, encoding="utf-8", xml_declaration=True)
     return frozenset(layer.get("name", "") for layer in island)
+
+
+def _is_marked(layer: ET.Element) -> bool:
+    data = layer.find("data")
+    rounds = data is not None and data.get("destination_type") in INTEGERS  # numbers of rows, from positions
+    return rounds or layer.get("type") not in UNMARKED
 
 
 def _island(root: ET.Element, layers: list[ET.Element]) -> set[int]:
@@ -114,7 +146,7 @@ def _island(root: ET.Element, layers: list[ET.Element]) -> set[int]:
     return float32_island(
         before,
         convolutions={i for i, kind in enumerate(kinds) if kind in CONVOLUTIONS},
-        samplers={i for i, kind in enumerate(kinds) if kind == SAMPLER},
+        samplers={i for i, kind in enumerate(kinds) if kind in SAMPLERS},
         is_head=is_head,
     )
 

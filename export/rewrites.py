@@ -6,28 +6,21 @@ docstring and a test of exactness against the form it replaces. Targets list the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from export.graph import DeployGraph, FlowDecoder, Pair, SeparatePair
+from export.graph import BatchedPair, DeployGraph, FlowDecoder, Pair, replace_modules
 from export.lookup_warp import joined_padding, lookup_warp
 from export.padded_inputs import padded_inputs
+from export.row_warp import row_warp
+from export.subpixel_2x2 import subpixel_2x2
 from ifrnet.model import IFRNet, ResBlock
 from ifrnet.variants import FLOW_CHANNELS, LEVELS
 from runtimes.contract import Precision
-
-
-def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[[nn.Module], nn.Module]) -> None:
-    """Replace every submodule of type ``kind`` (not its subclasses) by ``make(module)``."""
-    for name, child in root.named_children():
-        if type(child) is kind:
-            setattr(root, name, make(child))
-        else:
-            _replace(child, kind, make)
 
 
 class _SplitResBlock(nn.Module):
@@ -53,26 +46,7 @@ def split_resblock(graph: DeployGraph) -> None:
 
     The same values; the slice assignment would be traced to a ScatterND.
     """
-    _replace(graph, ResBlock, lambda block: _SplitResBlock(block))  # type: ignore[arg-type]
-
-
-class _BatchedPair(SeparatePair):
-    def join(self, img0: Tensor, img1: Tensor) -> Pair:
-        return (torch.cat((img0, img1), dim=0),)  # (2, 3, H, W)
-
-    def encode(self, pair: Pair) -> list[Pair]:
-        return [(feature,) for feature in self.encoder(pair[0])]
-
-    def warp(self, pair: Pair, flow: Tensor) -> Pair:
-        height, width = flow.shape[2:]
-        return (self.sample(pair[0], flow.reshape(2, 2, height, width)),)
-
-    def stack(self, pair: Pair) -> Tensor:
-        _, channels, height, width = pair[0].shape
-        return pair[0].reshape(1, 2 * channels, height, width)
-
-    def split(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        return pair[0][0:1], pair[0][1:2]
+    replace_modules(graph, ResBlock, lambda block: _SplitResBlock(block))  # type: ignore[arg-type]
 
 
 def batch_pair(graph: DeployGraph) -> None:
@@ -81,7 +55,7 @@ def batch_pair(graph: DeployGraph) -> None:
     A convolution treats the samples of a batch alike, and (1, 4, H, W) flow is (2, 2, H, W) in memory, so both
     reshapes are free. Not for ncnn, which has no batch.
     """
-    graph.pair = _BatchedPair(graph.pair.encoder)
+    graph.pair = BatchedPair(graph.pair.encoder)
 
 
 class _SubpixelConv(nn.Module):
@@ -139,7 +113,7 @@ def subpixel_deconv(graph: DeployGraph) -> None:
     Per axis, with W the kernel: out[2i] = W1 x[i] + W3 x[i-1], out[2i+1] = W2 x[i] + W0 x[i+1]. So each of the four
     output phases is a 3x3 convolution of the input (with 5 of 9 taps zero): 2.25 times the multiplications, exact.
     """
-    _replace(graph, nn.ConvTranspose2d, lambda deconv: _SubpixelConv(deconv))  # type: ignore[arg-type]
+    replace_modules(graph, nn.ConvTranspose2d, lambda deconv: _SubpixelConv(deconv))  # type: ignore[arg-type]
 
 
 class _FlowApart(nn.Module):
@@ -155,9 +129,10 @@ class _FlowApart(nn.Module):
         outputs = head.out_channels if whole_head else FLOW_CHANNELS
         self.flow = _outputs_of(head, slice(0, outputs))
         self.rest = None if whole_head else _outputs_of(head, slice(outputs, None))
+        self.join = decoder.join
 
     def forward(self, features: Pair, side: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.block(self.prelu(self.features(torch.cat(features, dim=1)) + self.side(side)))
+        x = self.block(self.prelu(self.features(self.join(features)) + self.side(side)))
         flow = self.flow(x)
         if self.rest is None:
             return flow[:, :FLOW_CHANNELS], flow[:, FLOW_CHANNELS:]
@@ -229,7 +204,7 @@ class _ReluPReLU(nn.Module):
 
 def relu_prelu(graph: DeployGraph) -> None:
     """PReLU becomes ``relu(x) + a * min(x, 0)``: exact for any slope, since one of the terms is zero."""
-    _replace(graph, nn.PReLU, lambda prelu: _ReluPReLU(prelu))  # type: ignore[arg-type]
+    replace_modules(graph, nn.PReLU, lambda prelu: _ReluPReLU(prelu))  # type: ignore[arg-type]
 
 
 def _channel_sum(x: Tensor) -> Tensor:
@@ -317,6 +292,7 @@ REWRITES = MappingProxyType(
     {
         "split_resblock": split_resblock,
         "batch_pair": batch_pair,
+        "row_warp": row_warp,
         "offset_grid": offset_grid,
         "lookup_warp": lookup_warp,
         "joined_padding": joined_padding,
@@ -324,6 +300,7 @@ REWRITES = MappingProxyType(
         "heads_apart": heads_apart,
         "subpixel_rest": subpixel_rest,
         "subpixel_deconv": subpixel_deconv,
+        "subpixel_2x2": subpixel_2x2,
         "relu_prelu": relu_prelu,
         "padded_inputs": padded_inputs,
         "pooled_mean": pooled_mean,

@@ -34,7 +34,9 @@ SETTINGS: Choices = {
     "use_winograd_convolution": (True, False),
     "use_winograd63_convolution": (True, False),
     "use_winograd43_convolution": (True, False),
+    "use_winograd23_convolution": (True, False),
     "use_sgemm_convolution": (True, False),
+    "use_packing_layout": (True, False),
     "lightmode": (True, False),
     "openmp_blocktime": (20, 0, 200),
 }

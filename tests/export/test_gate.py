@@ -22,7 +22,7 @@ import export.graph
 import export.rewrites
 import export.source
 from export.__main__ import main
-from export.graph import DeployGraph, SeparatePair
+from export.graph import BatchedPair, DeployGraph, SeparatePair
 from ifrnet import warp
 from runtimes import ParityError, load, verify
 from runtimes.artifact import read_manifest
@@ -124,7 +124,7 @@ def test_one_tensor_for_both_frames_is_caught(monkeypatch: pytest.MonkeyPatch, t
     """The pair joined from the first frame twice: the graph ignores img1."""
     join = SeparatePair.join
     monkeypatch.setattr(SeparatePair, "join", lambda self, img0, img1: join(self, img0, img0))
-    monkeypatch.setattr(export.rewrites._BatchedPair, "join", lambda self, img0, img1: (torch.cat((img0, img0)),))
+    monkeypatch.setattr(BatchedPair, "join", lambda self, img0, img1: (torch.cat((img0, img0)),))
     mean = dict(export.rewrites.REWRITES) | {"row_mean": lambda graph: setattr(graph, "mean", FirstMean())}
     monkeypatch.setattr(export.rewrites, "REWRITES", mean)
     assert build(tmp_path) == 2

@@ -139,9 +139,9 @@ def test_the_rows_are_what_the_targets_have() -> None:
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_half_precision_is_half_the_size(name: str, build: Build) -> None:
-    """2,803,610 parameters; OpenVINO's sub-pixel heads have 2.25 times the size, ExecuTorch's stay float32."""
+    """2,803,610 parameters; ExecuTorch's heads stay float32."""
     folder = build(name, FP16)
-    weights = 2 * 2_803_610 * {"openvino": 1.1, "executorch": 1.1}.get(name, 1.0)
+    weights = 2 * 2_803_610 * {"executorch": 1.1}.get(name, 1.0)
     stored = sum(
         entry["bytes"]
         for file, entry in read_manifest(folder).files.items()

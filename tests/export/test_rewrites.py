@@ -65,8 +65,10 @@ def pair_outputs(graph: DeployGraph) -> list[Tensor]:
     joined = pair.join(img0, img1)
     generator = torch.Generator().manual_seed(2)
     flow = 12.0 * torch.randn(1, 4, 32, 48, generator=generator, dtype=torch.float64)
-    features = [pair.stack(level) for level in pair.encode(joined)]
-    return [*features, pair.stack(pair.warp(joined, flow)), *pair.split(joined)]
+    encoded = pair.encode(joined)
+    features, half = [pair.stack(level) for level in encoded], flow[:, :, ::2, ::2]
+    warped = [pair.stack(pair.warp(joined, flow)), pair.stack(pair.warp(encoded[0], half))]
+    return [*features, *warped, *pair.split(joined)]
 
 
 def padded_outputs(graph: DeployGraph) -> list[Tensor]:
@@ -81,15 +83,17 @@ PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "heads_apart": decoder_outputs,
     "subpixel_deconv": decoder_outputs,
     "subpixel_rest": decoder_outputs,
+    "subpixel_2x2": decoder_outputs,
     "relu_prelu": decoder_outputs,
     "padded_inputs": decoder_outputs,
     "batch_pair": pair_outputs,
+    "row_warp": pair_outputs,
     "offset_grid": pair_outputs,
     "lookup_warp": pair_outputs,
 }
 """Rewrite -> the part of the graph that it changes."""
 
-BEFORE = {"subpixel_rest": ("flow_apart",)}
+BEFORE = {"subpixel_rest": ("flow_apart",), "row_warp": ("batch_pair",)}
 """What a rewrite stands on."""
 
 
