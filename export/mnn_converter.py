@@ -11,8 +11,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-OPTIONS = {"float32": [], "float16": ["--fp16"], "int8": ["--weightQuantBits", "8"]}
-"""How weights are stored -> options of MNN's converter."""
+OPTIONS = {"float32": [], "float16": ["--fp16"], "int8": ["--weightQuantBits", "8", "--weightQuantAsymmetric", "true"]}
+"""How weights are stored -> options of MNN's converter.
+
+With integers around zero (its default) the built-in weights lose 0.131 dB on held-aside frames at 1280x720, with a zero
+for each output channel 0.011 dB; blocks of 32 inputs with a scale each change nothing.
+"""
 
 
 def convert(model: Path, weights: str, folder: Path) -> None:

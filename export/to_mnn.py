@@ -34,7 +34,7 @@ TOLERANCES = {
         reason="weights are stored with 11 bits, and rounded by 2^-12 of their size; the rest is float32",
     ),
     Precision.INT8: replace(
-        INT8_TOLERANCE, reason="weights are stored with 8 bits for each output channel; the rest is float32"
+        INT8_TOLERANCE, reason="weights have 8 bits, scale and zero for each output channel; the rest is float32"
     ),
 }
 
