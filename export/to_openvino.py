@@ -20,10 +20,8 @@ from export.declarations import (
 )
 from export.errors import ExportError, SentinelError
 from export.int8.recipe import layer_name
-from export.openvino_int8 import quantise_at_sources
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island, sum_rows
 from export.options import ExportOptions
-from export.sentinels import ROW_WARPS
 from runtimes.backends.openvino import REMAINDER, choose_hint, executed_layers
 from runtimes.contract import Precision
 
@@ -107,6 +105,9 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
         SentinelError: the CPU would run the flow path in half precision, or a warp is not read as it was written.
     """
     import openvino
+
+    from export.openvino_int8 import quantise_at_sources
+    from export.sentinels import ROW_WARPS
 
     core = openvino.Core()
     source = _form(source)
