@@ -247,9 +247,7 @@ def test_the_gate_sees_it_without_sentinels(
     failed_the_gate(tmp_path)
 
 
-def test_openvino_in_bf16_fails_the_gate(
-    traced: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_openvino_in_bf16_fails_the_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What OpenVINO runs on a CPU with AVX512_BF16 unless asked not to; other CPUs run float32 and pass."""
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -257,6 +255,5 @@ def test_openvino_in_bf16_fails_the_gate(
     from runtimes.backends import openvino as ov
 
     monkeypatch.setattr(ov, "choose_hint", lambda *_: "bf16")
-    traced()
     assert build(tmp_path, "openvino") == 2
     failed_the_gate(tmp_path)
