@@ -159,7 +159,8 @@ class DeployGraph(nn.Module):
         mask, residual = torch.sigmoid(synthesis[:, 0:1]), synthesis[:, 1:4]
         if up != 1.0:
             flow = resize(flow, up) * up
-            mask, residual = resize(mask, up), resize(residual, up)
+            both = resize(torch.cat((mask, residual), dim=1), up)  # apart, LiteRT is at 13.6 dB
+            mask, residual = both[:, 0:1], both[:, 1:4]
         warped0, warped1 = self.pair.split(self.pair.warp(pair, flow))
         blend = mask * warped0 + (1.0 - mask) * warped1
         return (blend + mean + residual).clamp(0.0, 1.0)[:, :, :height, :width]
