@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress as Bars
@@ -14,14 +13,13 @@ if TYPE_CHECKING:
     from export.pipeline import Outcome
 
 
-class Progress:
+class Progress(Bars):
     """Use as a context manager; lines about finished artifacts stay."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-        self._bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bars.add_task("starting", total=None)
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._line = self.add_task("starting", total=None)
         self._number, self._total = 0, 1
         self._began = 0.0
 
@@ -29,14 +27,14 @@ class Progress:
         """Artifact ``number`` of ``total`` is next; the clock on the line begins again."""
         self._number, self._total = number, total
         self._began = time.monotonic()
-        self._bars.reset(self._task)
+        self.reset(self._line)
 
     def stage(self, text: str) -> None:
         """A new stage of the artifact."""
         line = self._count() + text
-        if not self._console.is_terminal:
-            self._console.print(line, soft_wrap=True)
-        self._bars.update(self._task, description=line)
+        if not self.console.is_terminal:
+            self.console.print(line, soft_wrap=True)
+        self.update(self._line, description=line)
 
     def finish(self, outcome: Outcome) -> None:
         """One of several is done: its verdict at once, the whole table comes at the end."""
@@ -47,16 +45,7 @@ class Progress:
         line = (
             f"{self._count()}{outcome.path.name}: {outcome.verdict}{psnr}, {outcome.bytes / 1e6:.1f} MB, {took:.0f} s"
         )
-        self._console.print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
 
     def _count(self) -> str:
         return f"{self._number} of {self._total}  " if self._number and self._total > 1 else ""
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()

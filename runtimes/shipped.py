@@ -46,16 +46,16 @@ class Shipped:
 
 
 # Fastest first. Measured in turn at 640x360 on two cores of an AMD EPYC with AVX512_VNNI, medians of 9: OpenVINO int8
-# 108 ms (4.5 MB), OpenVINO fp16 163 ms (7.1 MB), ONNX with weights in half 253 ms (6.1 MB). For one size alone int8
+# 108 ms (4.1 MB), OpenVINO fp16 163 ms (6.5 MB), ONNX with weights in half 253 ms (6.1 MB). For one size alone int8
 # takes 65 ms, its other layers in bf16. OpenVINO fp16 is there for processors on which int8 fails its proof, and for
 # whoever wants PyTorch's own picture (125 dB). The ONNX is the form for browsers, which stores weights in half and
-# computes in float32: half the size of fp32. int8 is no faster on ONNX Runtime and loses quality. Together 17.7 MB. An
+# computes in float32: half the size of fp32. int8 is no faster on ONNX Runtime and loses quality. Together 16.7 MB. An
 # artifact of ncnn takes one size (12 MB each): none serves any video.
 PREFERENCE = (
     Shipped(
         target="openvino",
         precision=Precision.INT8,
-        remark="the fastest here; int8 loses 0.01 dB on footage",
+        remark="the fastest here; int8 loses nothing on held-aside footage",
         beyond="faster, for this size alone: python -m export --target openvino --int8 --size {size}; closer to "
         "PyTorch: --artifact {folder}/ifrnet_s-openvino-fp16-dynamic",
     ),
