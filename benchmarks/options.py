@@ -83,7 +83,8 @@ class VideoBenchmarkOptions:
         size: of the frames, in pixels.
         threads: CPU threads of the network.
         clip: see :func:`benchmarks.speed.held_out.prepare`.
-        frames: how many are taken out and made again.
+        frames: how many of a stretch are taken out and made again.
+        stretches: parts of the clip, see :func:`benchmarks.speed.held_out.prepare`.
         rounds: times that each row makes them.
     """
 
@@ -93,6 +94,7 @@ class VideoBenchmarkOptions:
     threads: int
     clip: str | None
     frames: int
+    stretches: int
     rounds: int
 
 

@@ -113,8 +113,11 @@ def _videos(found: Mapping[Path, Results]) -> list[str]:
     """Whole videos, a line for each row on each machine; nothing where none was measured."""
     if not found:
         return []
-    lines = ["", "## Whole videos, decoded and encoded", "", "Each file says which clip it is.", ""]
-    lines += ["| machine | size | made by | made fps | of inference | PSNR dB |", "|---|---|---|---:|---:|---:|"]
+    lines = ["", "## Whole videos, decoded and encoded", "", "Each file says which frames these were.", ""]
+    lines += [
+        "| machine | clip | size | made by | made fps | of inference | PSNR dB |",
+        "|---|---|---|---|---:|---:|---:|",
+    ]
     for path, results in found.items():
         for row in results.rows:
             if row["fps"] is None:
@@ -122,6 +125,7 @@ def _videos(found: Mapping[Path, Results]) -> list[str]:
             share, quality = row.get("infer_share"), row["psnr"]
             cells = (
                 f"[{path.parent.name}]({path.parent.name}/{path.stem}.md)",
+                results.settings["source"],
                 results.settings["size"],
                 " ".join(part for part in (row["backend"], row["precision"]) if part != "-"),
                 f"{row['fps']:.3g}",

@@ -46,12 +46,13 @@ def machine_folder(environment: Mapping[str, Any]) -> str:
 
 
 def file_name(results: Results) -> str:
-    """``latency-ifrnet_s-1280x720.json``, with ``-7-timesteps`` where a call makes several frames."""
+    """``latency-ifrnet_s-1280x720.json``, ``-7-timesteps`` where a call makes several frames, ``-bbb`` for a clip."""
     settings = results.settings
     model = re.sub(r"[^\w.-]+", "-", str(settings["model"]))
     count = settings.get("timesteps", 1)
     several = f"-{count}-timesteps" if count != 1 else ""
-    return f"{results.kind}-{model}-{settings['size']}{several}.json"
+    clip = "-" + re.sub(r"[^\w.-]+", "-", str(settings["source"])) if "source" in settings else ""
+    return f"{results.kind}-{model}-{settings['size']}{several}{clip}.json"
 
 
 def add_output(parser: Parser, beside: str) -> None:

@@ -6,7 +6,7 @@ could give. Real footage is that of the accuracy benchmark, which no built-in we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -46,79 +46,124 @@ class HeldOut:
 
     Attributes:
         name: for people, where the frames come from.
-        whole: all frames.
+        source: what ``--clip`` was, or what took its place.
+        whole: all frames, one stretch after the other.
         given: frames 0, 2, 4, ..., which the methods get.
         count: frames of ``whole``, odd.
+        joins: frames of ``whole`` between two stretches, which methods make too and nothing is the truth of.
     """
 
     name: str
+    source: str
     whole: Path
     given: Path
     count: int
+    joins: frozenset[int] = frozenset()
 
 
-def prepare(clip: str | None, size: Size, made: int, folder: Path, tell: Callable[[str], None]) -> HeldOut:
+def prepare(
+    clip: str | None, size: Size, made: int, folder: Path, tell: Callable[[str], None], stretches: int = 1
+) -> HeldOut:
     """Write both files.
 
     Args:
         clip: one of :data:`NAMES` or a video file; None for :data:`DEFAULT`, or, where that cannot be had, the scene.
         size: of the frames; footage is cut to its shape around the centre, and resized.
-        made: how many frames are taken out.
+        made: how many frames are taken out of each stretch.
         folder: receives the files.
         tell: receives a line on what takes the place of footage.
+        stretches: how many parts of the clip follow each other, from slow to fast.
 
     Raises:
-        BenchmarkError: no such clip, or one that is too short.
+        BenchmarkError: no such clip, one that is too short, or several stretches of what is no footage of ours.
         FootageError: footage that was asked for by name cannot be had.
     """
     count = 2 * made + 1
-    name, frames = _frames(clip, count, tell, size)
-    fitted = [_fit(frame, size) for frame in frames]
-    if len(fitted) < count:
-        raise BenchmarkError(
-            f"{name} has {len(fitted)} frames without a cut; --frames {made} needs {count}: ask for fewer"
-        )
+    parts = _parts(clip, count, tell, size, stretches)
+    fitted: list[Frame] = []
+    for frames in parts.frames:
+        part = [_fit(frame, size) for frame in frames]
+        if len(part) < count:
+            raise BenchmarkError(
+                f"{parts.name} has {len(part)} frames without a cut; --frames {made} needs {count}: ask for fewer"
+            )
+        fitted += [fitted[-1], *part] if fitted else part
     whole, given = folder / "whole.mp4", folder / "given.mp4"
     write_lossless(whole, fitted, RATE)
     write_lossless(given, fitted[::2], RATE // 2)
-    return HeldOut(name=name, whole=whole, given=given, count=count)
+    joins = frozenset(range(count, len(fitted), count + 1))
+    return HeldOut(name=parts.name, source=parts.source, whole=whole, given=given, count=len(fitted), joins=joins)
 
 
-def _frames(clip: str | None, count: int, tell: Callable[[str], None], size: Size) -> tuple[str, Iterator[Frame]]:
-    """Where the frames come from, and at most ``count`` of them."""
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """Frames of each stretch, and where they come from: for people, and by the name of the clip."""
+
+    name: str
+    source: str
+    frames: Sequence[Iterable[Frame]]
+
+
+def _parts(clip: str | None, count: int, tell: Callable[[str], None], size: Size, stretches: int) -> _Parts:
+    """Stretches of at most ``count`` frames."""
+    if clip is None or clip in MEDIA:
+        try:
+            return _evaluation_parts(clip or DEFAULT, fetch(clip or DEFAULT), count, stretches)
+        except FootageError as error:
+            if clip is not None:
+                raise
+            tell(f"{DEFAULT} cannot be had ({error}): the rendered scene takes its place")
+            clip, stretches = SCENE, 1
+    if clip != SCENE and not Path(clip).is_file():
+        raise BenchmarkError(f"--clip {clip}: expected {', '.join(NAMES)}, or a video file")
+    if stretches != 1:
+        raise BenchmarkError(f"--stretches {stretches}: {clip} has one, ask for more --frames instead")
     if clip == SCENE:
         times = ((i / PAN) for i in range(count))
-        return "the rendered scene", (to_frame(moving_frame(size, time), np.dtype(np.uint8)) for time in times)
-    if clip is not None and clip not in MEDIA:
-        if not Path(clip).is_file():
-            raise BenchmarkError(f"--clip {clip}: expected {', '.join(NAMES)}, or a video file")
-        return Path(clip).name, islice(read_frames(Path(clip)), count)
-    try:
-        path = fetch(clip or DEFAULT)
-    except FootageError as error:
-        if clip is not None:
-            raise
-        tell(f"{DEFAULT} cannot be had ({error}): the rendered scene takes its place")
-        return _frames(SCENE, count, tell, size)
-    return _evaluation_window(clip or DEFAULT, path, count)
+        scene = (to_frame(moving_frame(size, time), np.dtype(np.uint8)) for time in times)
+        return _Parts(name="the rendered scene", source=SCENE, frames=[scene])
+    file = Path(clip)
+    return _Parts(name=file.name, source=file.stem, frames=[islice(read_frames(file), count)])
 
 
-def _evaluation_window(name: str, path: Path, count: int) -> tuple[str, Iterator[Frame]]:
-    """The stretch without a cut or a stop whose motion is the median of all such, from what is kept for evaluation."""
+def _evaluation_parts(name: str, path: Path, count: int, stretches: int) -> _Parts:
+    """Stretches without a cut or a stop, from slow to fast, of what is kept for evaluation."""
     if name not in NAMES:
         raise BenchmarkError(f"--clip {name} was trained on: expected {', '.join(NAMES)}, or a video file")
     media = MEDIA[name]
     first, last = media.evaluation or (0, None)
     stop = None if last is None else last + 1
     steps = differences(small_gray(frame) for frame in read_frames(path, media.rows, start=first, stop=stop))
-    starts = windows(steps, find_cuts(steps), count)
-    if not starts:
+    ranked = sorted(windows(steps, find_cuts(steps), count), key=lambda i: float(steps[i : i + count - 1].mean()))
+    starts = [first + start for start in spread(ranked, count, stretches)]
+    if len(starts) < stretches:
         raise BenchmarkError(
-            f"--clip {name} has no {count} frames in a row that move and have no cut: ask for fewer --frames"
+            f"--clip {name} has {len(starts)} stretches of {count} frames that move and have no cut, of {stretches} "
+            "asked for: ask for fewer --frames or --stretches"
         )
-    start = first + sorted(starts, key=lambda i: float(steps[i : i + count - 1].mean()))[len(starts) // 2]
-    shown = f"{name}, frames {start} to {start + count - 1} ({media.attribution}, {media.licence})"
-    return shown, read_frames(path, media.rows, start=start, stop=start + count)
+    shown = ", ".join(f"{start} to {start + count - 1}" for start in starts)
+    return _Parts(
+        name=f"{name}, frames {shown} ({media.attribution}, {media.licence})",
+        source=name,
+        frames=[read_frames(path, media.rows, start=start, stop=start + count) for start in starts],
+    )
+
+
+def spread(ranked: Sequence[int], count: int, wanted: int) -> list[int]:
+    """Stretches that do not overlap, at equal steps of rank: the one in the middle where one is wanted.
+
+    Args:
+        ranked: first frames of all stretches, from slow to fast.
+        count: frames of each.
+        wanted: how many; fewer come back where there are not so many.
+    """
+    found: list[int] = []
+    for i in range(wanted):
+        free = [rank for rank, start in enumerate(ranked) if all(abs(start - other) >= count for other in found)]
+        if free:
+            aim = (2 * i + 1) * len(ranked) // (2 * wanted)
+            found.append(ranked[min(free, key=lambda rank: abs(rank - aim))])
+    return found
 
 
 def windows(steps: np.ndarray, cuts: np.ndarray, count: int) -> list[int]:

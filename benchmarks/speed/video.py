@@ -18,7 +18,7 @@ motion compensation (mci), both into the same encoder, in turn. PSNR is that of 
 that were taken out. The clip is a part of Big Buck Bunny that no weights were trained on; phone, cup and run are live.
 
 examples:
-  python -m benchmarks video --save
+  python -m benchmarks video --stretches 4 --save
   python -m benchmarks video --size 640x360 --artifact artifacts/ifrnet_s-openvino-int8-640x360 --save
   python -m benchmarks video --size 1920x1080 --clip phone --frames 20
 """
@@ -38,7 +38,8 @@ def configure(parser: Parser) -> None:
         "--clip",
         help="bbb, phone, cup, run, scene (rendered), or a video file (default: bbb, or scene without network)",
     )
-    add("--frames", type=int, default=24, help="frames to take out and make again (default: %(default)s)")
+    add("--frames", type=int, default=24, help="frames to take out of a stretch and make again (default: %(default)s)")
+    add("--stretches", type=int, default=1, help="parts of the clip, from slow to fast (default: %(default)s)")
     add("--rounds", type=int, default=3, help="times that each makes them, in turn (default: %(default)s)")
     add_output(parser, ".md")
 
@@ -52,11 +53,17 @@ def execute(args: argparse.Namespace) -> int:
         threads=args.threads,
         clip=args.clip,
         frames=args.frames,
+        stretches=args.stretches,
         rounds=args.rounds,
     )
-    for name, high in (("threads", 1024), ("frames", LARGEST), ("rounds", 100)):
+    for name, high in (("threads", 1024), ("frames", LARGEST), ("stretches", LARGEST), ("rounds", 100)):
         if not 1 <= getattr(args, name) <= high:
             raise BenchmarkError(f"--{name} {getattr(args, name)}: expected 1 to {high}")
+    if args.frames * args.stretches > LARGEST:
+        raise BenchmarkError(
+            f"--frames {args.frames} with --stretches {args.stretches}: expected {LARGEST} frames at most, "
+            "all are held in memory"
+        )
     if args.size.width % 2 or args.size.height % 2:
         raise BenchmarkError(f"--size {args.size}: expected even sides, which 4:2:0 video has")
     check(args)

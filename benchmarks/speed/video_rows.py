@@ -118,12 +118,12 @@ def measure(options: VideoBenchmarkOptions, arguments: Sequence[str], progress: 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         progress.stage("preparing the clip")
-        clip = prepare(options.clip, options.size, options.frames, folder, progress.stage)
+        clip = prepare(options.clip, options.size, options.frames, folder, progress.stage, options.stretches)
         ours, theirs = (
             _ours(manifest, options),
             RunningVideo(row=Row(backend=MINTERPOLATE, precision="-", device="cpu")),
         )
-        progress.stage(f"making {options.frames} frames, {options.rounds} times each", 2 * options.rounds)
+        progress.stage(f"making {clip.count // 2} frames, {options.rounds} times each", 2 * options.rounds)
         for _ in range(options.rounds):
             _run_application(ours, artifact, clip, options)
             progress.advance()
@@ -131,7 +131,7 @@ def measure(options: VideoBenchmarkOptions, arguments: Sequence[str], progress: 
             progress.advance()
     running = (ours, theirs)
     measured = [row for row in running if row.turns and not row.failure]
-    common = sorted(set.intersection(*(set(row.scores) for row in measured))) if measured else []
+    common = sorted(set.intersection(*(set(row.scores) for row in measured)) - clip.joins) if measured else []
     rows = [row.figures(common) for row in running]
     return Results(
         kind=Kind.VIDEO,
@@ -144,7 +144,8 @@ def measure(options: VideoBenchmarkOptions, arguments: Sequence[str], progress: 
             "threads": options.threads,
             "timesteps": 1,
             "clip": clip.name,
-            "schedule": f"{options.frames} frames, every second one, taken out of {clip.name} and made again",
+            "source": clip.source,
+            "schedule": f"{clip.count // 2} frames, every second one, taken out of {clip.name} and made again",
             "rounds": options.rounds,
             "minterpolate": FILTER,
             "rate": RATE,

@@ -93,9 +93,9 @@ def test_whole_videos_stand_below(make_results: Make, tmp_path: Path) -> None:
     latency.save(tmp_path / "a-2-cores" / file_name(latency))
     ours = {"backend": "openvino", "precision": "int8", "fps": 1.923, "infer_share": 0.962, "psnr": 34.141}
     theirs = {"backend": "ffmpeg minterpolate", "precision": "-", "fps": 1.7, "infer_share": None, "psnr": 30.6}
-    video = make_results(ours, theirs, {"fps": None, "psnr": None}, kind=Kind.VIDEO)
+    video = make_results(ours, theirs, {"fps": None, "psnr": None}, kind=Kind.VIDEO, source="bbb")
     video.save(tmp_path / "a-2-cores" / file_name(video))
-    where = "[a-2-cores](a-2-cores/video-m-64x48.md) | 64x48"
+    where = "[a-2-cores](a-2-cores/video-m-64x48-bbb.md) | bbb | 64x48"
     assert index(tmp_path).splitlines()[-2:] == [
         f"| {where} | openvino int8 | 1.92 | 96% | 34.14 |",
         f"| {where} | ffmpeg minterpolate | 1.7 | - | 30.60 |",

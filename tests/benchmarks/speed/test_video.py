@@ -11,15 +11,18 @@ import pytest
 
 from benchmarks.__main__ import PROGRAM, main
 from benchmarks.errors import BenchmarkError
+from benchmarks.report.machine_folder import file_name
 from benchmarks.report.results_file import Kind, load_results
 from benchmarks.speed import held_out, minterpolate
-from benchmarks.speed.held_out import RATE, SCENE, HeldOut, prepare, score, windows, write_lossless
+from benchmarks.speed.held_out import PAN, RATE, SCENE, HeldOut, prepare, score, spread, windows, write_lossless
 from benchmarks.speed.minterpolate import WholeFile
 from benchmarks.speed.video_rows import Row, RunningVideo, Turn
+from export.parity_frames import moving_frame
 from ifrnet.footage.errors import FootageError
 from ifrnet.footage.video import read_frames
 from runtimes.cli import run
 from runtimes.contract import Size
+from runtimes.frames import to_frame
 
 SIZE = Size(160, 96)
 
@@ -47,6 +50,7 @@ def test_the_whole_command(
     assert ours["psnr"] > theirs["psnr"] > 20.0  # frames at other times would be far below
     text = out.with_suffix(".md").read_text()
     assert "taken out of the rendered scene and made again" in text
+    assert file_name(results) == "video-ifrnet_s-160x96-scene.json"
     assert "| onnxruntime | fp32 |" in text
 
 
@@ -68,6 +72,31 @@ def test_only_stretches_without_cuts_and_stops_count() -> None:
     assert windows(steps, cuts, 3) == [0, 3, 4, 7]
     assert windows(steps, cuts, 4) == [3]
     assert windows(steps, cuts, 5) == []
+
+
+def test_stretches_are_spread_from_slow_to_fast_and_do_not_overlap() -> None:
+    ranked = [9, 8, 7, 0, 1, 2, 20, 21, 40]  # first frames, the slowest first
+    assert spread(ranked, 3, 1) == [1]
+    assert spread(ranked, 3, 3) == [8, 1, 21]
+    assert spread(ranked, 3, 5) == [9, 0, 20, 40]  # no fifth
+    assert spread([], 3, 1) == []
+
+
+def test_what_lies_between_two_stretches_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six stretches' worth of moving frames in a file stand for a clip of the catalogue."""
+    source = tmp_path / "moving.mp4"
+    write_lossless(source, [to_frame(moving_frame(SIZE, i / PAN), np.dtype(np.uint8)) for i in range(20)], RATE)
+    monkeypatch.setattr(held_out, "fetch", lambda _: source)
+    clip = prepare("run", SIZE, 2, tmp_path, print, stretches=2)
+    assert (clip.source, clip.count, clip.joins) == ("run", 11, {5})
+    assert len(list(read_frames(clip.given))) == 6
+    frames = list(read_frames(clip.whole))
+    assert np.array_equal(frames[4], frames[5])
+    assert clip.name.count(" to ") == 2
+    with pytest.raises(BenchmarkError, match=r"has \d stretches of 5 frames .* of 9 asked for"):
+        prepare("run", SIZE, 2, tmp_path, print, stretches=9)
+    with pytest.raises(BenchmarkError, match="--stretches 2: scene has one, ask for more --frames instead"):
+        prepare(SCENE, SIZE, 2, tmp_path, print, stretches=2)
 
 
 def test_the_scene_takes_the_place_of_footage_that_was_not_named(
@@ -132,6 +161,8 @@ def test_without_filter_and_program_the_row_says_so(monkeypatch: pytest.MonkeyPa
     ("arguments", "message"),
     [
         (["--frames", "0"], "--frames 0: expected 1 to 2000"),
+        (["--stretches", "2001"], "--stretches 2001: expected 1 to 2000"),
+        (["--frames", "500", "--stretches", "5"], "expected 2000 frames at most"),
         (["--rounds", "0"], "--rounds 0: expected 1 to 100"),
         (["--size", "63x48"], "--size 63x48: expected even sides"),
         (["--json", "a.md"], "expected the name of a file that ends in .json"),
