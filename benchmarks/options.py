@@ -132,6 +132,7 @@ class AccuracyOptions:
         peers: networks of others, keys of ``benchmarks.accuracy.peers.PEERS``.
         per_clip: pairs of frames from each clip of the footage; None for the usual number.
         journal: file that keeps scores as they come, or None.
+        squeezenet: folder with the network of :mod:`benchmarks.accuracy.perceptual`; None measures no such distance.
     """
 
     dataset: str
@@ -147,6 +148,7 @@ class AccuracyOptions:
     journal: Path | None
     peers: tuple[str, ...] = ()
     per_clip: int | None = None
+    squeezenet: Path | None = None
 
 
 def add_selection(parser: Parser) -> None:

@@ -14,7 +14,7 @@ from runtimes.cli import Parser
 EPILOG = """\
 PSNR is that of float frames in [0, 1], averaged over samples; SSIM has a 3-D window, as in IFRNet's evaluation; IE is
 the mean difference of 8-bit levels. Flicker, in levels, compares the change between consecutive interpolated frames
-with the true one. LPIPS is left out: it needs the weights of another network.
+with the true one. --squeezenet adds a distance in the features of that network: LPIPS without its learnt weights.
 
 Footage is also reported by motion, the 95th percentile of OpenCV's DIS flow between the two frames: below 20 px, 20 to
 45 px, and beyond, which is where methods differ most.
@@ -36,6 +36,7 @@ def configure(parser: Parser) -> None:
     """The options of ``accuracy``."""
     from benchmarks.accuracy.datasets import NAMES
     from benchmarks.accuracy.peers import PEERS
+    from benchmarks.accuracy.perceptual import WHERE
 
     add = parser.add_argument
     add("--dataset", default="footage", choices=NAMES, help="what to measure on (default: %(default)s)")
@@ -68,6 +69,12 @@ def configure(parser: Parser) -> None:
         choices=PEERS,
         help="a network of others that a package ships; its own code runs, at the t that it serves; repeatable",
     )
+    add(
+        "--squeezenet",
+        type=Path,
+        metavar="FOLDER",
+        help=f"a perceptual distance too, by the network whose two files lie in FOLDER ({WHERE})",
+    )
     add("--per-clip", type=int, metavar="N", help="pairs of each clip of the footage, of either kind (default: 15)")
     add(
         "--json", type=Path, metavar="PATH", help="write the results with every sample's figures; makes a run resumable"
@@ -95,6 +102,7 @@ def execute(args: argparse.Namespace) -> int:
         baselines=args.dataset == "footage" if args.baselines is None else args.baselines,
         peers=tuple(dict.fromkeys(args.peer or ())),
         per_clip=args.per_clip,
+        squeezenet=args.squeezenet,
         journal=args.json.with_name(args.json.name + ".partial") if args.json else None,
     )
     from rich.console import Console

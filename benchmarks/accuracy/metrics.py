@@ -1,6 +1,6 @@
 """What accuracy reports beside PSNR and SSIM, which are those of :mod:`runtimes.compare`.
 
-LPIPS is left out: it needs the weights of another network. Flicker tells what a viewer notices first instead.
+The distance that needs the weights of another network is in :mod:`benchmarks.accuracy.perceptual`.
 """
 
 from __future__ import annotations

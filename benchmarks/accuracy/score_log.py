@@ -17,7 +17,8 @@ class Score:
 
     ``flicker`` is None where no interpolated frame comes directly before this one. ``model_psnr`` is the PSNR of the
     first model in PyTorch on this sample and ``to_model`` that between its frame and this one, both in dB, for
-    whatever else runs a network; None for others. ``motion`` is that of the sample, in pixels.
+    whatever else runs a network; None for others. ``motion`` is that of the sample, in pixels; ``perceptual`` the
+    distance of :mod:`benchmarks.accuracy.perceptual`.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Score:
     model_psnr: float | None = None
     to_model: float | None = None
     motion: float | None = None
+    perceptual: float | None = None
 
 
 class ScoreLog:

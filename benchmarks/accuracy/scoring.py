@@ -11,6 +11,7 @@ from benchmarks.accuracy.datasets import open_dataset
 from benchmarks.accuracy.methods import BASELINES, Method, Network, Prediction
 from benchmarks.accuracy.metrics import flicker, interpolation_error, psnr, ssim
 from benchmarks.accuracy.peers import PEERS
+from benchmarks.accuracy.perceptual import SqueezeNet, distance
 from benchmarks.accuracy.samples import Dataset, Sample
 from benchmarks.accuracy.score_log import Score, ScoreLog
 from benchmarks.accuracy.summary import summarise
@@ -45,12 +46,14 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
             "samples": len(dataset),
             "crop": options.crop,
             "methods": list(methods),
+            "perceptual": options.squeezenet is not None,
             "weights": [network.runtime.manifest.checkpoint.get("sha256") for network in networks.values()],
         }
         journal = ScoreLog(options.journal, header)
         before = len({score.id for score in journal.scores})
         progress.stage(f"{dataset.name}: {len(dataset)} samples, {before} of them done before", len(dataset), before)
-        _score(dataset, methods, journal, progress, options.models[0] if options.models else None)
+        eye = SqueezeNet(options.squeezenet, options.threads) if options.squeezenet else None
+        _score(dataset, methods, journal, progress, options.models[0] if options.models else None, eye)
     results = Results(
         kind=Kind.ACCURACY,
         command=command_line("accuracy", arguments),
@@ -98,7 +101,12 @@ def _networks(options: AccuracyOptions, dataset: Dataset, progress: Progress) ->
 
 
 def _score(
-    dataset: Dataset, methods: Mapping[str, Method], journal: ScoreLog, progress: Progress, model: str | None
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    journal: ScoreLog,
+    progress: Progress,
+    model: str | None,
+    eye: SqueezeNet | None,
 ) -> None:
     """Measure what the journal does not have yet, window by window; networks are compared with ``model``."""
     for window, members in itertools.groupby(dataset.samples(journal.windows), key=lambda sample: sample.window):
@@ -107,11 +115,14 @@ def _score(
         for sample in members:
             truth = to_tensor(sample.truth)
             reference: Prediction | None = None
+            seen = eye.features(truth) if eye else None
             for name, method in methods.items():
                 output = method(sample)
                 if output is None:
                     continue
                 score = _judge(name, sample, output, truth, before.get(name))
+                if eye and seen:
+                    score = replace(score, perceptual=distance(eye.features(output), seen))
                 if reference is not None:
                     score = replace(score, model_psnr=psnr(reference, truth), to_model=psnr(output, reference))
                 scores.append(score)
