@@ -1,7 +1,7 @@
 """INT8 for LiteRT: which convolutions, at which scales, and what they give.
 
-LiteRT's int8 convolution gives int8, so it needs a range for its output beside the scale of its input. Ours are for
-inputs; the outputs are watched here, while PyTorch runs the network on the clip that INT8 is calibrated on.
+LiteRT's int8 convolution gives int8, so it needs a range for its output beside the scale of its input; see
+:mod:`export.int8.output_ranges`.
 """
 
 from __future__ import annotations
@@ -9,43 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from export.errors import ExportError
-from export.int8.clip import calibration_pairs
 from export.int8.errors import CalibrationError
+from export.int8.output_ranges import Convolutions, convolutions, output_ranges
 from export.int8.quantize import LEVELS
-from export.int8.recipe import layer_name
-from export.int8.windows import resized_middle
 from export.litert_file import CONVOLUTIONS, File
 from export.litert_layers import layer_of
 from export.source import Source
-from runtimes.frames import to_tensor
 
 IN_FLOAT = "encoder."
 """Layers of the recipe that stay in float here: 6 % of the work. LiteRT rounds what an int8 convolution gives to 8
 bits, and of the encoder's features that is most of what INT8 loses: 0.08 dB with it and 0.04 without, 54.7 and 56.5 dB
 to float32 (256x160, simulated)."""
 
-Convolutions = Mapping[str, nn.Module]
-"""Name of a layer -> the convolution of either kind."""
-
 
 def chosen(scales: Mapping[str, float]) -> dict[str, float]:
     """Those of ``scales`` whose layers are int8 in LiteRT."""
     return {name: scale for name, scale in scales.items() if not name.startswith(IN_FLOAT)}
-
-
-def convolutions(source: Source) -> Convolutions:
-    """Every convolution of a network, by the names of the recipe."""
-    found: dict[str, nn.Module] = {}
-    for path, module in source.module.named_modules():
-        if isinstance(module, nn.Conv2d):
-            found[layer_name(path)] = module
-        elif isinstance(module, nn.ConvTranspose2d):  # the recipe knows heads as sub-pixel convolutions
-            found[f"{layer_name(path)}.conv"] = module
-    return found
 
 
 def kernels(layers: Convolutions) -> dict[bytes, str]:
@@ -88,26 +70,3 @@ def plan(source: Source, file: File) -> dict[str, Any]:
         ranges[file.name(found[name].image)] = (-(LEVELS + 1) * scale, LEVELS * scale)
         ranges[file.name(found[name].outputs[0])] = given[name]
     return {"int8": [file.name(found[name].outputs[0]) for name in scales], "ranges": ranges}
-
-
-def output_ranges(source: Source, layers: Convolutions) -> dict[str, tuple[float, float]]:
-    """Least and largest value that each of ``layers`` gives on the clip, at the size of the artifact."""
-    found: dict[str, tuple[float, float]] = {}
-
-    def watch(name: str, output: Tensor) -> None:
-        least, largest = found.get(name, (0.0, 0.0))
-        found[name] = min(least, float(output.min())), max(largest, float(output.max()))
-
-    hooks = [
-        module.register_forward_hook(lambda *call, name=name: watch(name, call[-1])) for name, module in layers.items()
-    ]
-    half = torch.full((1, 1, 1, 1), 0.5)
-    try:
-        with torch.inference_mode():
-            for pair in calibration_pairs():
-                frames = (to_tensor(resized_middle(frame, source.sizes.typical)) for frame in pair)
-                source.module(*(torch.from_numpy(frame) for frame in frames), half)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: bounds if bounds[0] < bounds[1] else (-1.0, 1.0) for name, bounds in found.items()}

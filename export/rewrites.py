@@ -207,6 +207,24 @@ def relu_prelu(graph: DeployGraph) -> None:
     replace_modules(graph, nn.PReLU, lambda prelu: _ReluPReLU(prelu))  # type: ignore[arg-type]
 
 
+class _MaxPReLU(_ReluPReLU):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(x, self.slope * x)
+
+
+def max_prelu(graph: DeployGraph) -> None:
+    """PReLU becomes ``max(x, a x)``, exact for slopes up to 1; others as in :func:`relu_prelu`.
+
+    ONNX Runtime's PRelu decides value by value (17 ms of one core for 4.1 million values, 1.6 ms in this form, 1.31).
+    """
+
+    def make(prelu: nn.Module) -> nn.Module:
+        assert isinstance(prelu, nn.PReLU)
+        return _MaxPReLU(prelu) if float(prelu.weight.max()) <= 1.0 else _ReluPReLU(prelu)
+
+    replace_modules(graph, nn.PReLU, make)
+
+
 def _channel_sum(x: Tensor) -> Tensor:
     """Sum of the six channel means, (1, 6, H, W) -> (1, 1, 1, 1), as GlobalAveragePool and five additions."""
     means = torch.onnx.ops.symbolic("GlobalAveragePool", (x,), dtype=x.dtype, shape=(1, 6, 1, 1), version=18)
@@ -302,6 +320,7 @@ REWRITES = MappingProxyType(
         "subpixel_deconv": subpixel_deconv,
         "subpixel_2x2": subpixel_2x2,
         "relu_prelu": relu_prelu,
+        "max_prelu": max_prelu,
         "padded_inputs": padded_inputs,
         "pooled_mean": pooled_mean,
         "row_mean": row_mean,

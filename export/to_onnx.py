@@ -11,6 +11,8 @@ from export.options import ExportOptions
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from export.source import Source
 
 REQUIRES: Requirements = {"onnxruntime": "onnx"}
@@ -39,7 +41,7 @@ def check(options: ExportOptions) -> None:
 def rewrites(precision: Precision) -> tuple[str, ...]:
     """One pass for both frames measured fastest in ONNX Runtime, and its ReduceMean over a frame is inexact."""
     if precision is Precision.INT8:
-        return (*REWRITES, "row_mean")
+        return (*REWRITES, "row_mean", "max_prelu")
     return ("split_resblock", "batch_pair", "row_mean")
 
 
@@ -57,10 +59,33 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     """
     from export.trace import save
 
-    tools = ("onnx", "onnxruntime")
+    tools, details = ("onnx", "onnxruntime"), {}
+    if precision is Precision.INT8:
+        model, details["int8_layers"] = _in_integers(source)
+    else:
+        model = source.onnx
     if not options.ort:
-        save(source.onnx, folder / "model.onnx")
-        return Compiled(tools=tools)
+        save(model, folder / "model.onnx")
+        return Compiled(details=details, tools=tools)
     from export.ort_file import write_ort
 
-    return Compiled(details=write_ort(source.onnx.SerializeToString(deterministic=True), folder), tools=tools)
+    details |= write_ort(model.SerializeToString(deterministic=True), folder)
+    return Compiled(details=details, tools=tools)
+
+
+def _in_integers(source: Source) -> tuple[ModelProto, list[str]]:
+    """The graph whose convolutions ONNX Runtime computes in int8, and the layers that it does.
+
+    Raises:
+        SentinelError: it computes one of them in float.
+    """
+    from export.errors import SentinelError
+    from export.int8.output_ranges import convolutions, output_ranges
+    from export.onnx_int8 import int8_layers, quantise_outputs
+
+    layers = convolutions(source)
+    model = quantise_outputs(source.onnx, output_ranges(source, {name: layers[name] for name in source.scales}))
+    ran = int8_layers(model.SerializeToString())
+    if lost := sorted(set(source.scales) - set(ran)):
+        raise SentinelError(f"sentinel int8-layers: ONNX Runtime computes {lost[0]} in float ({len(lost)} such layers)")
+    return model, ran

@@ -78,6 +78,20 @@ def quantize(model: onnx.ModelProto, scales: Mapping[str, float]) -> onnx.ModelP
     return onnx.shape_inference.infer_shapes(result)
 
 
+def unsigned_activations(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose activations are uint8 with zero-point 128: the same real values for the same int8 steps.
+
+    CPUs of x86 multiply unsigned with signed, so OpenVINO and ONNX Runtime would make them unsigned themselves.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for item in result.graph.initializer:
+        if item.name == ZERO_POINT:
+            item.CopyFrom(numpy_helper.from_array(np.asarray(np.uint8(128)), ZERO_POINT))
+    del result.graph.value_info[:]
+    return result
+
+
 def _activation(node: onnx.NodeProto, scale: float, weights: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
     """Q and DQ in front of ``node``."""
     name = f"{node.output[0]}_input"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.artifact import Artifact
+from runtimes.artifact import Artifact, Manifest
 from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
@@ -123,7 +123,7 @@ class OrtRuntime(Runtime):
             artifact.manifest,
             backend="onnxruntime",
             device=device,
-            arithmetic=_arithmetic(artifact.manifest.precision, device),
+            arithmetic=_arithmetic(artifact.manifest, device),
             tuning=tuning,
         )
 
@@ -218,9 +218,15 @@ def halves(model: bytes) -> tuple[bytes, bytes]:
     return first.SerializeToString(), second.SerializeToString()
 
 
-def _arithmetic(precision: Precision, device: str) -> str:
-    """The CPU provider has no half-precision convolutions and runs them in float32."""
-    return "fp32" if device == "cpu" and precision is Precision.FP16 else precision.value
+def _arithmetic(manifest: Manifest, device: str) -> str:
+    """The CPU provider has no half-precision convolutions and runs them in float32.
+
+    Int8 it runs in the form that export makes and reads back; in another, as in those of earlier versions, and on CUDA,
+    it computes dequantised weights in float32.
+    """
+    if manifest.precision is Precision.INT8:
+        return "int8" if device == DEFAULT_DEVICE and manifest.details.get("int8_layers") else "fp32"
+    return "fp32" if device == DEFAULT_DEVICE and manifest.precision is Precision.FP16 else manifest.precision.value
 
 
 def _session(artifact: Artifact, device: str, tuning: Tuning, model: bytes) -> onnxruntime.InferenceSession:

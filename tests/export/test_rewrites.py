@@ -85,6 +85,7 @@ PARTS: dict[str, Callable[[DeployGraph], list[Tensor]]] = {
     "subpixel_rest": decoder_outputs,
     "subpixel_2x2": decoder_outputs,
     "relu_prelu": decoder_outputs,
+    "max_prelu": decoder_outputs,
     "padded_inputs": decoder_outputs,
     "batch_pair": pair_outputs,
     "row_warp": pair_outputs,

@@ -16,12 +16,11 @@ from export.__main__ import main
 from export.declarations import INT8_TOLERANCE, Compiled
 from export.errors import ExportError, SentinelError
 from export.int8.errors import CalibrationError
-from export.int8.quantize import ZERO_POINT
+from export.int8.quantize import ZERO_POINT, unsigned_activations
 from export.int8.scales import scales_for
 from export.int8.stages import Int8
 from export.options import DYNAMIC_RANGE, ExportOptions
 from export.pipeline import Pipeline
-from export.to_openvino import unsigned_activations
 from ifrnet import load_model
 from runtimes import load
 from runtimes.artifact import read_manifest
@@ -49,10 +48,9 @@ def test_int8_needs_no_footage_and_passes_its_gate(target: str, artifact: Callab
     assert manifest.details["quality"]["cpu"]["int8_vs_fp32"] >= 42.0
     assert manifest.details["calibration"]["samples_sha256"]
     assert sum(entry["bytes"] for name, entry in manifest.files.items() if name != PROOF) < 4.2e6
-    if target in ("openvino", "ncnn"):
-        assert manifest.details["int8_share"] >= 0.85
-        with load(path) as runtime:
-            assert runtime.spec.arithmetic.startswith("int8")
+    assert manifest.details["int8_share"] >= 0.85
+    with load(path) as runtime:
+        assert runtime.spec.arithmetic.startswith("int8")
 
 
 def test_tensorrt_reads_int8_convolutions_back(tmp_path: Path) -> None:
