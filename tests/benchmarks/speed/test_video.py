@@ -88,7 +88,7 @@ def test_what_lies_between_two_stretches_is_not_judged(tmp_path: Path, monkeypat
     write_lossless(source, [to_frame(moving_frame(SIZE, i / PAN), np.dtype(np.uint8)) for i in range(20)], RATE)
     monkeypatch.setattr(held_out, "fetch", lambda _: source)
     clip = prepare("run", SIZE, 2, tmp_path, print, stretches=2)
-    assert (clip.source, clip.count, clip.joins) == ("run", 11, {5})
+    assert (clip.source, clip.count, clip.joins) == ("run", 11, frozenset({5}))
     assert len(list(read_frames(clip.given))) == 6
     frames = list(read_frames(clip.whole))
     assert np.array_equal(frames[4], frames[5])
