@@ -104,8 +104,8 @@ def convert(source: Source, precision: Precision) -> bytes:
     """The file, made in the environment. Raises ExportError when it cannot be had."""
     import torch
 
-    from export.litert_file import File, put_in_order
     from export.int8.output_ranges import convolutions
+    from export.litert_file import File, put_in_order
     from export.litert_int8 import kernels, plan
 
     with tempfile.TemporaryDirectory() as scratch:
