@@ -54,6 +54,9 @@ def _configure_train(parser: Parser) -> None:
     add("--rate", type=float, default=paper.rate, help="learning rate (default: %(default)s)")
     add("--final-rate", type=float, default=paper.final_rate, help="at the end of the cosine (default: %(default)s)")
     add("--beta2", type=float, default=paper.beta2, help="AdamW's second decay (default: %(default)s)")
+    add(
+        "--muon", type=float, default=paper.muon, help="its rate over AdamW's; 0 for AdamW alone (default: %(default)s)"
+    )
     add("--warmup", type=int, default=paper.warmup, help="steps (default: %(default)s)")
     add("--schedule", choices=[s.value for s in Schedule], default=paper.schedule.value)
     add("--clip", type=float, default=paper.clip, help="largest gradient norm, 0 for none (default: %(default)s)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,8 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         raise TrainingError(f"--crop {arguments.crop}: expected a multiple of 16, for example 160 or 224")
     if not 0.0 < arguments.final_rate <= arguments.rate < 1.0:
         raise TrainingError(f"--rate {arguments.rate} --final-rate {arguments.final_rate}: expected 0 < final <= rate")
+    if not 0.0 <= arguments.muon < math.inf:
+        raise TrainingError(f"--muon {arguments.muon}: expected a ratio of rates, for example 2, or 0 for AdamW alone")
     if not 0.0 < arguments.beta2 < 1.0:
         raise TrainingError(f"--beta2 {arguments.beta2}: expected a decay between 0 and 1, for example 0.99")
     if not 0.0 <= arguments.average < 1.0:
@@ -132,6 +135,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         rate=arguments.rate,
         final_rate=arguments.final_rate,
         beta2=arguments.beta2,
+        muon=arguments.muon,
         warmup=arguments.warmup,
         schedule=Schedule(arguments.schedule),
         clip=arguments.clip,

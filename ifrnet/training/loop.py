@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel
 
 from ifrnet.model import IFRNet
@@ -21,6 +20,7 @@ from ifrnet.training.errors import TrainingError
 from ifrnet.training.initial import initialise
 from ifrnet.training.logs import Log
 from ifrnet.training.objective import TERMS, Objective
+from ifrnet.training.optimiser import Optimiser
 from ifrnet.training.options import RunOptions, Schedule, TrainOptions
 from ifrnet.training.parallel import Processes
 from ifrnet.training.samples import Augmentation, Batch
@@ -51,7 +51,7 @@ class Run:
     options: TrainOptions
     model: IFRNet
     average: AveragedModel | None
-    optimiser: AdamW
+    optimiser: Optimiser
     step: int = 0
     seconds: float = 0.0
     parent: dict[str, Any] | None = None
@@ -87,8 +87,7 @@ def new_run(options: TrainOptions, device: torch.device) -> Run:
     average = None
     if options.average:
         average = AveragedModel(model, device=device, multi_avg_fn=_rising_average(options.average))
-    optimiser = AdamW(model.parameters(), lr=options.rate, betas=(0.9, options.beta2), weight_decay=0.0)
-    return Run(options=options, model=model, average=average, optimiser=optimiser)
+    return Run(options=options, model=model, average=average, optimiser=Optimiser(model, options))
 
 
 def _rising_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
@@ -203,9 +202,6 @@ def train(
 
 def _step(run: Run, objective: nn.Module, batch: Batch, folder: Path) -> dict[str, float]:
     """One update. Returns the loss terms by name."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(run.options, run.step)
-    run.optimiser.zero_grad(set_to_none=True)
     terms: Tensor = objective(batch, torch.tensor(run.options.weights.flow_at(run.step), device=batch.t.device))
     values = dict(zip(TERMS, terms.detach().tolist(), strict=True))
     if not all(math.isfinite(value) for value in values.values()):
@@ -218,7 +214,7 @@ def _step(run: Run, objective: nn.Module, batch: Batch, folder: Path) -> dict[st
     terms[0].backward()  # type: ignore[no-untyped-call]
     if run.options.clip:
         nn.utils.clip_grad_norm_(run.model.parameters(), run.options.clip)
-    run.optimiser.step()
+    run.optimiser.step(learning_rate(run.options, run.step))
     run.step += 1
     if run.average is not None:
         run.average.update_parameters(run.model)

@@ -60,6 +60,7 @@ class TrainOptions:
         crop: side of the square crops in pixels, a multiple of 16.
         rate, final_rate: learning rate of AdamW at the start and, with the cosine, at the end.
         beta2: how long AdamW remembers squared gradients; 0.99 forgets those of the first steps sooner.
+        muon: rate of Muon, for the convolutions, over that of AdamW, for the rest; 0 for AdamW alone.
         warmup: steps over which the rate rises linearly from zero.
         clip: largest norm of the gradient; 0 for no clipping, as published.
         average: decay of the running average of the weights that is evaluated and exported; 0 for none, as published.
@@ -79,6 +80,7 @@ class TrainOptions:
     rate: float = 1e-4
     final_rate: float = 1e-5
     beta2: float = 0.999
+    muon: float = 0.0
     warmup: int = 0
     schedule: Schedule = Schedule.COSINE
     clip: float = 0.0

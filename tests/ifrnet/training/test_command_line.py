@@ -46,6 +46,7 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
         (["train", "--folder", "x", "--data", "clips=nowhere", "--batch", "0"], "--batch 0: expected at least 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--rate", "0"], "expected 0 < final <= rate"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--average", "1"], "expected a decay"),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--muon", "-1"], "expected a ratio of rates"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--fastest", "0"], "expected 1 to 200 pixels"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--estimated-trust", "2"], "expected 0 to 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--clip", "-1"], "--clip -1.0: expected at least 0"),

@@ -37,8 +37,9 @@ def trained(folder: Path, data: SyntheticMotion, options: TrainOptions) -> loop.
     return run
 
 
-def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: SyntheticMotion) -> None:
-    constant = replace(SMALL, schedule=Schedule.CONSTANT)
+@pytest.mark.parametrize("muon", [0.0, 0.3])
+def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: SyntheticMotion, muon: float) -> None:
+    constant = replace(SMALL, schedule=Schedule.CONSTANT, muon=muon)
     whole = trained(tmp_path / "whole", scenes, constant).snapshot()
     trained(tmp_path / "halves", scenes, replace(constant, steps=2))
     halves = trained(tmp_path / "halves", scenes, constant).snapshot()
@@ -48,8 +49,11 @@ def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: Sy
     for key in whole.model:
         assert torch.equal(whole.model[key], halves.model[key]), key
         assert torch.equal(whole.average[key], halves.average[key]), key
-    for first, second in zip(whole.optimiser["state"].values(), halves.optimiser["state"].values(), strict=True):
-        assert torch.equal(first["exp_avg_sq"], second["exp_avg_sq"])
+    for name, moment in (("adamw", "exp_avg_sq"), ("muon", "momentum_buffer")) if muon else (("", "exp_avg_sq"),):
+        states = [(run.optimiser[name] if name else run.optimiser)["state"] for run in (whole, halves)]
+        assert len(states[0]) > 30
+        for first, second in zip(*(list(moments.values()) for moments in states), strict=True):
+            assert torch.equal(first[moment], second[moment])
     start = loop.new_run(constant, ALONE.device).model.state_dict()
     assert any(not torch.equal(start[key], whole.model[key]) for key in start)
 
@@ -222,7 +226,7 @@ def test_a_run_can_learn_flow_alone(tmp_path: Path, scenes: SyntheticMotion) -> 
     rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
     assert all(float(row["reconstruction"]) == 0.0 for row in rows)
     assert all(float(row["loss"]) == pytest.approx(float(row["flow"]), rel=1e-5) for row in rows)
-    assert run.optimiser.param_groups[0]["betas"] == (0.9, 0.99)
+    assert run.optimiser.adamw.param_groups[0]["betas"] == (0.9, 0.99)
     start = loop.new_run(run.options, ALONE.device).model.state_dict()
     moved = {key for key, value in run.model.state_dict().items() if not torch.equal(value, start[key])}
     assert "encoder.pyramid1.0.0.weight" in moved
