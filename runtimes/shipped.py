@@ -47,9 +47,9 @@ class Shipped:
 
 # Fastest first. Measured in turn at 640x360 on two cores of an AMD EPYC with AVX512_VNNI, medians of 9: OpenVINO int8
 # 108 ms (4.1 MB), OpenVINO fp16 163 ms (6.5 MB), ONNX with weights in half 253 ms (6.1 MB). For one size alone int8
-# takes 65 ms, its other layers in bf16. OpenVINO fp16 is there for processors on which int8 fails its proof, and for
+# takes 57 ms, its other layers in bf16. OpenVINO fp16 is there for processors on which int8 fails its proof, and for
 # whoever wants PyTorch's own picture (125 dB). The ONNX is the form for browsers, which stores weights in half and
-# computes in float32: half the size of fp32. int8 is no faster on ONNX Runtime and loses quality. Together 16.7 MB. An
+# computes in float32: half the size of fp32. No int8 for ONNX Runtime: OpenVINO's is faster there. Together 16.7 MB. An
 # artifact of ncnn takes one size (12 MB each): none serves any video.
 PREFERENCE = (
     Shipped(

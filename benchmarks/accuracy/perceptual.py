@@ -1,8 +1,8 @@
-"""A distance of frames as a network that knows objects sees them; its weights are brought by whoever wants it.
+"""A perceptual distance between frames, by a network whose weights the user brings.
 
 LPIPS (Zhang et al., CVPR 2018, equation 1) without its learnt weights, which belong to another network's features: at
 seven depths of SqueezeNet 1.1 (Iandola et al., 2016), the squared distance of features of unit length, averaged over
-the frame. 0 for the same frame; a blurred frame that PSNR likes is far.
+the frame. It is 0 for the same frame.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ DEPTHS = ("conv1_relu_conv1", *(f"fire{i}/concat" for i in (3, 5, 6, 7, 8, 9)))
 """Where LPIPS looks: what each pooling gets, and the last four modules."""
 
 MEANS = np.array([104.0, 117.0, 123.0], np.float32)[:, None, None]
-"""Of blue, green and red in 8 bits, which it was trained without."""
+"""Means of blue, green and red, in levels of 8 bits, which SqueezeNet wants subtracted."""
 
 LEAST = 32
-"""Sides, in pixels: less, and the last depth is empty."""
+"""Smallest side of a frame in pixels: of a smaller one the last depth is empty."""
 
 
 class SqueezeNet:

@@ -35,6 +35,7 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
     Raises:
         BenchmarkError: a dataset or a network that does not fit.
     """
+    squeezenet = SqueezeNet(options.squeezenet, options.threads) if options.squeezenet else None
     progress.stage(f"opening {options.dataset}")
     dataset = open_dataset(options.dataset, options.root, options.crop, options.per_clip)
     with _networks(options, dataset, progress) as networks:
@@ -46,14 +47,13 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
             "samples": len(dataset),
             "crop": options.crop,
             "methods": list(methods),
-            "perceptual": options.squeezenet is not None,
+            "perceptual": squeezenet is not None,
             "weights": [network.runtime.manifest.checkpoint.get("sha256") for network in networks.values()],
         }
         journal = ScoreLog(options.journal, header)
         before = len({score.id for score in journal.scores})
         progress.stage(f"{dataset.name}: {len(dataset)} samples, {before} of them done before", len(dataset), before)
-        eye = SqueezeNet(options.squeezenet, options.threads) if options.squeezenet else None
-        _score(dataset, methods, journal, progress, options.models[0] if options.models else None, eye)
+        _score(dataset, methods, journal, progress, options.models[0] if options.models else None, squeezenet)
     results = Results(
         kind=Kind.ACCURACY,
         command=command_line("accuracy", arguments),
@@ -106,7 +106,7 @@ def _score(
     journal: ScoreLog,
     progress: Progress,
     model: str | None,
-    eye: SqueezeNet | None,
+    squeezenet: SqueezeNet | None,
 ) -> None:
     """Measure what the journal does not have yet, window by window; networks are compared with ``model``."""
     for window, members in itertools.groupby(dataset.samples(journal.windows), key=lambda sample: sample.window):
@@ -115,14 +115,14 @@ def _score(
         for sample in members:
             truth = to_tensor(sample.truth)
             reference: Prediction | None = None
-            seen = eye.features(truth) if eye else None
+            true_features = squeezenet.features(truth) if squeezenet else None
             for name, method in methods.items():
                 output = method(sample)
                 if output is None:
                     continue
                 score = _judge(name, sample, output, truth, before.get(name))
-                if eye and seen:
-                    score = replace(score, perceptual=distance(eye.features(output), seen))
+                if squeezenet and true_features:
+                    score = replace(score, perceptual=distance(squeezenet.features(output), true_features))
                 if reference is not None:
                     score = replace(score, model_psnr=psnr(reference, truth), to_model=psnr(output, reference))
                 scores.append(score)

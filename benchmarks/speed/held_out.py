@@ -113,7 +113,7 @@ def _parts(clip: str | None, count: int, tell: Callable[[str], None], size: Size
             if clip is not None:
                 raise
             tell(f"{DEFAULT} cannot be had ({error}): the rendered scene takes its place")
-            clip, stretches = SCENE, 1
+            clip = SCENE
     if clip != SCENE and not Path(clip).is_file():
         raise BenchmarkError(f"--clip {clip}: expected {', '.join(NAMES)}, or a video file")
     if stretches != 1:

@@ -55,7 +55,11 @@ def _configure_train(parser: Parser) -> None:
     add("--final-rate", type=float, default=paper.final_rate, help="at the end of the cosine (default: %(default)s)")
     add("--beta2", type=float, default=paper.beta2, help="AdamW's second decay (default: %(default)s)")
     add(
-        "--muon", type=float, default=paper.muon, help="its rate over AdamW's; 0 for AdamW alone (default: %(default)s)"
+        "--muon",
+        type=float,
+        default=paper.muon,
+        metavar="RATIO",
+        help="train the convolutions with Muon, at this part of AdamW's rate; 0 for AdamW alone (default: %(default)s)",
     )
     add("--warmup", type=int, default=paper.warmup, help="steps (default: %(default)s)")
     add("--schedule", choices=[s.value for s in Schedule], default=paper.schedule.value)

@@ -117,7 +117,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
     if not 0.0 < arguments.final_rate <= arguments.rate < 1.0:
         raise TrainingError(f"--rate {arguments.rate} --final-rate {arguments.final_rate}: expected 0 < final <= rate")
     if not 0.0 <= arguments.muon < math.inf:
-        raise TrainingError(f"--muon {arguments.muon}: expected a ratio of rates, for example 2, or 0 for AdamW alone")
+        raise TrainingError(f"--muon {arguments.muon}: expected a ratio of rates like 0.3, or 0 for AdamW alone")
     if not 0.0 < arguments.beta2 < 1.0:
         raise TrainingError(f"--beta2 {arguments.beta2}: expected a decay between 0 and 1, for example 0.99")
     if not 0.0 <= arguments.average < 1.0:

@@ -221,8 +221,8 @@ def halves(model: bytes) -> tuple[bytes, bytes]:
 def _arithmetic(manifest: Manifest, device: str) -> str:
     """The CPU provider has no half-precision convolutions and runs them in float32.
 
-    Int8 it runs in the form that export makes and reads back; in another, as in those of earlier versions, and on CUDA,
-    it computes dequantised weights in float32.
+    It computes int8 in the form that export makes, where export read the layers back on x86-64 (on ARM64 nobody has
+    looked). Artifacts of earlier versions, and every one on CUDA, are computed in float32 with dequantised weights.
     """
     if manifest.precision is Precision.INT8:
         return "int8" if device == DEFAULT_DEVICE and manifest.details.get("int8_layers") else "fp32"
