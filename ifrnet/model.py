@@ -139,13 +139,40 @@ class IFRNet(nn.Module):
             img0, img1: (N, 3, H, W) with the mean subtracted, H and W multiples of 16.
             t: (N, 1, 1, 1).
         """
+        flows0, flows1, features, out = self._decoded(img0, img1, t, finest=1)
+        return Estimate(
+            flows0=tuple(reversed(flows0)),  # type: ignore[arg-type]
+            flows1=tuple(reversed(flows1)),  # type: ignore[arg-type]
+            features=tuple(reversed(features)),  # type: ignore[arg-type]
+            mask=torch.sigmoid(out[:, 4:5].to(img0.dtype)),
+            residual=out[:, 5:8].to(img0.dtype),
+        )
+
+    def coarse_flows(self, img0: Tensor, img1: Tensor, t: Tensor, finest: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Flows of the decoders down to level ``finest``, without what the finer ones would cost.
+
+        Args:
+            img0, img1, t: as in :meth:`estimate`.
+            finest: level of the last decoder to run, 1 to 4.
+
+        Returns:
+            flows to frame 0 and to frame 1, level ``finest`` first: (N, 2, H / 2^(k-1), W / 2^(k-1)) of decoder k, in
+            pixels of that resolution.
+        """
+        flows0, flows1, _, _ = self._decoded(img0, img1, t, finest)
+        return flows0[::-1], flows1[::-1]
+
+    def _decoded(
+        self, img0: Tensor, img1: Tensor, t: Tensor, finest: int
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
+        """Flows to frame 0 and 1 and features of the decoders 4 to ``finest``, and the last one's output."""
         pyramid0, pyramid1 = self.encoder(img0), self.encoder(img1)
         coarse0, coarse1 = pyramid0[-1], pyramid1[-1]
         plane = t.to(coarse0.dtype).expand(-1, 1, *coarse0.shape[2:])  # (N, 1, H/16, W/16)
         out = self.decode(LEVELS, coarse0, coarse1, plane)  # (N, 4 + c3, H/8, W/8)
         flow0, flow1 = out[:, 0:2].to(img0.dtype), out[:, 2:4].to(img0.dtype)
         flows0, flows1, features = [flow0], [flow1], []
-        for level in range(LEVELS - 1, 0, -1):
+        for level in range(LEVELS - 1, finest - 1, -1):
             feature = out[:, FLOW_CHANNELS:]  # (N, ck, H/2^k, W/2^k)
             features.append(feature)
             warped0 = warp(pyramid0[level - 1], flow0)
@@ -155,13 +182,7 @@ class IFRNet(nn.Module):
             flow1 = out[:, 2:4].to(img0.dtype) + 2.0 * resize(flow1, 2.0)
             flows0.append(flow0)
             flows1.append(flow1)
-        return Estimate(
-            flows0=tuple(reversed(flows0)),  # type: ignore[arg-type]
-            flows1=tuple(reversed(flows1)),  # type: ignore[arg-type]
-            features=tuple(reversed(features)),  # type: ignore[arg-type]
-            mask=torch.sigmoid(out[:, 4:5].to(img0.dtype)),
-            residual=out[:, 5:8].to(img0.dtype),
-        )
+        return flows0, flows1, features, out
 
     def synthesize(self, img0: Tensor, img1: Tensor, mean: Tensor, t: Tensor, scale: float = 1.0) -> Tensor:
         """Estimate at ``scale`` and blend at full resolution (paper, equation 4).

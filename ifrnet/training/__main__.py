@@ -78,6 +78,14 @@ def _configure_train(parser: Parser) -> None:
     add("--flow-weight", type=float, default=weights.flow, help="direct flow loss at step 0 (default: %(default)s)")
     add("--flow-floor", type=float, default=weights.flow_floor, help="what it falls to (default: %(default)s)")
     add(
+        "--coarse-weight",
+        type=float,
+        default=weights.coarse,
+        help="of the direct flow loss of the coarse decoders, on wider scenes of larger motion (default: %(default)s)",
+    )
+    add("--coarse-crop", type=int, default=paper.wide.side, help="their side in pixels (default: %(default)s)")
+    add("--coarse-batch", type=int, default=paper.wide.batch, help="of them per step (default: %(default)s)")
+    add(
         "--estimated-trust",
         type=float,
         default=paper.estimated_trust,

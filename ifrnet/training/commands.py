@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ifrnet.training.errors import TrainingError
-from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
+from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions, WideScenes
 from ifrnet.training.precision import AUTO, pick_precision
 from runtimes.json_text import parse_json
 
@@ -63,6 +63,7 @@ def train(arguments: argparse.Namespace) -> int:
         if arguments.precision == AUTO:
             options, reason = _with_precision(options, arguments.folder / FILE, processes.device.type)
         found = [sources.parse_source(text, options) for text in options.data]
+        wide = sources.wide_scenes(found, options)
         run = loop.new_run(options, processes.device)
         if (arguments.folder / FILE).exists():
             loop.resume(run, arguments.folder)
@@ -75,7 +76,7 @@ def train(arguments: argparse.Namespace) -> int:
             where = f"run folder {arguments.folder}, {processes.world} process(es) on {processes.device.type}"
             how = f"{options.precision.value} ({reason})"
             print(f"{options.variant} from step {run.step} to {options.steps} in {how}, {where}", file=sys.stderr)
-        loop.train(run, arguments.folder, found, machine, processes, evaluate)
+        loop.train(run, arguments.folder, found, machine, processes, evaluate, wide=wide)
     return 0
 
 
@@ -109,11 +110,15 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
     Raises:
         TrainingError: a number out of its range.
     """
-    for name, low in (("steps", 1), ("batch", 1), ("crop", 32), ("warmup", 0), ("seed", 0), ("clip", 0.0)):
+    lows = {"steps": 1, "batch": 1, "crop": 32, "warmup": 0, "seed": 0, "clip": 0.0}
+    lows |= {"coarse_weight": 0.0, "coarse_batch": 1, "coarse_crop": 32}
+    for name, low in lows.items():
         if not getattr(arguments, name) >= low:  # nor NaN
-            raise TrainingError(f"--{name} {getattr(arguments, name)}: expected at least {low}")
-    if arguments.crop % 16:
-        raise TrainingError(f"--crop {arguments.crop}: expected a multiple of 16, for example 160 or 224")
+            raise TrainingError(f"{_option(name)} {getattr(arguments, name)}: expected at least {low}")
+    for name in ("crop", "coarse_crop"):
+        if getattr(arguments, name) % 16:
+            given = f"{_option(name)} {getattr(arguments, name)}"
+            raise TrainingError(f"{given}: expected a multiple of 16, for example 160 or 224")
     if not 0.0 < arguments.final_rate <= arguments.rate < 1.0:
         raise TrainingError(f"--rate {arguments.rate} --final-rate {arguments.final_rate}: expected 0 < final <= rate")
     if not 0.0 <= arguments.muon < math.inf:
@@ -148,12 +153,18 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
             psnr=arguments.psnr_weight,
             flow=arguments.flow_weight,
             flow_floor=arguments.flow_floor,
+            coarse=arguments.coarse_weight,
         ),
+        wide=WideScenes(side=arguments.coarse_crop, batch=arguments.coarse_batch),
         estimated_trust=arguments.estimated_trust,
         fastest=arguments.fastest,
         seed=arguments.seed,
         data=tuple(arguments.data),
     )
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def run_options(arguments: argparse.Namespace) -> RunOptions:
@@ -165,7 +176,7 @@ def run_options(arguments: argparse.Namespace) -> RunOptions:
     for name, low in (("workers", 0), ("threads", 1), ("save_seconds", 0.0), ("evaluate_steps", 0)):
         value = getattr(arguments, name)
         if value is not None and not value >= low:
-            raise TrainingError(f"--{name.replace('_', '-')} {value}: expected at least {low}")
+            raise TrainingError(f"{_option(name)} {value}: expected at least {low}")
     return RunOptions(
         workers=arguments.workers,
         threads=arguments.threads,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ from ifrnet.weights import load_model
 
 Evaluate = Callable[[IFRNet], dict[str, float]]
 """Figures of a network by name, for the log."""
+
+WIDE_SEED = 1 << 32
+"""Added to the seed for the scenes of the coarse flow loss, which are others than those of the run."""
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -159,10 +163,12 @@ def train(
     processes: Processes,
     evaluate: Evaluate | None = None,
     augmentation: Augmentation | None = None,
+    wide: Source | None = None,
 ) -> None:
     """Train to ``options.steps``; state and logs go to ``folder``, written by the first process alone.
 
     Only the first process is given ``evaluate``; the others wait for it where the next gradients are averaged.
+    ``wide`` has the scenes of the coarse flow loss.
 
     Raises:
         TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
@@ -174,20 +180,20 @@ def train(
     objective = processes.wrap(objective)
     if machine.compile:
         objective = torch.compile(objective)  # type: ignore[assignment]
-    mixture = Mixture(sources, options.crop, augmentation or Augmentation(), options.seed)
-    sampler = StepSampler(
-        first_step=run.step,
-        last_step=options.steps,
-        batch=options.batch,
-        rank=processes.rank,
-        world=processes.world,
-    )
+    augmentation = augmentation or Augmentation()
+    mixture = Mixture(sources, options.crop, augmentation, options.seed)
+    stream = batches(mixture, _sampler(run, options.batch, processes), machine.workers)
+    wides: Iterable[Batch | None] = itertools.repeat(None)
+    if wide is not None:
+        scenes = Mixture([wide], options.wide.side, augmentation, options.seed + WIDE_SEED)
+        wides = batches(scenes, _sampler(run, options.wide.batch, processes), machine.workers)
     with ExitStack() as stack:
         log = stack.enter_context(Log(folder, options.steps, machine, processes.first))
         began, saved = time.monotonic(), time.monotonic()
         before = run.seconds
-        for batch in batches(mixture, sampler, machine.workers):
-            terms = _step(run, objective, batch.to(processes.device), folder)
+        for batch, scene in zip(stream, wides, strict=False):  # one of them may have no end
+            scene = None if scene is None else scene.to(processes.device)
+            terms = _step(run, objective, batch.to(processes.device), scene, folder)
             run.seconds = before + time.monotonic() - began
             log.step(run.step, run.seconds, learning_rate(options, run.step - 1), terms)
             if processes.first and time.monotonic() - saved >= machine.save_seconds:
@@ -200,9 +206,21 @@ def train(
         processes.wait()
 
 
-def _step(run: Run, objective: nn.Module, batch: Batch, folder: Path) -> dict[str, float]:
+def _sampler(run: Run, batch: int, processes: Processes) -> StepSampler:
+    """The indices of the samples that this process still has to see."""
+    return StepSampler(
+        first_step=run.step,
+        last_step=run.options.steps,
+        batch=batch,
+        rank=processes.rank,
+        world=processes.world,
+    )
+
+
+def _step(run: Run, objective: nn.Module, batch: Batch, wide: Batch | None, folder: Path) -> dict[str, float]:
     """One update. Returns the loss terms by name."""
-    terms: Tensor = objective(batch, torch.tensor(run.options.weights.flow_at(run.step), device=batch.t.device))
+    flow_weight = torch.tensor(run.options.weights.flow_at(run.step), device=batch.t.device)
+    terms: Tensor = objective(batch, flow_weight, wide)
     values = dict(zip(TERMS, terms.detach().tolist(), strict=True))
     if not all(math.isfinite(value) for value in values.values()):
         kept = folder / f"bad-batch-{run.step}.pt"

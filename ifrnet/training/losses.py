@@ -168,19 +168,20 @@ def distillation(flows: Sequence[Tensor], reference: Tensor) -> Tensor:
     return total
 
 
-def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, trust: Tensor) -> Tensor:
+def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, trust: Tensor, finest: int = 1) -> Tensor:
     """Mean end-point error at every level against an area-averaged reference, in full-resolution pixels.
 
     Not in the paper: the published distillation ignores a flow that is far off, which is right for pseudo-labels and
     slow at the start of a training. Synthetic motion knows its flow, so it can be asked for directly.
 
     Args:
-        flows: as in :func:`distillation`.
+        flows: as in :func:`distillation`, from level ``finest`` on.
         reference: (N, 2, H, W) in pixels.
         trust: (N, 1, 1, 1) in [0, 1], how much each sample counts.
+        finest: level of the first of ``flows``.
     """
     total = reference.new_zeros(())
-    for level, flow in enumerate(flows, start=1):
+    for level, flow in enumerate(flows, start=finest):
         factor = 2 ** (level - 1)
         target = F.avg_pool2d(reference, factor) if factor > 1 else reference  # (N, 2, H / factor, W / factor)
         squared = ((factor * flow - target) ** 2).sum(dim=1, keepdim=True)

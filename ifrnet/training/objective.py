@@ -11,12 +11,15 @@ from ifrnet.training.options import LossWeights, Precision
 from ifrnet.training.samples import Batch
 from ifrnet.warp import warp
 
-TERMS = ("loss", "reconstruction", "geometry", "distillation", "psnr", "flow")
+TERMS = ("loss", "reconstruction", "geometry", "distillation", "psnr", "flow", "coarse")
 """Order of the values that :class:`Objective` returns."""
+
+COARSE = 3
+"""Level of the finest decoder of the coarse flow loss: what it gets wrong by much, the two after it cannot mend."""
 
 
 class Objective(nn.Module):
-    """Batch -> (6,) loss terms in the order of :data:`TERMS`; only the first has weights applied and is minimised."""
+    """Batch -> (7,) loss terms in the order of :data:`TERMS`; only the first has weights applied and is minimised."""
 
     def __init__(self, model: IFRNet, weights: LossWeights, precision: Precision) -> None:
         super().__init__()
@@ -24,8 +27,14 @@ class Objective(nn.Module):
         self.weights = weights
         self.precision = precision
 
-    def forward(self, batch: Batch, flow_weight: Tensor) -> Tensor:
-        """See the class; ``flow_weight`` () is that of the direct flow loss at this step, ignored where it is off."""
+    def forward(self, batch: Batch, flow_weight: Tensor, wide: Batch | None = None) -> Tensor:
+        """See the class.
+
+        Args:
+            batch: the samples of this step.
+            flow_weight: (), of the direct flow loss at this step; ignored where it is off.
+            wide: scenes of large motion for the coarse flow loss; ignored where it is off.
+        """
         mean = pair_mean(batch.img0, batch.img1)
         low = self.precision is Precision.BFLOAT16
         with torch.autocast(batch.img0.device.type, dtype=torch.bfloat16, enabled=low):
@@ -33,7 +42,7 @@ class Objective(nn.Module):
             estimate = self.model.estimate(img0, img1, batch.t)
             truths = self.model.encoder(batch.truth - mean)[:3] if self.weights.geometry else ()
         zero = mean.new_zeros(())
-        total = rec = geo = dis = psnr = flow = zero
+        total = rec = geo = dis = psnr = flow = coarse = zero
         if self.weights.reconstruction or self.weights.psnr:
             # Not IFRNet.synthesize: clamping would hide the gradient of everything outside [0, 1].
             warped0, warped1 = warp(img0, estimate.flows0[0]), warp(img1, estimate.flows1[0])
@@ -52,4 +61,17 @@ class Objective(nn.Module):
             each = (losses.multiscale_flow(flows, reference, batch.trust) for flows, reference in directions)
             flow = flow + sum(each, zero)
             total = total + flow_weight * flow
-        return torch.stack([total, *(term.detach() for term in (rec, geo, dis, psnr, flow))])
+        if self.weights.coarse and wide is not None:
+            coarse = self._coarse(wide)
+            total = total + self.weights.coarse * coarse
+        return torch.stack([total, *(term.detach() for term in (rec, geo, dis, psnr, flow, coarse))])
+
+    def _coarse(self, wide: Batch) -> Tensor:
+        """The direct flow loss of the coarse decoders alone, which are a quarter of the network's work."""
+        mean = pair_mean(wide.img0, wide.img1)
+        low = self.precision is Precision.BFLOAT16
+        with torch.autocast(wide.img0.device.type, dtype=torch.bfloat16, enabled=low):
+            both = self.model.coarse_flows(wide.img0 - mean, wide.img1 - mean, wide.t, COARSE)
+        directions = zip(both, (wide.flow0, wide.flow1), strict=True)
+        each = (losses.multiscale_flow(flows, reference, wide.trust, COARSE) for flows, reference in directions)
+        return sum(each, mean.new_zeros(()))

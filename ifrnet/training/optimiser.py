@@ -49,8 +49,7 @@ class Optimiser:
         for group in self.muon.param_groups:
             group["lr"] = rate * self._ratio
         for matrix, weight in zip(self.matrices, self._weights, strict=True):
-            assert weight.grad is not None
-            matrix.grad = _matrix(weight.grad)
+            matrix.grad = None if weight.grad is None else _matrix(weight.grad)
             weight.grad = None
         self.muon.step()  # type: ignore[no-untyped-call]
 

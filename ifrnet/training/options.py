@@ -34,6 +34,8 @@ class LossWeights:
         psnr: of minus the PSNR in dB, not in the paper; 0 turns it off.
         flow: of the direct multi-scale flow loss at step 0; it halves every ``flow_half_life`` steps down to
             ``flow_floor``. 0 turns it off, as published.
+        coarse: of the direct flow loss of the two coarse decoders on scenes of their own, wider and of larger motion
+            than ``crop`` holds, see :class:`WideScenes`. 0 turns it off, as published.
     """
 
     reconstruction: float = 1.0
@@ -43,10 +45,27 @@ class LossWeights:
     flow: float = 0.0
     flow_floor: float = 0.0
     flow_half_life: int = 4000
+    coarse: float = 0.0
 
     def flow_at(self, step: int) -> float:
         """Weight of the direct flow loss at a step."""
         return max(self.flow_floor, self.flow * float(0.5 ** (step / self.flow_half_life)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WideScenes:
+    """Scenes of synthetic motion for the coarse flow loss; a pixel costs a quarter of what it does in a whole step.
+
+    Attributes:
+        side: of the scenes in pixels, a multiple of 16.
+        batch: scenes per step and process.
+        slowest, fastest: of the background from frame 0 to frame 1 in pixels, log-uniform.
+    """
+
+    side: int = 384
+    batch: int = 2
+    slowest: float = 16.0
+    fastest: float = 260.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +87,7 @@ class TrainOptions:
             no estimates. The published distillation weighs flows by itself.
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
+        wide: scenes of the coarse flow loss.
         seed: of the initial weights and of every sample.
         data: what it learns from, as given to ``--data``.
         world: processes; each takes ``batch`` samples of a step.
@@ -87,6 +107,7 @@ class TrainOptions:
     average: float = 0.0
     precision: Precision = Precision.FLOAT32
     weights: LossWeights = field(default_factory=LossWeights)
+    wide: WideScenes = field(default_factory=WideScenes)
     estimated_trust: float = 0.3
     fastest: float = 40.0
     seed: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,6 +37,24 @@ def _gopro(path: Path, options: TrainOptions) -> TrainingSet:
             "GoPro has no reference flows: give --distillation-weight 0, as published, and no flow loss"
         )
     return GoPro(path, options.seed)
+
+
+def wide_scenes(sources: Sequence[Source], options: TrainOptions) -> Source | None:
+    """Scenes for the coarse flow loss, of the pictures of the synthetic motion among ``sources``; None where it is off.
+
+    Raises:
+        TrainingError: there is no synthetic motion among them.
+    """
+    if not options.weights.coarse:
+        return None
+    pictures = next((s.data.pictures for s in sources if isinstance(s.data, SyntheticMotion)), None)
+    if pictures is None:
+        raise TrainingError(
+            "the coarse flow loss needs pictures: give --data synthetic=DIR as well, or --coarse-weight 0"
+        )
+    wide = options.wide
+    ranges = SyntheticOptions(side=wide.side, slowest=wide.slowest, fastest=wide.fastest)
+    return Source(name="wide", data=SyntheticMotion(pictures, ranges), share=1.0)
 
 
 KINDS: MappingProxyType[str, Callable[[Path, TrainOptions], TrainingSet]] = MappingProxyType(

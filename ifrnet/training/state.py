@@ -96,11 +96,19 @@ def check_resumable(state: State, options: dict[str, Any], path: Path) -> None:
     Raises:
         TrainingError: naming the first option that differs.
     """
-    # An option that came after the state was written had the effect of its default.
-    began = {**TrainOptions().as_record(), **state.options}
+    began = _completed(state.options, TrainOptions().as_record())
     for key, value in options.items():
         if key != "steps" and began[key] != value:
             raise TrainingError(
                 f"{path} is a run with {key} = {began[key]}, asked for {value}: use another run folder, "
                 "or --start-from to begin a new run from its weights"
             )
+
+
+def _completed(stored: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Stored options, also nested ones, with those that came later: they had the effect of their defaults."""
+    completed = {**defaults, **stored}
+    for key, value in defaults.items():
+        if isinstance(value, dict):
+            completed[key] = {**value, **completed[key]}
+    return completed

@@ -266,6 +266,9 @@ def test_random_weights_move(name: str) -> None:
     img0, img1 = moving_pair(height, width)
     mean = pair_mean(img0, img1)
     estimate = model.estimate(img0 - mean, img1 - mean, times(0.5))
+    coarse0, coarse1 = model.coarse_flows(img0 - mean, img1 - mean, times(0.5), finest=3)
+    assert all(map(torch.equal, (*coarse0, *coarse1), (*estimate.flows0[2:], *estimate.flows1[2:])))
+    assert len(coarse0) == len(coarse1) == 2
     for flow in (estimate.flows0[0], estimate.flows1[0]):
         assert flow.norm(dim=1).median() > 8.0
         assert flow.std(dim=(2, 3)).min() > 0.3  # no mere shift

@@ -16,9 +16,10 @@ from ifrnet.errors import CheckpointError
 from ifrnet.training import loop, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
-from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions
+from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions, WideScenes
 from ifrnet.training.parallel import Processes
 from ifrnet.training.samples import Augmentation, Sample, collate
+from ifrnet.training.sources import wide_scenes
 from ifrnet.training.stream import Source
 from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
 
@@ -27,19 +28,24 @@ MACHINE = RunOptions(workers=0, threads=1, evaluate_steps=0, log_steps=1)
 SMALL = TrainOptions(
     steps=4, batch=2, crop=48, rate=1e-3, warmup=2, clip=1.0, average=0.99, weights=LossWeights(flow=0.01)
 )
+WIDE = WideScenes(side=64, batch=1)
 NO_AUGMENTATION = Augmentation(channels=0.0, vertical=0.0, horizontal=0.0, transpose=0.0, time=0.0)
 
 
 def trained(folder: Path, data: SyntheticMotion, options: TrainOptions) -> loop.Run:
     run = loop.new_run(options, ALONE.device)
     loop.resume(run, folder)
-    loop.train(run, folder, [Source(name="scenes", data=data, share=1.0)], MACHINE, ALONE)
+    sources = [Source(name="scenes", data=data, share=1.0)]
+    loop.train(run, folder, sources, MACHINE, ALONE, wide=wide_scenes(sources, options))
     return run
 
 
-@pytest.mark.parametrize("muon", [0.0, 0.3])
-def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: SyntheticMotion, muon: float) -> None:
-    constant = replace(SMALL, schedule=Schedule.CONSTANT, muon=muon)
+@pytest.mark.parametrize(("muon", "coarse"), [(0.0, 0.0), (0.3, 0.01)])
+def test_two_and_two_steps_are_four_steps_bit_for_bit(
+    tmp_path: Path, scenes: SyntheticMotion, muon: float, coarse: float
+) -> None:
+    weights = replace(SMALL.weights, coarse=coarse)
+    constant = replace(SMALL, schedule=Schedule.CONSTANT, muon=muon, weights=weights, wide=WIDE)
     whole = trained(tmp_path / "whole", scenes, constant).snapshot()
     trained(tmp_path / "halves", scenes, replace(constant, steps=2))
     halves = trained(tmp_path / "halves", scenes, constant).snapshot()
@@ -113,12 +119,14 @@ def test_an_option_that_a_state_does_not_know_had_the_effect_of_its_default(
 ) -> None:
     trained(tmp_path, scenes, replace(SMALL, steps=1))
     old = state.load(tmp_path / state.FILE)
-    del old.options["estimated_trust"]
+    del old.options["estimated_trust"], old.options["weights"]["coarse"]
     state.save(old, tmp_path)
     assert trained(tmp_path, scenes, replace(SMALL, steps=2)).step == 2
     state.save(old, tmp_path)
     with pytest.raises(TrainingError, match=r"estimated_trust = 0\.3, asked for 0\.0"):
         trained(tmp_path, scenes, replace(SMALL, estimated_trust=0.0))
+    with pytest.raises(TrainingError, match=r"'coarse': 0\.0.*, asked for .*'coarse': 0\.1"):
+        trained(tmp_path, scenes, replace(SMALL, weights=replace(SMALL.weights, coarse=0.1), wide=WIDE))
 
 
 def test_a_copied_state_is_known_by_its_content(tmp_path: Path, scenes: SyntheticMotion) -> None:
@@ -231,3 +239,32 @@ def test_a_run_can_learn_flow_alone(tmp_path: Path, scenes: SyntheticMotion) -> 
     moved = {key for key, value in run.model.state_dict().items() if not torch.equal(value, start[key])}
     assert "encoder.pyramid1.0.0.weight" in moved
     assert "decoder1.convblock.0.0.weight" in moved
+
+
+@pytest.mark.parametrize("muon", [0.0, 0.3])
+def test_the_coarse_flow_loss_teaches_encoder_and_coarse_decoders(
+    tmp_path: Path, scenes: SyntheticMotion, muon: float
+) -> None:
+    alone = LossWeights(reconstruction=0.0, geometry=0.0, distillation=0.0, coarse=0.01)
+    run = trained(tmp_path, scenes, replace(SMALL, weights=alone, wide=WIDE, muon=muon))
+    rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
+    assert all(float(row["coarse"]) > 1.0 for row in rows), "motion of 16 px and more has this error at the start"
+    assert all(float(row["loss"]) == pytest.approx(0.01 * float(row["coarse"]), rel=1e-4) for row in rows)
+    start = loop.new_run(run.options, ALONE.device).model.state_dict()
+    moved = {
+        key.partition(".")[0] for key, value in run.model.state_dict().items() if not torch.equal(value, start[key])
+    }
+    assert moved == {"encoder", "decoder4", "decoder3"}
+
+
+def test_wide_scenes_are_of_large_motion_and_their_own(scenes: SyntheticMotion) -> None:
+    options = replace(SMALL, weights=LossWeights(coarse=0.01), wide=WideScenes(side=96, slowest=20.0, fastest=40.0))
+    wide = wide_scenes([Source(name="scenes", data=scenes, share=1.0)], options)
+    assert wide is not None
+    samples = [wide.data.draw(index, np.random.default_rng(index)) for index in range(8)]
+    assert all(sample.truth.shape == (96, 96, 3) for sample in samples)
+    motion = [float(np.median(np.linalg.norm(s.flow1 - s.flow0, axis=-1))) for s in samples]  # from frame 0 to 1
+    assert 15.0 < np.median(motion) < 45.0
+    assert wide_scenes([], replace(options, weights=LossWeights())) is None
+    with pytest.raises(TrainingError, match="needs pictures: give --data synthetic=DIR"):
+        wide_scenes([Source(name="one", data=One(samples[0]), share=1.0)], options)
