@@ -64,8 +64,8 @@ class WideScenes:
 
     side: int = 384
     batch: int = 2
-    slowest: float = 16.0
-    fastest: float = 260.0
+    slowest: float = 12.0
+    fastest: float = 160.0
 
 
 @dataclass(frozen=True, kw_only=True)
