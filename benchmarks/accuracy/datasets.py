@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.accuracy.footage import Footage
+from benchmarks.accuracy.pans import Pans
 from benchmarks.accuracy.public_datasets import MULTIFRAME, TRIPLETS
 from benchmarks.accuracy.samples import Dataset
 from benchmarks.errors import BenchmarkError
 
-NAMES = (*TRIPLETS, *MULTIFRAME, Footage.name)
+SHIPPED: MappingProxyType[str, Callable[..., Dataset]] = MappingProxyType({Footage.name: Footage, Pans.name: Pans})
+"""Made of the clips that packages ship."""
+
+NAMES = (*TRIPLETS, *MULTIFRAME, *SHIPPED)
 """What ``--dataset`` takes."""
 
 
@@ -18,9 +24,9 @@ def open_dataset(name: str, root: Path | None, crop: int | None = None, per_clip
 
     Args:
         name: one of :data:`NAMES`.
-        root: its folder; footage has a usual place of its own.
+        root: its folder; the shipped clips have a usual place of their own.
         crop: side of the centre crop, for the 8x sets.
-        per_clip: pairs of frames from each clip of the footage; None for the usual number.
+        per_clip: pairs of footage, or frames to pan over, of each clip; None for the usual number.
 
     Raises:
         BenchmarkError: no such dataset, no root, files that are missing, or an option that the dataset does not take.
@@ -29,10 +35,10 @@ def open_dataset(name: str, root: Path | None, crop: int | None = None, per_clip
         raise BenchmarkError(f"no dataset {name!r}; there are: {', '.join(NAMES)}")
     if crop is not None and name not in MULTIFRAME:
         raise BenchmarkError(f"--crop is for {' and '.join(MULTIFRAME)}; the protocol of {name} has whole frames")
-    if name == Footage.name:
-        return Footage(root) if per_clip is None else Footage(root, per_clip)
+    if name in SHIPPED:
+        return SHIPPED[name](root) if per_clip is None else SHIPPED[name](root, per_clip)
     if per_clip is not None:
-        raise BenchmarkError(f"--per-clip is for {Footage.name}; {name} is measured on all its samples")
+        raise BenchmarkError(f"--per-clip is for {' and '.join(SHIPPED)}; {name} is measured on all its samples")
     if root is None:
         raise BenchmarkError(f"{name} does not come with this package: fetch it, and give its folder as --root")
     return MULTIFRAME[name](root, crop) if name in MULTIFRAME else TRIPLETS[name](root)
