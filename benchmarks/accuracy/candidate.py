@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from benchmarks.report.results_file import Results
 
 EPILOG = """\
-Writes NAME.safetensors with its provenance NAME.json, the INT8 scales NAME.int8.json, accuracy.json and the run's logs,
-and compares the checkpoint with the built-in one and with the baselines on the evaluation footage, part by part. Prints
+Writes NAME.safetensors with its provenance NAME.json, the INT8 scales NAME.int8.json, footage.json, pans.json and the
+run's logs, and compares the checkpoint with the built-in one and with the baselines on both, part by part. Prints
 which figures of the README change, and the commands that put the files in place. The same command goes on where it was
 interrupted.
 
@@ -34,6 +34,9 @@ BASELINES = ("averaging", "OpenCV DIS", "FFmpeg minterpolate")
 
 LOGS = ("steps.csv", "evaluations.csv")
 """Of the run's folder; kept beside the checkpoint."""
+
+SETS = ("footage", "pans")
+"""What a candidate is measured on."""
 
 TOLERANCE_DB = 0.01
 """PSNR that a part may lose before the comparison calls it worse: that is the last digit shown."""
@@ -72,10 +75,11 @@ def execute(args: argparse.Namespace) -> int:
         checkpoint = _export(args, {})
         progress.stage(f"calibrating on {args.pairs} pairs")
         _calibrate(checkpoint, args.pairs)
-        results = _measure(args, checkpoint, progress)
+        measured = [_measure(args, name, checkpoint, progress) for name in SETS]
         names = {str(checkpoint): args.name, args.name: f"{args.name} so far"}
-        rows = [{**row, "name": names.get(row["name"], row["name"])} for row in results.rows]
-        _export(args, {"command": results.command, "rows": provenance_rows(rows, args.name)})
+        rows = [{**row, "name": names.get(row["name"], row["name"])} for results in measured for row in results.rows]
+        command = "; ".join(results.command for results in measured)
+        _export(args, {"command": command, "rows": provenance_rows(rows, args.name)})
     for name in LOGS:
         if (log := args.state.parent / name).is_file():
             shutil.copyfile(log, args.output / f"{args.name}.{name}")
@@ -110,13 +114,12 @@ def _calibrate(checkpoint: Path, pairs: int) -> None:
     scales.save(checkpoint.with_name(f"{checkpoint.stem}.int8.json"))
 
 
-def _measure(args: argparse.Namespace, checkpoint: Path, progress: Progress) -> Results:
-    from benchmarks.accuracy.footage import Footage
+def _measure(args: argparse.Namespace, dataset: str, checkpoint: Path, progress: Progress) -> Results:
     from benchmarks.accuracy.scoring import measure
 
-    path = args.output / "accuracy.json"
+    path = args.output / f"{dataset}.json"
     options = AccuracyOptions(
-        dataset=Footage.name,
+        dataset=dataset,
         root=None,
         models=(args.name, str(checkpoint)),
         artifacts=(),
@@ -130,7 +133,7 @@ def _measure(args: argparse.Namespace, checkpoint: Path, progress: Progress) -> 
         per_clip=args.per_clip,
     )
     few = [] if args.per_clip is None else ["--per-clip", str(args.per_clip)]
-    arguments = ["--dataset", Footage.name, *few, "--model", args.name, "--model", checkpoint.name]
+    arguments = ["--dataset", dataset, *few, "--model", args.name, "--model", checkpoint.name]
     results, log = measure(options, arguments, progress)
     results.save(path)
     log.finish()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.__main__ import PROGRAM, main
-from benchmarks.accuracy import candidate
+from benchmarks.accuracy import candidate, pans
 from export.int8.scales import read_scales
 from ifrnet import load_model
 from ifrnet.footage import download
@@ -26,23 +26,27 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(download, "cache_folder", lambda: cache)
+    monkeypatch.setattr(pans, "DISTANCES", (4,))  # the clips of this test are 112x80
     untrained = loop.new_run(TrainOptions(data=("clips=own",)), torch.device("cpu"))
     path = state.save(untrained.snapshot(), tmp_path / "run")
     (tmp_path / "run" / "steps.csv").write_text("step\n")
     folder = tmp_path / "out"
     assert _weights("--state", path, "--output", folder) == 0
     assert sorted(file.name for file in folder.iterdir()) == [
-        "accuracy.json",
+        "footage.json",
         "ifrnet_s.int8.json",
         "ifrnet_s.json",
         "ifrnet_s.safetensors",
         "ifrnet_s.steps.csv",
+        "pans.json",
     ]
     info = load_model(folder / "ifrnet_s.safetensors").info
     assert info is not None
     assert read_scales(folder / "ifrnet_s.int8.json").checkpoint["sha256"] == info.sha256
     evaluation = json.loads((folder / "ifrnet_s.json").read_text())["evaluation"]
-    assert {row["name"] for row in evaluation["rows"]} == {*candidate.BASELINES, "ifrnet_s"}
+    for part in ("run", "pan by 4 px"):
+        rows = [row for row in evaluation["rows"] if row["part"] == part]
+        assert {row["name"] for row in rows} == {*candidate.BASELINES, "ifrnet_s"}
     assert all(None not in row.values() for row in evaluation["rows"])
     assert str(tmp_path) not in evaluation["command"]
     shown = capsys.readouterr().out
