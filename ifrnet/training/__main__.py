@@ -94,7 +94,7 @@ def _configure_train(parser: Parser) -> None:
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
     add("--seed", type=int, default=paper.seed)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
-    add("--compile", action="store_true", help="compile the step: a slow start, then faster")
+    add("--compile", action="store_true", help="compile the step: minutes at the start, then faster")
     add("--workers", type=int, default=machine.workers, help="processes that make samples (default: %(default)s)")
     add("--threads", type=int, default=machine.threads, help="of PyTorch")
     add("--save-seconds", type=float, default=machine.save_seconds, help="between states (default: %(default)s)")

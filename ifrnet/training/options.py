@@ -133,7 +133,8 @@ class RunOptions:
         save_seconds: time between two states on disk.
         evaluate_steps: steps between two evaluations; 0 for none.
         log_steps: steps between two rows of the log.
-        compile: have the step compiled: minutes at the start, then a quarter faster on a CPU.
+        compile: have the step compiled: three minutes at the start, then 1.27 times as fast in bfloat16 and 1.09 times
+            in float32 (two crops of 256 px on one core of an AMD EPYC with AVX512_BF16).
     """
 
     workers: int = 1
