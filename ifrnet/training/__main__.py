@@ -108,6 +108,17 @@ def _configure_evaluate(parser: Parser) -> None:
     parser.add_argument("--threads", type=int, help="of PyTorch")
 
 
+def _configure_mean(parser: Parser) -> None:
+    parser.add_argument("--state", type=Path, required=True, help="a run's state.pt")
+    parser.add_argument(
+        "--with", dest="weights", required=True, metavar="WEIGHTS", help="a built-in name or checkpoint"
+    )
+    parser.add_argument("--share", type=float, default=0.5, help="of the latter, 0 to 1 (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for its state.pt, to export or to start from"
+    )
+
+
 def _configure_export(parser: Parser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="a run's state.pt")
     parser.add_argument("--output", type=Path, required=True, help="path of the checkpoint without suffix")
@@ -124,6 +135,7 @@ COMMANDS = MappingProxyType(
         "flow": ("store reference flows beside the frames of Vimeo90K", _configure_flow, commands.flow),
         "train": ("start a run, or resume the one in its folder", _configure_train, commands.train),
         "evaluate": ("quick figures of a run's weights", _configure_evaluate, commands.evaluate),
+        "mean": ("average a run's weights with those it began from", _configure_mean, commands.mean),
         "export": ("write a run's weights as a checkpoint with provenance", _configure_export, commands.export),
     }
 )

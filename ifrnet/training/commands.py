@@ -211,6 +211,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def mean(arguments: argparse.Namespace) -> int:
+    """Write the mean of a run's weights and others as a state."""
+    from ifrnet.training import state as states
+    from ifrnet.training.mean import mean_state
+
+    path = states.save(mean_state(arguments.state, arguments.weights, arguments.share), arguments.output)
+    print(f"wrote {path}")
+    return 0
+
+
 def export(arguments: argparse.Namespace) -> int:
     """Write the shipped form of a run's weights with its provenance."""
     from ifrnet.training.export import export_weights, openly_licensed_data

@@ -112,6 +112,8 @@ def resume(run: Run, folder: Path) -> None:
     if not path.exists():
         return
     state = states.load(path)
+    if not state.optimiser:
+        raise TrainingError(f"{path} holds a mean of weights and no run: begin one with --start-from {path}")
     states.check_resumable(state, run.options.as_record(), path)
     run.model.load_state_dict(state.model)
     if run.average is not None and state.average is not None:

@@ -16,6 +16,7 @@ from ifrnet.errors import CheckpointError
 from ifrnet.training import loop, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
+from ifrnet.training.mean import mean_state
 from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions, WideScenes
 from ifrnet.training.parallel import Processes
 from ifrnet.training.samples import Augmentation, Sample, collate
@@ -268,3 +269,23 @@ def test_wide_scenes_are_of_large_motion_and_their_own(scenes: SyntheticMotion) 
     assert wide_scenes([], replace(options, weights=LossWeights())) is None
     with pytest.raises(TrainingError, match="needs pictures: give --data synthetic=DIR"):
         wide_scenes([Source(name="one", data=One(samples[0]), share=1.0)], options)
+
+
+def test_a_mean_of_weights_is_no_run_but_starts_one(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    run = trained(tmp_path / "run", scenes, replace(SMALL, steps=1))
+    mean = mean_state(tmp_path / "run" / state.FILE, "ifrnet_s", 0.25)
+    built_in, own = load_model("ifrnet_s").state_dict(), run.best().state_dict()
+    assert all(torch.equal(mean.weights()[key], 0.75 * own[key] + 0.25 * built_in[key]) for key in own)
+    assert mean.parent is not None
+    assert mean.parent["mean_with"]["share"] == 0.25
+    path = state.save(mean, tmp_path / "mean")
+    with pytest.raises(TrainingError, match="holds a mean of weights and no run: begin one with --start-from"):
+        trained(tmp_path / "mean", scenes, replace(SMALL, steps=2))
+    second = loop.new_run(SMALL, ALONE.device)
+    loop.start_from(second, str(path))
+    assert all(torch.equal(value, mean.model[key]) for key, value in second.model.state_dict().items())
+    trained(tmp_path / "large", scenes, replace(SMALL, steps=1, variant="ifrnet"))
+    with pytest.raises(TrainingError, match=r"ifrnet_s holds ifrnet_s, .* ifrnet: expected one variant"):
+        mean_state(tmp_path / "large" / state.FILE, "ifrnet_s", 0.25)
+    with pytest.raises(TrainingError, match=r"--share 1\.0: expected a number between 0 and 1"):
+        mean_state(tmp_path / "run" / state.FILE, "ifrnet_s", 1.0)
