@@ -15,7 +15,7 @@ from ifrnet.weights import load_model
 
 
 def mean_state(path: Path, other: str, share: float) -> states.State:
-    """A state that holds (1 - ``share``) of a run's weights and ``share`` of others; it can be exported and started from.
+    """A state of (1 - ``share``) of a run's weights and ``share`` of others; it can be exported and started from.
 
     Args:
         path: the run's state.pt; its average counts where it has one.
