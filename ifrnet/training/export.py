@@ -74,7 +74,7 @@ def export_weights(
         "steps": state.step,
         "seconds": round(state.seconds),
         "options": state.options,
-        "started_from": state.parent,
+        "started_from": _without_figures(state.parent),
         "data": [{"name": source} for source in sources] if data is None else data,
         "evaluation": dict(evaluation or {}),
     }
@@ -104,6 +104,17 @@ def openly_licensed_data() -> list[dict[str, str]]:
             row["left out"] = f"frames {first} to {last} and 24 on either side, titles and credits"
         rows.append(row)
     return rows
+
+
+def _without_figures(parent: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the initial weights were, without the evaluations of checkpoints on the way, which are in their files."""
+    if parent is None:
+        return None
+    kept = {key: value for key, value in parent.items() if key != "evaluation"}
+    return {
+        key: _without_figures(value) if key in {"parent", "provenance", "started_from"} else value
+        for key, value in kept.items()
+    }
 
 
 def _commit() -> str:

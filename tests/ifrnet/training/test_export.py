@@ -100,3 +100,13 @@ def test_the_data_of_shipped_weights_is_openly_licensed() -> None:
     assert not names & {"cup", "phone"}
     (film,) = (row for row in rows if row["name"] == "bbb")
     assert film["left out"] == "frames 9507 to 10636 and 24 on either side, titles and credits"
+
+
+def test_figures_of_the_checkpoints_on_the_way_stay_in_their_own_files(tmp_path: Path, run: loop.Run) -> None:
+    told = {"checkpoint": "a", "provenance": {"data": [1], "evaluation": [2], "started_from": {"evaluation": [3]}}}
+    run.parent = {"step": 1, "parent": told}
+    state.save(run.snapshot(), tmp_path / "run")
+    path = export_weights(tmp_path / "run" / state.FILE, tmp_path / "weights", command="train me")
+    record = json.loads(path.with_suffix(".json").read_text())
+    kept = {"checkpoint": "a", "provenance": {"data": [1], "started_from": {}}}
+    assert record["started_from"] == {"step": 1, "parent": kept}
