@@ -35,9 +35,6 @@ BASELINES = ("averaging", "OpenCV DIS", "FFmpeg minterpolate")
 LOGS = ("steps.csv", "evaluations.csv")
 """Of the run's folder; kept beside the checkpoint."""
 
-SETS = ("footage", "pans")
-"""What a candidate is measured on."""
-
 TOLERANCE_DB = 0.01
 """PSNR that a part may lose before the comparison calls it worse: that is the last digit shown."""
 
@@ -60,6 +57,7 @@ def execute(args: argparse.Namespace) -> int:
     import torch
     from rich.console import Console
 
+    from benchmarks.accuracy.datasets import SHIPPED
     from benchmarks.report.progress import Progress
     from ifrnet.weights import BUILTIN
 
@@ -75,7 +73,7 @@ def execute(args: argparse.Namespace) -> int:
         checkpoint = _export(args, {})
         progress.stage(f"calibrating on {args.pairs} pairs")
         _calibrate(checkpoint, args.pairs)
-        measured = [_measure(args, name, checkpoint, progress) for name in SETS]
+        measured = [_measure(args, name, checkpoint, progress) for name in SHIPPED]
         names = {str(checkpoint): args.name, args.name: f"{args.name} so far"}
         rows = [{**row, "name": names.get(row["name"], row["name"])} for results in measured for row in results.rows]
         command = "; ".join(results.command for results in measured)

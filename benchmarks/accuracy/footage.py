@@ -50,13 +50,8 @@ class Footage:
 
         ``per_clip``: pairs of each clip and kind.
         """
-        if per_clip < 1:
-            raise BenchmarkError(f"--per-clip {per_clip}: expected at least 1")
-        if importlib.util.find_spec("cv2") is None:
-            raise BenchmarkError("OpenCV is not installed: pip install 'ifrnet-export[bench]'")
-        names = [name for part in CLIPS.values() for name in part]
-        self._paths = fetch_all(names, cache=root)
-        self._questions = {name: list(_questions(name, self._paths[name], per_clip)) for name in names}
+        self._paths = clip_paths(root, per_clip)
+        self._questions = {name: list(_questions(name, path, per_clip)) for name, path in self._paths.items()}
 
     @property
     def sections(self) -> dict[str, tuple[str, ...]]:
@@ -101,6 +96,19 @@ class Footage:
             "motion: 95th percentile of OpenCV's DIS flow between the two frames that go in",
             *credits,
         ]
+
+
+def clip_paths(root: Path | None, per_clip: int) -> dict[str, Path]:
+    """The evaluation clips by name, fetched into the cache ``root`` where they are missing.
+
+    Raises:
+        BenchmarkError: less than one sample of each clip asked for, or no OpenCV, which the samples are measured with.
+    """
+    if per_clip < 1:
+        raise BenchmarkError(f"--per-clip {per_clip}: expected at least 1")
+    if importlib.util.find_spec("cv2") is None:
+        raise BenchmarkError("OpenCV is not installed: pip install 'ifrnet-export[bench]'")
+    return dict(fetch_all([name for part in CLIPS.values() for name in part], cache=root))
 
 
 def _questions(name: str, path: Path, count: int) -> Iterator[_Question]:

@@ -7,17 +7,14 @@ either side can be seen in both frames. What is lost here is lost because the mo
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Container, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.footage import CLIPS
+from benchmarks.accuracy.footage import clip_paths
 from benchmarks.accuracy.samples import Padding, Sample
-from benchmarks.errors import BenchmarkError
-from ifrnet.footage.download import fetch_all
 from ifrnet.footage.triplets import evaluation_triplets, frames_of
 
 DISTANCES = (10, 20, 40, 60, 80, 100, 120)
@@ -40,12 +37,7 @@ class Pans:
         Raises:
             BenchmarkError: no frames asked for, or no OpenCV, whose flow is the baseline.
         """
-        if per_clip < 1:
-            raise BenchmarkError(f"--per-clip {per_clip}: expected at least 1")
-        if importlib.util.find_spec("cv2") is None:
-            raise BenchmarkError("OpenCV is not installed: pip install 'ifrnet-export[bench]'")
-        names = [name for part in CLIPS.values() for name in part]
-        self._paths = fetch_all(names, cache=root)
+        self._paths = clip_paths(root, per_clip)
         self._triplets = {name: evaluation_triplets(name, path, per_clip) for name, path in self._paths.items()}
 
     @property
@@ -70,8 +62,8 @@ class Pans:
     def notes(self) -> list[str]:
         """What the questions are."""
         return [
-            f"a window of at most {WINDOW[1]}x{WINDOW[0]} px slides over a frame; of its strip at either side one of "
-            "the two frames knows nothing"
+            f"a window of at most {WINDOW[1]}x{WINDOW[0]} px slides over a frame; a strip at either side is visible "
+            "in one of the two frames only"
         ]
 
 

@@ -216,6 +216,8 @@ def mean(arguments: argparse.Namespace) -> int:
     from ifrnet.training import state as states
     from ifrnet.training.mean import mean_state
 
+    if (arguments.output / states.FILE).exists():
+        raise TrainingError(f"{arguments.output / states.FILE} exists: give --output another folder")
     path = states.save(mean_state(arguments.state, arguments.weights, arguments.share), arguments.output)
     print(f"wrote {path}")
     return 0

@@ -226,7 +226,7 @@ def _step(run: Run, objective: nn.Module, batch: Batch, wide: Batch | None, fold
     values = dict(zip(TERMS, terms.detach().tolist(), strict=True))
     if not all(math.isfinite(value) for value in values.values()):
         kept = folder / f"bad-batch-{run.step}.pt"
-        torch.save({"step": run.step, "terms": values, "batch": tuple(batch)}, kept)
+        torch.save({"step": run.step, "terms": values, "batch": tuple(batch), "wide": wide and tuple(wide)}, kept)
         raise TrainingError(
             f"the loss is not finite at step {run.step} ({values}); the batch is kept in {kept}, the last good state "
             f"in {folder / states.FILE}: lower the learning rate or clip the gradient"

@@ -1,7 +1,7 @@
-"""Means of two networks of one line: what a run learnt anew, and what the weights before it knew better.
+"""The weighted mean of a run's weights and the weights that the run began from.
 
-Where one was trained from the other the straight line between them has no worse network on it, and often a better one
-(Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
+It often keeps most of what the run gained and gives back most of what it lost (Wortsman et al., Robust fine-tuning of
+zero-shot models, CVPR 2022). Weights that were not trained from each other have no useful mean.
 """
 
 from __future__ import annotations

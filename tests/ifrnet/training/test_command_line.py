@@ -31,6 +31,13 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
     assert main([*once, "--steps", "2"]) == 0
     assert "from step 1 to 2" in capsys.readouterr().err
     assert state.load(folder / "state.pt").step == 2
+    mean = ["mean", "--state", str(folder / "state.pt"), "--with", "ifrnet_s", "--output"]
+    assert main([*mean, str(tmp_path / "mean")]) == 0
+    assert state.load(tmp_path / "mean" / "state.pt").step == 2
+    before = (folder / "state.pt").read_bytes()
+    assert main([*mean, str(folder)]) == 1
+    assert "state.pt exists: give --output another folder" in capsys.readouterr().err
+    assert (folder / "state.pt").read_bytes() == before
     assert main(["export", "--state", str(folder / "state.pt"), "--output", str(tmp_path / "weights")]) == 0
     assert load_model(tmp_path / "weights.safetensors").variant.name == "ifrnet_s"
 
