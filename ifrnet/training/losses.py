@@ -168,6 +168,23 @@ def distillation(flows: Sequence[Tensor], reference: Tensor) -> Tensor:
     return total
 
 
+def by_motion(flow0: Tensor, flow1: Tensor, knee: float) -> Tensor:
+    """What a pixel of flow error counts in each sample, from 1 at rest to ``knee`` / motion where it is fast.
+
+    Counted alike, the errors of the fastest scenes are nearly all there is to learn: at 100 px they are a hundred times
+    those at 10 px.
+
+    Args:
+        flow0, flow1: (N, 2, H, W) in pixels, from the true frame to frame 0 and to frame 1.
+        knee: motion from frame 0 to frame 1, mean over the sample, that counts half; 0 for 1 everywhere.
+
+    Returns:
+        (N, 1, 1, 1).
+    """
+    motion = torch.linalg.vector_norm(flow1 - flow0, dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
+    return knee / (knee + motion) if knee else torch.ones_like(motion)
+
+
 def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, trust: Tensor, finest: int = 1) -> Tensor:
     """Mean end-point error at every level against an area-averaged reference, in full-resolution pixels.
 

@@ -58,7 +58,8 @@ class Objective(nn.Module):
             dis = dis + sum((losses.distillation(flows, reference) for flows, reference in directions), zero)
             total = total + self.weights.distillation * dis
         if self.weights.flow:
-            each = (losses.multiscale_flow(flows, reference, batch.trust) for flows, reference in directions)
+            trust = batch.trust * losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
+            each = (losses.multiscale_flow(flows, reference, trust) for flows, reference in directions)
             flow = flow + sum(each, zero)
             total = total + flow_weight * flow
         if self.weights.coarse and wide is not None:
@@ -73,5 +74,6 @@ class Objective(nn.Module):
         with torch.autocast(wide.img0.device.type, dtype=torch.bfloat16, enabled=low):
             both = self.model.coarse_flows(wide.img0 - mean, wide.img1 - mean, wide.t, COARSE)
         directions = zip(both, (wide.flow0, wide.flow1), strict=True)
-        each = (losses.multiscale_flow(flows, reference, wide.trust, COARSE) for flows, reference in directions)
+        trust = wide.trust * losses.by_motion(wide.flow0, wide.flow1, self.weights.flow_knee)
+        each = (losses.multiscale_flow(flows, reference, trust, COARSE) for flows, reference in directions)
         return sum(each, mean.new_zeros(()))

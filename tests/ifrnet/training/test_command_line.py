@@ -54,6 +54,7 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
             ["train", "--folder", "x", "--data", "clips=nowhere", "--coarse-crop", "100"],
             "--coarse-crop 100: expected a",
         ),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--flow-knee", "nan"], "--flow-knee nan: expected at l"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--coarse-weight", "-1"], "--coarse-weight -1.0: expec"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--batch", "0"], "--batch 0: expected at least 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--rate", "0"], "expected 0 < final <= rate"),

@@ -258,6 +258,17 @@ def test_the_coarse_flow_loss_teaches_encoder_and_coarse_decoders(
     assert moved == {"encoder", "decoder4", "decoder3"}
 
 
+def test_the_knee_lets_fast_scenes_count_less(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    alone = LossWeights(reconstruction=0.0, geometry=0.0, distillation=0.0, flow=1.0, flow_floor=1.0, coarse=0.01)
+    for name, knee in (("pixels", 0.0), ("share", 10.0)):
+        trained(tmp_path / name, scenes, replace(SMALL, steps=1, weights=replace(alone, flow_knee=knee), wide=WIDE))
+    pixels, share = (
+        next(csv.DictReader((tmp_path / name / "steps.csv").read_text().splitlines())) for name in ("pixels", "share")
+    )
+    for term, most in (("flow", 1.0), ("coarse", 0.5)):  # the wide scenes move by 12 px and more
+        assert 0.0 < float(share[term]) < most * float(pixels[term])
+
+
 def test_wide_scenes_are_of_large_motion_and_their_own(scenes: SyntheticMotion) -> None:
     options = replace(SMALL, weights=LossWeights(coarse=0.01), wide=WideScenes(side=96, slowest=20.0, fastest=40.0))
     wide = wide_scenes([Source(name="scenes", data=scenes, share=1.0)], options)

