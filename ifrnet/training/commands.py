@@ -159,6 +159,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         wide=WideScenes(side=arguments.coarse_crop, batch=arguments.coarse_batch),
         estimated_trust=arguments.estimated_trust,
         estimator=arguments.estimator,
+        render_on_device=arguments.render_on_device,
         fastest=arguments.fastest,
         seed=arguments.seed,
         data=tuple(arguments.data),

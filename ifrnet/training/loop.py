@@ -24,6 +24,7 @@ from ifrnet.training.objective import TERMS, Objective
 from ifrnet.training.optimiser import Optimiser
 from ifrnet.training.options import RunOptions, Schedule, TrainOptions
 from ifrnet.training.parallel import Processes
+from ifrnet.training.rendering import Pending
 from ifrnet.training.samples import Augmentation, Batch
 from ifrnet.training.stream import Mixture, Source, StepSampler, batches
 from ifrnet.variants import VARIANTS
@@ -183,11 +184,12 @@ def train(
     if machine.compile:
         objective = torch.compile(objective)  # type: ignore[assignment]
     augmentation = augmentation or Augmentation()
-    mixture = Mixture(sources, options.crop, augmentation, options.seed)
+    mixture = Mixture(sources, options.crop, augmentation, options.seed, deferred=options.render_on_device)
     stream = batches(mixture, _sampler(run, options.batch, processes), machine.workers)
-    wides: Iterable[Batch | None] = itertools.repeat(None)
+    wides: Iterable[Batch | Pending | None] = itertools.repeat(None)
     if wide is not None:
-        scenes = Mixture([wide], options.wide.side, augmentation, options.seed + WIDE_SEED)
+        seed = options.seed + WIDE_SEED
+        scenes = Mixture([wide], options.wide.side, augmentation, seed, deferred=options.render_on_device)
         wides = batches(scenes, _sampler(run, options.wide.batch, processes), machine.workers)
     with ExitStack() as stack:
         log = stack.enter_context(Log(folder, options.steps, machine, processes.first))

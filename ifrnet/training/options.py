@@ -92,6 +92,7 @@ class TrainOptions:
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
         wide: scenes of the coarse flow loss.
+        render_on_device: synthetic scenes are rendered where the network trains, by PyTorch, and not by the loader.
         seed: of the initial weights and of every sample.
         data: what it learns from, as given to ``--data``.
         world: processes; each takes ``batch`` samples of a step.
@@ -115,6 +116,7 @@ class TrainOptions:
     estimated_trust: float = 0.3
     estimator: str = "dis"
     fastest: float = 40.0
+    render_on_device: bool = False
     seed: int = 0
     data: tuple[str, ...] = ()
     world: int = 1

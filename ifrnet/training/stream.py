@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ifrnet.training.rendering import Pending, pack
 from ifrnet.training.samples import Augmentation, Batch, Sample, TrainingSet, collate, crop
+from ifrnet.training.synthetic import Scene, SyntheticMotion, augmented
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,23 +23,29 @@ class Source:
     share: float
 
 
-class Mixture(Dataset[Sample]):
+class Mixture(Dataset[Sample | Scene]):
     """Several training sets, drawn by share; augmented and cropped."""
 
-    def __init__(self, sources: Sequence[Source], side: int, augmentation: Augmentation, seed: int) -> None:
+    def __init__(
+        self, sources: Sequence[Source], side: int, augmentation: Augmentation, seed: int, *, deferred: bool = False
+    ) -> None:
+        """``deferred`` leaves synthetic scenes to be rendered where the batch is used."""
         self.sources = sources
+        self.deferred = deferred
         self.side = side
         self.augmentation = augmentation
         self.seed = seed
         shares = np.array([source.share for source in sources], dtype=np.float64)
         self._edges = np.cumsum(shares / shares.sum())
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample | Scene:
         """Sample ``index`` of the run. Consecutive samples are spread evenly over the sources."""
         rng = np.random.default_rng((self.seed, index))
         # A low-discrepancy sequence instead of a draw: every batch gets close to its share of each source.
         place = (index * 0.6180339887498949) % 1.0
         source = self.sources[int(np.searchsorted(self._edges, place, side="right").clip(max=len(self.sources) - 1))]
+        if self.deferred and isinstance(source.data, SyntheticMotion):
+            return augmented(source.data.scene(None, rng), self.augmentation, rng)
         sample = crop(source.data.draw(index, rng), self.side, rng)
         return self.augmentation.apply(sample, rng)
 
@@ -60,7 +68,7 @@ class StepSampler(Sampler[list[int]]):
         return len(self.steps)
 
 
-def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> DataLoader[Batch]:
+def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> DataLoader[Batch | Pending]:
     """A loader over the sampler's steps, in order.
 
     Workers are spawned, so training sets must pickle small: a forked one inherits the thread pools of OpenMP and OpenCV
@@ -69,7 +77,7 @@ def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> DataLoader[
     return DataLoader(
         mixture,  # type: ignore[arg-type]  # yields samples, collated to batches
         batch_sampler=sampler,
-        collate_fn=collate,
+        collate_fn=pack if mixture.deferred else collate,
         num_workers=workers,
         worker_init_fn=_quiet_worker if workers else None,
         prefetch_factor=4 if workers else None,

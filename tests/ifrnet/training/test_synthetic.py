@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ifrnet.training.synthetic import PAD, REACH, Layer, Motion, SyntheticMotion, SyntheticOptions
+from ifrnet.training.synthetic import PAD, REACH, Layer, Motion, Scene, SyntheticMotion, SyntheticOptions
 
 NO_WAVES = np.empty((0, 5), dtype=np.float32)
 
@@ -24,7 +24,7 @@ def test_flow_leads_from_the_true_frame_to_both_frames(pictures: list[NDArray[np
     motion = Motion(velocity=(9.0, -5.0), rotation=0.08, zoom=0.06, centre=(30.0, 40.0), waves=waves)
     data = SyntheticMotion(pictures, SyntheticOptions(side=64, noise=0.0))
     background = Layer(picture=pictures[0][:128, :128], opacity=None, motion=motion)
-    sample = data.render([background], t, np.random.default_rng(0))
+    sample = data.render(Scene(layers=[background], t=t), np.random.default_rng(0))
     inner = np.s_[16:-16, 16:-16]
     for frame, flow in ((sample.img0, sample.flow0), (sample.img1, sample.flow1)):
         error = np.abs(sampled(frame, flow)[inner] - sample.truth[inner])
@@ -36,9 +36,8 @@ def test_flow_leads_from_the_true_frame_to_both_frames(pictures: list[NDArray[np
 def test_a_translation_has_the_flow_of_its_share_of_time(pictures: list[NDArray[np.uint8]]) -> None:
     motion = Motion(velocity=(8.0, 4.0), rotation=0.0, zoom=0.0, centre=(0.0, 0.0), waves=NO_WAVES)
     data = SyntheticMotion(pictures, SyntheticOptions(side=64, noise=0.0))
-    sample = data.render(
-        [Layer(picture=pictures[0][:128, :128], opacity=None, motion=motion)], 0.25, np.random.default_rng(0)
-    )
+    layer = Layer(picture=pictures[0][:128, :128], opacity=None, motion=motion)
+    sample = data.render(Scene(layers=[layer], t=0.25), np.random.default_rng(0))
     assert np.allclose(sample.flow0, (-2.0, -1.0), atol=1e-5)
     assert np.allclose(sample.flow1, (6.0, 3.0), atol=1e-5)
 
@@ -53,7 +52,7 @@ def test_the_topmost_layer_decides_the_flow(pictures: list[NDArray[np.uint8]]) -
         Layer(picture=pictures[0][:128, :128], opacity=None, motion=still),
         Layer(picture=pictures[1][:128, :128], opacity=opacity, motion=moving),
     ]
-    sample = data.render(layers, 0.5, np.random.default_rng(0))
+    sample = data.render(Scene(layers=layers, t=0.5), np.random.default_rng(0))
     assert np.allclose(sample.flow1[10:30, 10:30], (5.0, 0.0))
     assert not sample.flow1[:10].any()
     assert np.array_equal(sample.img1[10:30, 15:35], sample.truth[10:30, 10:30])  # moved by five pixels
@@ -75,7 +74,7 @@ def test_the_largest_motion_keeps_its_match_on_the_canvas(pictures: list[NDArray
     data = SyntheticMotion(pictures, SyntheticOptions(side=side, slowest=190.0, fastest=200.0, max_layers=3))
     seen = 0
     for seed in range(40):
-        layers = data._scene(t, np.random.default_rng(seed))
+        layers = data.scene(t, np.random.default_rng(seed)).layers
         for layer in layers:
             velocity = np.array(layer.motion.velocity)
             assert 0.1 * side < np.abs(velocity).sum() <= REACH * side + 1e-6 or layer.opacity is not None
