@@ -82,7 +82,10 @@ def test_the_manifest_tells_what_was_built(artifact: Callable[..., Path]) -> Non
 
 def test_the_built_in_model_is_named_with_its_provenance(artifact: Callable[..., Path]) -> None:
     manifest = open_artifact(artifact("onnx", model="ifrnet_s")).manifest
-    assert manifest.checkpoint["provenance"]
+    provenance = manifest.checkpoint["provenance"]
+    assert provenance["sha256"] == manifest.checkpoint["sha256"]
+    assert {"licence", "attribution"} <= provenance["data"][0].keys()
+    assert not {"evaluation", "started_from"} & provenance.keys()  # told by the checkpoint's own file
     assert manifest.name.startswith(manifest.checkpoint["name"])
 
 
