@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ifrnet.training.options import Precision
 from ifrnet.training.precision import pick_precision
-from runtimes.frames import to_tensor
 
 Flows = tuple[NDArray[np.float32], NDArray[np.float32]]
 """(H, W, 2) float32 twice, from the true frame to frame 0 and to frame 1, in pixels, x before y."""
@@ -85,7 +84,7 @@ class RifeFlows:
             return None
         import torch
 
-        frames = (torch.from_numpy(to_tensor(frame)) for frame in (img0, img1))
+        frames = (torch.from_numpy(img).permute(2, 0, 1)[None].float() / 255.0 for img in (img0, img1))  # (1, 3, H, W)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=pick_precision("cpu")[0] is Precision.BFLOAT16):
             _, *flows = self._network(*frames)
         flow0, flow1 = (np.ascontiguousarray(flow[0].permute(1, 2, 0).numpy()) for flow in flows)
