@@ -84,7 +84,7 @@ class RifeFlows:
             return None
         import torch
 
-        frames = (torch.from_numpy(img).permute(2, 0, 1)[None].float() / 255.0 for img in (img0, img1))  # (1, 3, H, W)
+        frames = (torch.tensor(img).permute(2, 0, 1)[None].float() / 255.0 for img in (img0, img1))  # (1, 3, H, W)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=pick_precision("cpu")[0] is Precision.BFLOAT16):
             _, *flows = self._network(*frames)
         flow0, flow1 = (np.ascontiguousarray(flow[0].permute(1, 2, 0).numpy()) for flow in flows)
