@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -73,6 +73,7 @@ def export_weights(
     sources = state.options.get("data", [])
     # Nothing but middle frames: whatever the weights answer at another t, nobody taught them.
     timesteps: Any = [0.5] if sources and {s.partition("=")[0] for s in sources} <= MIDDLE_ONLY else "any"
+    learnt_from = [{"name": source} for source in sources] if data is None else data
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
     # One entry: safetensors writes several in an order that changes from run to run.
     content = to_safetensors(half, metadata={"timesteps": json.dumps(timesteps) if timesteps != "any" else "any"})
@@ -89,7 +90,7 @@ def export_weights(
         "seconds": round(state.seconds),
         "options": state.options,
         "started_from": _without_figures(state.parent),
-        "data": [*([{"name": source} for source in sources] if data is None else data), *teachers(state.options)],
+        "data": [*learnt_from, *teachers(state.options, state.parent)],
         "evaluation": dict(evaluation or {}),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -120,10 +121,20 @@ def openly_licensed_data() -> list[dict[str, str]]:
     return rows
 
 
-def teachers(options: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Rows of the networks whose flows were labels in a run with these options."""
-    used = options.get("estimated_trust") and options["weights"]["flow"]
-    return [TEACHERS[options["estimator"]]] if used and options.get("estimator") in TEACHERS else []
+def teachers(options: Mapping[str, Any], parent: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """Rows of the networks whose flows were labels in a run with these options, or in one that it goes back to."""
+    runs = [options, *_options_within(parent or {})]
+    names = {run.get("estimator") for run in runs if run.get("estimated_trust") and run["weights"]["flow"]}
+    return [row for name, row in TEACHERS.items() if name in names]
+
+
+def _options_within(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Options of every run in a record of ancestors: states and checkpoints hold one another in any order."""
+    for key, value in record.items():
+        if key == "options":
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _options_within(value)
 
 
 def _without_figures(parent: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -72,6 +72,7 @@ class RifeFlows:
 
         self.name = f"{PACKAGE}-{VERSION}"
         self._network = Rife()
+        self._low = pick_precision("cpu")[0] is Precision.BFLOAT16
 
     def __reduce__(self) -> tuple[type[RifeFlows], tuple[()]]:
         return RifeFlows, ()  # a worker process reads the network itself
@@ -85,7 +86,7 @@ class RifeFlows:
         import torch
 
         frames = (torch.tensor(img).permute(2, 0, 1)[None].float() / 255.0 for img in (img0, img1))  # (1, 3, H, W)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=pick_precision("cpu")[0] is Precision.BFLOAT16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._low):
             _, *flows = self._network(*frames)
         flow0, flow1 = (np.ascontiguousarray(flow[0].permute(1, 2, 0).numpy()) for flow in flows)
         return flow0, flow1

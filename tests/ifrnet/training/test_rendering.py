@@ -17,10 +17,9 @@ from ifrnet.training.rendering import pack
 from ifrnet.training.samples import Augmentation, collate
 from ifrnet.training.stream import Mixture, Source, StepSampler, batches
 from ifrnet.training.synthetic import Scene, SyntheticMotion, SyntheticOptions, augmented
-from tests.ifrnet.training.test_loop import ALONE, SMALL, WIDE, trained
+from tests.ifrnet.training.test_loop import ALONE, NO_AUGMENTATION, SMALL, WIDE, trained
 
 CPU = torch.device("cpu")
-NEVER = Augmentation(channels=0.0, vertical=0.0, horizontal=0.0, transpose=0.0, time=0.0)
 
 
 def drawn(data: SyntheticMotion, count: int) -> list[Scene]:
@@ -66,7 +65,7 @@ def test_pictures_are_turned_and_masks_are_not(pictures: list[NDArray[np.uint8]]
         "transpose": lambda picture: picture.swapaxes(0, 1),
     }
     for name, turned in turns.items():
-        changed = augmented(scene, replace(NEVER, **{name: 1.0}), np.random.default_rng(0))
+        changed = augmented(scene, replace(NO_AUGMENTATION, **{name: 1.0}), np.random.default_rng(0))
         for before, after in zip(scene.layers, changed.layers, strict=True):
             assert np.array_equal(after.picture, turned(before.picture))
             assert after.opacity is before.opacity
