@@ -92,6 +92,14 @@ def _configure_train(parser: Parser) -> None:
     )
     add("--coarse-crop", type=int, default=paper.wide.side, help="their side in pixels (default: %(default)s)")
     add("--coarse-batch", type=int, default=paper.wide.batch, help="of them per step (default: %(default)s)")
+    add("--coarse-slowest", type=float, default=paper.wide.slowest, help="motion in pixels (default: %(default)s)")
+    add(
+        "--coarsest",
+        type=int,
+        default=paper.coarsest,
+        metavar="SCENES",
+        help="train the coarsest decoder alone, on that many such scenes, kept encoded; 0 trains all (default)",
+    )
     add(
         "--estimated-trust",
         type=float,

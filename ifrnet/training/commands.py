@@ -76,7 +76,10 @@ def train(arguments: argparse.Namespace) -> int:
             where = f"run folder {arguments.folder}, {processes.world} process(es) on {processes.device.type}"
             how = f"{options.precision.value} ({reason})"
             print(f"{options.variant} from step {run.step} to {options.steps} in {how}, {where}", file=sys.stderr)
-        loop.train(run, arguments.folder, found, machine, processes, evaluate, wide=wide)
+        if wide is not None and options.coarsest:
+            loop.train_coarsest(run, arguments.folder, wide, machine, processes, evaluate)
+        else:
+            loop.train(run, arguments.folder, found, machine, processes, evaluate, wide=wide)
     return 0
 
 
@@ -111,7 +114,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         TrainingError: a number out of its range.
     """
     lows = {"steps": 1, "batch": 1, "crop": 32, "warmup": 0, "seed": 0, "clip": 0.0}
-    lows |= {"flow_knee": 0.0, "coarse_weight": 0.0, "coarse_batch": 1, "coarse_crop": 32}
+    lows |= {"flow_knee": 0.0, "coarse_weight": 0.0, "coarse_batch": 1, "coarse_crop": 32, "coarsest": 0}
     for name, low in lows.items():
         if not getattr(arguments, name) >= low:  # nor NaN
             raise TrainingError(f"{_option(name)} {getattr(arguments, name)}: expected at least {low}")
@@ -132,6 +135,11 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
     if not 1.0 <= arguments.fastest <= 200.0:
         raise TrainingError(f"--fastest {arguments.fastest}: expected 1 to 200 pixels")
     paper = TrainOptions()
+    wide = WideScenes(side=arguments.coarse_crop, batch=arguments.coarse_batch, slowest=arguments.coarse_slowest)
+    if not 0.1 <= wide.slowest <= wide.fastest:
+        raise TrainingError(f"--coarse-slowest {wide.slowest}: expected 0.1 to {wide.fastest:.0f} pixels")
+    if arguments.coarsest and not arguments.coarse_weight:
+        raise TrainingError(f"--coarsest {arguments.coarsest} has no loss: give a --coarse-weight, for example 1")
     return TrainOptions(
         variant=arguments.variant,
         steps=arguments.steps,
@@ -156,7 +164,8 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
             flow_knee=arguments.flow_knee,
             coarse=arguments.coarse_weight,
         ),
-        wide=WideScenes(side=arguments.coarse_crop, batch=arguments.coarse_batch),
+        wide=wide,
+        coarsest=arguments.coarsest,
         estimated_trust=arguments.estimated_trust,
         estimator=arguments.estimator,
         render_on_device=arguments.render_on_device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ifrnet.model import IFRNet
+from ifrnet.training import coarsest
 from ifrnet.training import state as states
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.initial import initialise
@@ -89,6 +90,8 @@ def new_run(options: TrainOptions, device: torch.device) -> Run:
     model = IFRNet(VARIANTS[options.variant])
     initialise(model, torch.Generator().manual_seed(options.seed))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.coarsest:
+        coarsest.freeze(model)
     average = None
     if options.average:
         average = AveragedModel(model, device=device, multi_avg_fn=_rising_average(options.average))
@@ -177,37 +180,110 @@ def train(
         TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
     """
     options = run.options
-    if machine.threads is not None:
-        torch.set_num_threads(machine.threads)
-    objective: nn.Module = Objective(run.model, options.weights, options.precision)
-    objective = processes.wrap(objective)
-    if machine.compile:
-        objective = torch.compile(objective)  # type: ignore[assignment]
     augmentation = augmentation or Augmentation()
     mixture = Mixture(sources, options.crop, augmentation, options.seed, deferred=options.render_on_device)
     stream = batches(mixture, _sampler(run, options.batch, processes), machine.workers)
     wides: Iterable[Batch | Pending | None] = itertools.repeat(None)
     if wide is not None:
-        seed = options.seed + WIDE_SEED
-        scenes = Mixture([wide], options.wide.side, augmentation, seed, deferred=options.render_on_device)
-        wides = batches(scenes, _sampler(run, options.wide.batch, processes), machine.workers)
+        wides = batches(
+            _wide(options, wide, augmentation), _sampler(run, options.wide.batch, processes), machine.workers
+        )
+
+    def inputs() -> Iterator[tuple[Any, ...]]:
+        for batch, scene in zip(stream, wides, strict=False):  # one of them may have no end
+            flow_weight = torch.tensor(options.weights.flow_at(run.step), device=processes.device)
+            yield batch.to(processes.device), flow_weight, None if scene is None else scene.to(processes.device)
+
+    _follow(
+        run, Objective(run.model, options.weights, options.precision), inputs(), folder, machine, processes, evaluate
+    )
+
+
+def train_coarsest(
+    run: Run,
+    folder: Path,
+    wide: Source,
+    machine: RunOptions,
+    processes: Processes,
+    evaluate: Evaluate | None = None,
+) -> None:
+    """Train decoder 4 alone, see :mod:`ifrnet.training.coarsest`: first encode its scenes, then go on as :func:`train`.
+
+    The scenes stay in ``folder`` until the run has ended, so that one that was cut off need not make them again.
+
+    Raises:
+        TrainingError: several processes, scenes that the disk does not hold, or as :func:`train`.
+    """
+    options, files = run.options, [folder / coarsest.SCENES, folder / coarsest.KNOWN]
+    if processes.world > 1:
+        raise TrainingError("--coarsest is for one process, whose --threads may be several: run it without torchrun")
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
+    if run.step >= options.steps:
+        return
+    if not run.step or not all(
+        file.exists() for file in files
+    ):  # without a state nobody knows which options a file was made with
+        steps = -(-options.coarsest // options.wide.batch)
+        sampler = StepSampler(first_step=0, last_step=steps, batch=options.wide.batch, rank=0, world=1)
+        scenes = batches(_wide(options, wide, Augmentation()), sampler, machine.workers)
+        coarsest.encode(run.model, (batch.to(processes.device) for batch in scenes), options, folder)
+    stored = coarsest.Scenes(folder, options.seed).batches(_sampler(run, options.wide.batch, processes))
+    inputs = ((batch.to(processes.device),) for batch in stored)
+
+    def finish() -> None:
+        for model in (run.model, run.best()) if run.average is not None else (run.model,):
+            coarsest.fit_features(model, folder)
+
+    objective = coarsest.CoarsestObjective(run.model, options)
+    _follow(run, objective, inputs, folder, machine, processes, evaluate, finish)
+    for file in files:
+        file.unlink()
+
+
+def _follow(
+    run: Run,
+    objective: nn.Module,
+    inputs: Iterable[tuple[Any, ...]],
+    folder: Path,
+    machine: RunOptions,
+    processes: Processes,
+    evaluate: Evaluate | None,
+    finish: Callable[[], None] | None = None,
+) -> None:
+    """A step for each of ``inputs``, which are what ``objective`` takes; state and logs go to ``folder``.
+
+    ``finish`` may change the weights once more before they are written for the last time.
+    """
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
+    objective = processes.wrap(objective)
+    if machine.compile:
+        objective = torch.compile(objective)  # type: ignore[assignment]
     with ExitStack() as stack:
-        log = stack.enter_context(Log(folder, options.steps, machine, processes.first))
+        log = stack.enter_context(Log(folder, run.options.steps, machine, processes.first))
         began, saved = time.monotonic(), time.monotonic()
         before = run.seconds
-        for batch, scene in zip(stream, wides, strict=False):  # one of them may have no end
-            scene = None if scene is None else scene.to(processes.device)
-            terms = _step(run, objective, batch.to(processes.device), scene, folder)
+        for given in inputs:
+            terms = _step(run, objective, given, folder)
             run.seconds = before + time.monotonic() - began
-            log.step(run.step, run.seconds, learning_rate(options, run.step - 1), terms)
+            log.step(run.step, run.seconds, learning_rate(run.options, run.step - 1), terms)
             if processes.first and time.monotonic() - saved >= machine.save_seconds:
                 states.save(run.snapshot(), folder)
                 saved = time.monotonic()
             if evaluate is not None and machine.evaluate_steps and run.step % machine.evaluate_steps == 0:
                 log.evaluation(run.step, run.seconds, evaluate(run.best()))
+        if finish is not None:
+            finish()
         if processes.first:
             states.save(run.snapshot(), folder)
         processes.wait()
+
+
+def _wide(options: TrainOptions, wide: Source, augmentation: Augmentation) -> Mixture:
+    """The scenes of the coarse flow loss."""
+    seed = options.seed + WIDE_SEED
+    return Mixture([wide], options.wide.side, augmentation, seed, deferred=options.render_on_device)
 
 
 def _sampler(run: Run, batch: int, processes: Processes) -> StepSampler:
@@ -221,14 +297,14 @@ def _sampler(run: Run, batch: int, processes: Processes) -> StepSampler:
     )
 
 
-def _step(run: Run, objective: nn.Module, batch: Batch, wide: Batch | None, folder: Path) -> dict[str, float]:
+def _step(run: Run, objective: nn.Module, given: tuple[Any, ...], folder: Path) -> dict[str, float]:
     """One update. Returns the loss terms by name."""
-    flow_weight = torch.tensor(run.options.weights.flow_at(run.step), device=batch.t.device)
-    terms: Tensor = objective(batch, flow_weight, wide)
+    terms: Tensor = objective(*given)
     values = dict(zip(TERMS, terms.detach().tolist(), strict=True))
     if not all(math.isfinite(value) for value in values.values()):
         kept = folder / f"bad-batch-{run.step}.pt"
-        torch.save({"step": run.step, "terms": values, "batch": tuple(batch), "wide": wide and tuple(wide)}, kept)
+        plain = [tuple(part) if isinstance(part, tuple) else part for part in given]  # loads without our classes
+        torch.save({"step": run.step, "terms": values, "given": plain}, kept)
         raise TrainingError(
             f"the loss is not finite at step {run.step} ({values}); the batch is kept in {kept}, the last good state "
             f"in {folder / states.FILE}: lower the learning rate or clip the gradient"

@@ -201,6 +201,11 @@ def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, trust: Tensor, f
     for level, flow in enumerate(flows, start=finest):
         factor = 2 ** (level - 1)
         target = F.avg_pool2d(reference, factor) if factor > 1 else reference  # (N, 2, H / factor, W / factor)
-        squared = ((factor * flow - target) ** 2).sum(dim=1, keepdim=True)
-        total = total + (trust * torch.sqrt(squared + CHARBONNIER_EPSILON)).mean()
+        total = total + flow_error(factor * flow, target, trust)
     return total
+
+
+def flow_error(flow: Tensor, reference: Tensor, trust: Tensor) -> Tensor:
+    """Mean end-point error in pixels, each sample counting by ``trust`` (N, 1, 1, 1). (N, 2, H, W) twice -> scalar."""
+    squared = ((flow - reference) ** 2).sum(dim=1, keepdim=True)
+    return (trust * torch.sqrt(squared + CHARBONNIER_EPSILON)).mean()

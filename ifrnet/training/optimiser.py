@@ -25,9 +25,10 @@ class Optimiser:
 
     def __init__(self, model: nn.Module, options: TrainOptions) -> None:
         """``options.muon`` is the ratio of Muon's rate to AdamW's; 0 has AdamW do everything."""
-        weights = [p for p in model.parameters() if p.ndim == 4] if options.muon else []
+        trained = [p for p in model.parameters() if p.requires_grad]
+        weights = [p for p in trained if p.ndim == 4] if options.muon else []
         chosen = {id(p) for p in weights}
-        rest = [p for p in model.parameters() if id(p) not in chosen]
+        rest = [p for p in trained if id(p) not in chosen]
         self._weights = weights
         self.matrices = [nn.Parameter(_matrix(weight)) for weight in weights]
         if any(m.data_ptr() != w.data_ptr() for m, w in zip(self.matrices, weights, strict=True)):

@@ -92,6 +92,7 @@ class TrainOptions:
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
         wide: scenes of the coarse flow loss.
+        coarsest: scenes of a run of the coarsest decoder alone, see :mod:`ifrnet.training.coarsest`; 0 for all of it.
         render_on_device: synthetic scenes are rendered where the network trains, by PyTorch, and not by the loader.
         seed: of the initial weights and of every sample.
         data: what it learns from, as given to ``--data``.
@@ -113,6 +114,7 @@ class TrainOptions:
     precision: Precision = Precision.FLOAT32
     weights: LossWeights = field(default_factory=LossWeights)
     wide: WideScenes = field(default_factory=WideScenes)
+    coarsest: int = 0
     estimated_trust: float = 0.3
     estimator: str = "dis"
     fastest: float = 40.0

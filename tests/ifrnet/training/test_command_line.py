@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -42,6 +43,34 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
     assert load_model(tmp_path / "weights.safetensors").variant.name == "ifrnet_s"
 
 
+def test_the_coarsest_decoder_alone_and_then_all_of_it(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coarsest = [
+        "--coarsest",
+        "4",
+        "--coarse-weight",
+        "1",
+        "--coarse-crop",
+        "64",
+        "--steps",
+        "2",
+        "--start-from",
+        "ifrnet_s",
+    ]
+    assert main(train(tmp_path / "first", picture_folder, *coarsest)) == 0
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["state.pt", "steps.csv"]
+    more = ["--batch", "1", "--steps", "1", "--start-from", str(tmp_path / "first" / "state.pt")]
+    assert main(train(tmp_path / "second", picture_folder, *more)) == 0
+    assert main(["export", "--state", str(tmp_path / "second" / "state.pt"), "--output", str(tmp_path / "own")]) == 0
+    record = json.loads((tmp_path / "own.json").read_text())
+    assert record["started_from"]["options"]["coarsest"] == 4
+    assert record["started_from"]["parent"]["checkpoint"] == "ifrnet_s"
+    capsys.readouterr()
+    assert main(train(tmp_path / "first", picture_folder, *coarsest, "--coarse-slowest", "3")) == 1
+    assert "is a run with wide = " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -56,6 +85,15 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
         ),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--flow-knee", "nan"], "--flow-knee nan: expected at l"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--coarse-weight", "-1"], "--coarse-weight -1.0: expec"),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--coarsest", "9"],
+            "--coarsest 9 has no loss: give a --coarse-weight, for example 1",
+        ),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--coarsest", "-1"], "--coarsest -1: expected at least"),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--coarse-slowest", "nan"],
+            "--coarse-slowest nan: expected 0.1 to 160 pixels",
+        ),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--batch", "0"], "--batch 0: expected at least 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--rate", "0"], "expected 0 < final <= rate"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--average", "1"], "expected a decay"),

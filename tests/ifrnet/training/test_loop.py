@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path: Path, sce
         loop.train(run, tmp_path, [source], MACHINE, ALONE)
     kept = torch.load(tmp_path / "bad-batch-2.pt")
     assert kept["step"] == 2
-    assert bool(kept["batch"][4].isnan().any())
+    assert bool(kept["given"][0][4].isnan().any())
     assert all(bool(value.isfinite().all()) for value in run.model.state_dict().values())
 
 
