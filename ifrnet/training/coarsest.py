@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from ifrnet.model import IFRNet, pair_mean
 from ifrnet.training import losses
@@ -56,7 +55,6 @@ RIDGE = 1e-4
 TAPS = (((1, 0), (3, -1)), ((0, 1), (2, 0)))
 """Of the transposed convolution (4, stride 2, padding 1): places in the kernel and offsets of the input, for even and
 for odd outputs."""
-
 
 KINDS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Its outputs by row and column: 0 for even, 1 for odd."""
@@ -104,7 +102,7 @@ class CoarsestObjective(nn.Module):
         return torch.stack(list(terms.values()))
 
 
-class Scenes(Dataset[Coarse]):
+class Scenes:
     """Stored scenes, in another order in every epoch; half of them backwards in time."""
 
     def __init__(self, folder: Path, seed: int) -> None:

@@ -185,18 +185,16 @@ def train(
     stream = batches(mixture, _sampler(run, options.batch, processes), machine.workers)
     wides: Iterable[Batch | Pending | None] = itertools.repeat(None)
     if wide is not None:
-        wides = batches(
-            _wide(options, wide, augmentation), _sampler(run, options.wide.batch, processes), machine.workers
-        )
+        scenes = _wide(options, wide, augmentation)
+        wides = batches(scenes, _sampler(run, options.wide.batch, processes), machine.workers)
 
     def inputs() -> Iterator[tuple[Any, ...]]:
         for batch, scene in zip(stream, wides, strict=False):  # one of them may have no end
             flow_weight = torch.tensor(options.weights.flow_at(run.step), device=processes.device)
             yield batch.to(processes.device), flow_weight, None if scene is None else scene.to(processes.device)
 
-    _follow(
-        run, Objective(run.model, options.weights, options.precision), inputs(), folder, machine, processes, evaluate
-    )
+    objective = Objective(run.model, options.weights, options.precision)
+    _follow(run, objective, inputs(), folder, machine, processes, evaluate)
 
 
 def train_coarsest(
@@ -221,9 +219,8 @@ def train_coarsest(
         torch.set_num_threads(machine.threads)
     if run.step >= options.steps:
         return
-    if not run.step or not all(
-        file.exists() for file in files
-    ):  # without a state nobody knows which options a file was made with
+    # Without a state nobody knows which options the files were made with.
+    if not run.step or not all(file.exists() for file in files):
         steps = -(-options.coarsest // options.wide.batch)
         sampler = StepSampler(first_step=0, last_step=steps, batch=options.wide.batch, rank=0, world=1)
         scenes = batches(_wide(options, wide, Augmentation()), sampler, machine.workers)
