@@ -74,6 +74,7 @@ def export_weights(
     # Nothing but middle frames: whatever the weights answer at another t, nobody taught them.
     timesteps: Any = [0.5] if sources and {s.partition("=")[0] for s in sources} <= MIDDLE_ONLY else "any"
     learnt_from = [{"name": source} for source in sources] if data is None else data
+    rows = [*learnt_from, *teachers(state.options, state.parent)]
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
     # One entry: safetensors writes several in an order that changes from run to run.
     content = to_safetensors(half, metadata={"timesteps": json.dumps(timesteps) if timesteps != "any" else "any"})
@@ -89,8 +90,8 @@ def export_weights(
         "steps": state.step,
         "seconds": round(state.seconds),
         "options": state.options,
-        "started_from": _without_figures(state.parent),
-        "data": [*learnt_from, *teachers(state.options, state.parent)],
+        "started_from": _shortened(state.parent, rows),
+        "data": rows,
         "evaluation": dict(evaluation or {}),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -137,13 +138,19 @@ def _options_within(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from _options_within(value)
 
 
-def _without_figures(parent: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What the initial weights were, without the evaluations of checkpoints on the way, which are in their files."""
+def _shortened(parent: dict[str, Any] | None, rows: list[dict[str, str]]) -> dict[str, Any] | None:
+    """What the initial weights were, without what is told elsewhere.
+
+    That is the evaluations of checkpoints on the way, which are in their files, and those of their data that are among
+    ``rows`` of the whole record: repeated, they would outgrow what a loader reads.
+    """
     if parent is None:
         return None
     kept = {key: value for key, value in parent.items() if key != "evaluation"}
+    if "data" in kept:
+        kept["data"] = [row for row in kept["data"] if row not in rows]
     return {
-        key: _without_figures(value) if key in {"parent", "provenance", "started_from"} else value
+        key: _shortened(value, rows) if key in {"parent", "provenance", "started_from"} else value
         for key, value in kept.items()
     }
 

@@ -102,13 +102,15 @@ def test_the_data_of_shipped_weights_is_openly_licensed() -> None:
     assert film["left out"] == "frames 9507 to 10636 and 24 on either side, titles and credits"
 
 
-def test_figures_of_the_checkpoints_on_the_way_stay_in_their_own_files(tmp_path: Path, run: loop.Run) -> None:
-    told = {"checkpoint": "a", "provenance": {"data": [1], "evaluation": [2], "started_from": {"evaluation": [3]}}}
+def test_what_checkpoints_on_the_way_tell_is_told_once(tmp_path: Path, run: loop.Run) -> None:
+    seen, gone = {"name": "both", "licence": "MIT"}, {"name": "of the first run alone"}
+    first = {"data": [seen, gone], "evaluation": [2], "started_from": {"data": [seen], "evaluation": [3]}}
+    told = {"checkpoint": "a", "provenance": first}
     run.parent = {"step": 1, "parent": told}
     state.save(run.snapshot(), tmp_path / "run")
-    path = export_weights(tmp_path / "run" / state.FILE, tmp_path / "weights", command="train me")
+    path = export_weights(tmp_path / "run" / state.FILE, tmp_path / "weights", command="train me", data=[seen])
     record = json.loads(path.with_suffix(".json").read_text())
-    kept = {"checkpoint": "a", "provenance": {"data": [1], "started_from": {}}}
+    kept = {"checkpoint": "a", "provenance": {"data": [gone], "started_from": {"data": []}}}
     assert record["started_from"] == {"step": 1, "parent": kept}
 
 
