@@ -40,7 +40,7 @@ def _configure_flow(parser: Parser) -> None:
 
 
 def _configure_train(parser: Parser) -> None:
-    paper, weights, machine = TrainOptions(), LossWeights(), RunOptions()
+    paper = TrainOptions()
     add = parser.add_argument
     add("--folder", type=Path, required=True, help="folder for the state and the logs")
     add("--data", action="append", required=True, metavar="KIND=PATH[@SHARE]", help="synthetic, clips, vimeo, gopro")
@@ -71,6 +71,14 @@ def _configure_train(parser: Parser) -> None:
         default=AUTO,
         help="of the convolutions (default: auto, bfloat16 on a GPU or a processor that has it)",
     )
+    add("--seed", type=int, default=paper.seed)
+    _configure_losses(parser)
+    _configure_machine(parser)
+
+
+def _configure_losses(parser: Parser) -> None:
+    """What ``train`` learns from beside its data."""
+    paper, weights, add = TrainOptions(), LossWeights(), parser.add_argument
     add("--reconstruction-weight", type=float, default=weights.reconstruction, help="default: %(default)s")
     add("--geometry-weight", type=float, default=weights.geometry, help="default: %(default)s")
     add("--distillation-weight", type=float, default=weights.distillation, help="default: %(default)s")
@@ -92,7 +100,12 @@ def _configure_train(parser: Parser) -> None:
     )
     add("--coarse-crop", type=int, default=paper.wide.side, help="their side in pixels (default: %(default)s)")
     add("--coarse-batch", type=int, default=paper.wide.batch, help="of them per step (default: %(default)s)")
-    add("--coarse-slowest", type=float, default=paper.wide.slowest, help="motion in pixels (default: %(default)s)")
+    add(
+        "--coarse-slowest",
+        type=float,
+        default=paper.wide.slowest,
+        help="their least motion in pixels (default: %(default)s)",
+    )
     add(
         "--coarsest",
         type=int,
@@ -114,7 +127,11 @@ def _configure_train(parser: Parser) -> None:
     )
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
     add("--render-on-device", action="store_true", help="synthetic scenes too: for a GPU that waits for its loader")
-    add("--seed", type=int, default=paper.seed)
+
+
+def _configure_machine(parser: Parser) -> None:
+    """What of ``train`` concerns the machine and not the outcome."""
+    machine, add = RunOptions(), parser.add_argument
     add("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
     add("--compile", action="store_true", help="compile the step: minutes at the start, then faster")
     add("--workers", type=int, default=machine.workers, help="processes that make samples (default: %(default)s)")

@@ -1,7 +1,7 @@
 """Training of the coarsest decoder alone, on features that are computed once.
 
 Decoder 4 decides whether large motion is found at all. With level 4 of the encoder it is a twenty-fifth of the network:
-once a scene is rendered and encoded down to level 3, a pass over it costs a fraction of what it took so far.
+once a scene is rendered and encoded down to level 3, a pass over it takes a fifth of the time that this took.
 
 Beside its flows decoder 4 hands features to decoder 3, which no loss here looks at. When the flows have been learnt,
 its last layer is fitted anew: the features are again what decoder 3 knows, as far as can be, the flows what they were.
@@ -56,7 +56,7 @@ TAPS = (((1, 0), (3, -1)), ((0, 1), (2, 0)))
 """Of the transposed convolution (4, stride 2, padding 1): places in the kernel and offsets of the input, for even and
 for odd outputs."""
 
-KINDS = ((0, 0), (0, 1), (1, 0), (1, 1))
+PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Its outputs by row and column: 0 for even, 1 for odd."""
 
 
@@ -66,7 +66,7 @@ def freeze(model: IFRNet) -> None:
         parameter.requires_grad_(name.startswith((f"encoder.pyramid{LEVELS}.", f"decoder{LEVELS}.")))
 
 
-class Coarse(NamedTuple):
+class EncodedBatch(NamedTuple):
     """Level 3's features of both frames (N, C, S/8, S/8), t (N, 1, 1, 1), flows in pixels (N, 2, S/8, S/8)."""
 
     features0: Tensor
@@ -75,9 +75,9 @@ class Coarse(NamedTuple):
     flow0: Tensor
     flow1: Tensor
 
-    def to(self, device: torch.device) -> Coarse:
+    def to(self, device: torch.device) -> EncodedBatch:
         """The same on ``device``, channels last."""
-        return Coarse(*(x.to(device, torch.float32, memory_format=torch.channels_last) for x in self))
+        return EncodedBatch(*(x.to(device, torch.float32, memory_format=torch.channels_last) for x in self))
 
 
 class CoarsestObjective(nn.Module):
@@ -89,7 +89,7 @@ class CoarsestObjective(nn.Module):
         self.weights = options.weights
         self.precision = options.precision
 
-    def forward(self, batch: Coarse) -> Tensor:
+    def forward(self, batch: EncodedBatch) -> Tensor:
         """See the class."""
         low = self.precision is Precision.BFLOAT16
         with torch.autocast(batch.t.device.type, dtype=torch.bfloat16, enabled=low):
@@ -102,7 +102,7 @@ class CoarsestObjective(nn.Module):
         return torch.stack(list(terms.values()))
 
 
-class Scenes:
+class EncodedScenes:
     """Stored scenes, in another order in every epoch; half of them backwards in time."""
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -111,7 +111,7 @@ class Scenes:
         self.seed = seed
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
-    def __getitem__(self, index: int) -> Coarse:
+    def __getitem__(self, index: int) -> EncodedBatch:
         """Sample ``index`` of the run: a function of it and the seed alone."""
         epoch, place = divmod(index, len(self.records))
         if epoch != self._epoch:
@@ -121,13 +121,13 @@ class Scenes:
         features = features.permute(0, 3, 1, 2)  # (2, C, S/8, S/8)
         t = torch.tensor(float(record["t"])).view(1, 1, 1)
         if np.random.default_rng((self.seed, epoch, place)).random() < 0.5:
-            return Coarse(features[0], features[1], t, flows[0], flows[1])
-        return Coarse(features[1], features[0], 1.0 - t, flows[1], flows[0])
+            return EncodedBatch(features[0], features[1], t, flows[0], flows[1])
+        return EncodedBatch(features[1], features[0], 1.0 - t, flows[1], flows[0])
 
-    def batches(self, steps: Iterable[list[int]]) -> Iterator[Coarse]:
+    def batches(self, steps: Iterable[list[int]]) -> Iterator[EncodedBatch]:
         """The samples of each step, stacked."""
         for step in steps:
-            yield Coarse(*(torch.stack(fields) for fields in zip(*(self[i] for i in step), strict=True)))
+            yield EncodedBatch(*(torch.stack(fields) for fields in zip(*(self[i] for i in step), strict=True)))
 
 
 @torch.no_grad()
@@ -159,9 +159,7 @@ def encode(model: IFRNet, scenes: Iterable[Batch], options: TrainOptions, folder
         for start, batch in zip(range(0, count, options.wide.batch), _shown(scenes, count, options), strict=False):
             mean = pair_mean(batch.img0, batch.img1)
             with torch.autocast(batch.t.device.type, dtype=torch.bfloat16, enabled=low):
-                both = torch.cat((batch.img0 - mean, batch.img1 - mean))
-                for level in range(1, LEVELS):
-                    both = model.encoder.get_submodule(f"pyramid{level}")(both)
+                both = model.encoder(torch.cat((batch.img0 - mean, batch.img1 - mean)))[FROZEN - 1]
             each = torch.stack(both.permute(0, 2, 3, 1).chunk(2), dim=1)  # (N, 2, S/8, S/8, C)
             flows = torch.stack([F.avg_pool2d(flow, STRIDE) for flow in (batch.flow0, batch.flow1)], dim=1)
             place, size = slice(start, start + len(each)), min(len(each), count - start)
@@ -199,20 +197,24 @@ def fit_features(model: IFRNet, folder: Path) -> None:
         )
         first, second = features.permute(1, 0, 4, 2, 3)
         hidden = nn.Sequential(*trunk)(decoder4_inputs(model, first, second, t.view(-1, 1, 1, 1)))
-        for kind in KINDS:
+        for kind in PARITIES:
             x = _seen(hidden, kind)
             y = wanted[:, :, kind[0] :: 2, kind[1] :: 2].permute(0, 2, 3, 1).flatten(0, 2)
             square, mixed = (x.T @ x).double(), (x.T @ y).double()
             before = sums.get(kind, (torch.zeros_like(square), torch.zeros_like(mixed)))
             sums[kind] = (before[0] + square, before[1] + mixed)
-    biases = []
+    ridge = {
+        kind: RIDGE * square.diagonal().mean() * torch.eye(len(square)).to(square) for kind, (square, _) in sums.items()
+    }
+    # The layer has one bias: the mean of what each kind of output wants, and then the weights that are best with it.
+    free = [torch.linalg.solve(square + ridge[kind], mixed)[-1] for kind, (square, mixed) in sums.items()]
+    bias = torch.stack(free).mean(dim=0)  # (c3,)
     for kind, (square, mixed) in sums.items():
-        ridge = torch.diag_embed(torch.full_like(square[0], RIDGE * float(square.diagonal().mean())))
-        fitted = torch.linalg.solve(square + ridge, mixed).to(last.weight.dtype)  # (4 width + 1, c3)
-        for part, (y_tap, x_tap) in zip(fitted[:-1].chunk(4), itertools.product(*(TAPS[k] for k in kind)), strict=True):
+        left, right = (square + ridge[kind])[:-1, :-1], mixed[:-1] - torch.outer(square[:-1, -1], bias)
+        fitted = torch.linalg.solve(left, right).to(last.weight.dtype)  # (4 width, c3)
+        for part, (y_tap, x_tap) in zip(fitted.chunk(4), itertools.product(*(TAPS[k] for k in kind)), strict=True):
             last.weight[:, FLOW_CHANNELS:, y_tap[0], x_tap[0]] = part
-        biases.append(fitted[-1])
-    last.bias[FLOW_CHANNELS:] = torch.stack(biases).mean(dim=0)  # there is one for all four, which hardly differ
+    last.bias[FLOW_CHANNELS:] = bias.to(last.bias.dtype)
 
 
 def decoder4_inputs(model: IFRNet, features0: Tensor, features1: Tensor, t: Tensor) -> Tensor:

@@ -218,6 +218,7 @@ def train_coarsest(
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
     if run.step >= options.steps:
+        _remove(files)
         return
     # Without a state nobody knows which options the files were made with.
     if not run.step or not all(file.exists() for file in files):
@@ -225,7 +226,7 @@ def train_coarsest(
         sampler = StepSampler(first_step=0, last_step=steps, batch=options.wide.batch, rank=0, world=1)
         scenes = batches(_wide(options, wide, Augmentation()), sampler, machine.workers)
         coarsest.encode(run.model, (batch.to(processes.device) for batch in scenes), options, folder)
-    stored = coarsest.Scenes(folder, options.seed).batches(_sampler(run, options.wide.batch, processes))
+    stored = coarsest.EncodedScenes(folder, options.seed).batches(_sampler(run, options.wide.batch, processes))
     inputs = ((batch.to(processes.device),) for batch in stored)
 
     def finish() -> None:
@@ -234,8 +235,12 @@ def train_coarsest(
 
     objective = coarsest.CoarsestObjective(run.model, options)
     _follow(run, objective, inputs, folder, machine, processes, evaluate, finish)
+    _remove(files)
+
+
+def _remove(files: Iterable[Path]) -> None:
     for file in files:
-        file.unlink()
+        file.unlink(missing_ok=True)
 
 
 def _follow(

@@ -95,7 +95,9 @@ def test_nothing_else_is_trained_and_the_scenes_go_when_the_run_has_ended(
     rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
     assert all(float(row["loss"]) == float(row["coarse"]) > 0.0 for row in rows)
     before = (tmp_path / state.FILE).read_bytes()
+    (tmp_path / coarsest.SCENES).write_bytes(b"left by a run that was killed while it ended")
     trained(tmp_path, scenes, OPTIONS)  # has ended: nothing is rendered again
+    assert not (tmp_path / coarsest.SCENES).exists()
     assert (tmp_path / state.FILE).read_bytes() == before
 
 
@@ -106,7 +108,7 @@ def test_its_loss_is_the_coarse_loss_of_decoder_4(tmp_path: Path, scenes: Synthe
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     rendered = _rendered(scenes, OPTIONS, OPTIONS.coarsest)
     coarsest.encode(run.model, rendered, replace(OPTIONS, wide=replace(OPTIONS.wide, batch=1)), tmp_path)
-    stored = coarsest.Scenes(tmp_path, OPTIONS.seed)
+    stored = coarsest.EncodedScenes(tmp_path, OPTIONS.seed)
     order = np.random.default_rng((OPTIONS.seed, 0)).permutation(OPTIONS.coarsest)
     objective = coarsest.CoarsestObjective(run.model, OPTIONS)
     turned = 0
@@ -166,7 +168,7 @@ def test_every_epoch_sees_every_scene_in_another_order(tmp_path: Path, scenes: S
     coarsest.encode(
         run.model, _rendered(scenes, OPTIONS, 5), replace(OPTIONS, wide=replace(OPTIONS.wide, batch=1)), tmp_path
     )
-    stored = coarsest.Scenes(tmp_path, 0)
+    stored = coarsest.EncodedScenes(tmp_path, 0)
 
     def seen(index: int) -> tuple[float, ...]:
         flows = stored[index].flow0, stored[index].flow1

@@ -46,18 +46,8 @@ def test_train_resume_and_export(tmp_path: Path, picture_folder: Path, capsys: p
 def test_the_coarsest_decoder_alone_and_then_all_of_it(
     tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    coarsest = [
-        "--coarsest",
-        "4",
-        "--coarse-weight",
-        "1",
-        "--coarse-crop",
-        "64",
-        "--steps",
-        "2",
-        "--start-from",
-        "ifrnet_s",
-    ]
+    scenes = ["--coarsest", "4", "--coarse-weight", "1", "--coarse-crop", "64"]
+    coarsest = [*scenes, "--steps", "2", "--start-from", "ifrnet_s"]
     assert main(train(tmp_path / "first", picture_folder, *coarsest)) == 0
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["state.pt", "steps.csv"]
     more = ["--batch", "1", "--steps", "1", "--start-from", str(tmp_path / "first" / "state.pt")]
