@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-TIMEOUT_S = 240
+TIMEOUT_S = 120
 """For one answer on a busy machine; no limit on speed."""
 
 PREFERENCES = {
@@ -46,12 +47,15 @@ class Tab:
         return found["result"].get("value")
 
     def wait_for(self, condition: str) -> None:
-        """Until the expression is true."""
-        self.run(
-            "new Promise((done, failed) => { const began = Date.now(); const look = () => "
-            f"({condition}) ? done() : Date.now() - began > {1000 * TIMEOUT_S} ? failed(Error('it never came true')) : "
-            "setTimeout(look, 50); look(); })"
-        )
+        """Until the expression is true; RuntimeError with what the page says, at once where it says a trouble."""
+        end = time.monotonic() + TIMEOUT_S
+        while not self.run(condition):
+            status, trouble = (
+                self.run(f"document.querySelector('#{name}').innerText") for name in ("status", "trouble")
+            )
+            if trouble or time.monotonic() > end:
+                raise RuntimeError(f"it never came true: {condition}. The page says {status!r} and {trouble!r}")
+            time.sleep(0.1)
 
     def choose(self, selector: str, files: Sequence[Path]) -> None:
         """Files for an input element."""
@@ -88,15 +92,20 @@ def firefox(program: str, profile: Path) -> Iterator[Tab]:
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines))
     command = [program, "--headless", "--no-remote", "--profile", str(profile), "--remote-debugging-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    log = profile / "firefox.log"  # a file: Firefox would stop at a pipe that nobody empties
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
-                    break
-            else:
-                raise RuntimeError(f"{program} ended before it listened")
-            with connect(f"{found[1]}/session", max_size=None) as connection:
+            with connect(f"{_listening(log, process)}/session", max_size=None) as connection:
                 yield Tab(connection)
         finally:
             process.terminate()
+
+
+def _listening(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """The address that Firefox writes when it listens."""
+    end = time.monotonic() + TIMEOUT_S
+    while not (found := re.search(r"WebDriver BiDi listening on (ws://\S+)", log.read_text(errors="replace"))):
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"Firefox does not listen, it said: {log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.1)
+    return found[1]
