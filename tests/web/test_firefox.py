@@ -29,6 +29,7 @@ def pair(tmp_path: Path) -> list[Path]:
     return crops(tmp_path, WIDTH, HEIGHT)
 
 
+@pytest.mark.filterwarnings("default:Firefox is started anew")
 def test_firefox_makes_pytorchs_frame_and_proves_it(
     program: str, address: str, pair: list[Path], tmp_path: Path, ran: Callable[[str], None]
 ) -> None:

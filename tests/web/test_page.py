@@ -250,7 +250,7 @@ def test_files_that_cannot_be_read_are_named(
 def test_one_picture_is_not_enough(open_page: Callable[..., Page], pair: list[Path]) -> None:
     page = open_page()
     page.set_input_files("#files", pair[:1])
-    assert "choose two pictures, or one clip" in trouble(page)
+    assert trouble(page) == "that is not enough: choose two pictures, or one clip."
 
 
 def test_pictures_of_two_sizes_are_refused(open_page: Callable[..., Page], pair: list[Path], tmp_path: Path) -> None:

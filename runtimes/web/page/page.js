@@ -24,7 +24,7 @@ const state = { pictures: [], clip: null, name: "", source: BUILTIN, opened: nul
 /** @param {File[]} files */
 async function take(files) {
   if (files.length === 1 && files[0].type.startsWith("video/")) return takeClip(files[0]);
-  if (files.length !== 2) throw new Error(`${files.length === 1 ? "one file is" : `${files.length} files are`} not enough or too much: choose two pictures, or one clip`);
+  if (files.length !== 2) throw new Error(`${files.length < 2 ? "that is not enough" : `${files.length} files are too many`}: choose two pictures, or one clip`);
   const sorted = [...files].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   await takePictures(await Promise.all(sorted.map(decode)), sorted.map((file) => file.name));
 }
