@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import track
 from torch import Tensor, nn
 
 from ifrnet.model import IFRNet, pair_mean
@@ -67,14 +67,13 @@ def freeze(model: IFRNet) -> None:
 
 
 class EncodedBatch(NamedTuple):
-    """Level 3 of both frames (N, C, S/8, S/8), flows in pixels (N, 2, S/8, S/8), t and trust (N, 1, 1, 1)."""
+    """Level 3's features of both frames (N, C, S/8, S/8), t (N, 1, 1, 1), flows in pixels (N, 2, S/8, S/8)."""
 
     features0: Tensor
     features1: Tensor
     t: Tensor
     flow0: Tensor
     flow1: Tensor
-    trust: Tensor
 
     def to(self, device: torch.device) -> EncodedBatch:
         """The same on ``device``, channels last."""
@@ -95,7 +94,7 @@ class CoarsestObjective(nn.Module):
         low = self.precision is Precision.BFLOAT16
         with torch.autocast(batch.t.device.type, dtype=torch.bfloat16, enabled=low):
             out = decoder4(self.model, batch.features0, batch.features1, batch.t).float()
-        trust = batch.trust * losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
+        trust = losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
         coarse = losses.flow_error(STRIDE * out[:, 0:2], batch.flow0, trust)
         coarse = coarse + losses.flow_error(STRIDE * out[:, 2:4], batch.flow1, trust)
         terms = dict.fromkeys(TERMS, coarse.new_zeros(()))
@@ -120,10 +119,10 @@ class EncodedScenes:
         record = self.records[self._order[place]]
         features, flows = (torch.from_numpy(np.array(record[key])) for key in ("features", "flows"))
         features = features.permute(0, 3, 1, 2)  # (2, C, S/8, S/8)
-        t, trust = (torch.tensor(float(record[key])).view(1, 1, 1) for key in ("t", "trust"))
+        t = torch.tensor(float(record["t"])).view(1, 1, 1)
         if np.random.default_rng((self.seed, epoch, place)).random() < 0.5:
-            return EncodedBatch(features[0], features[1], t, flows[0], flows[1], trust)
-        return EncodedBatch(features[1], features[0], 1.0 - t, flows[1], flows[0], trust)
+            return EncodedBatch(features[0], features[1], t, flows[0], flows[1])
+        return EncodedBatch(features[1], features[0], 1.0 - t, flows[1], flows[0])
 
     def batches(self, steps: Iterable[list[int]]) -> Iterator[EncodedBatch]:
         """The samples of each step, stacked."""
@@ -137,7 +136,7 @@ def encode(model: IFRNet, scenes: Iterable[Batch], options: TrainOptions, folder
 
     Args:
         model: of this run; its fixed levels never change.
-        scenes: of ``options.wide.side`` pixels, with flows; those without are left out. Enough of them.
+        scenes: rendered, with exact flows; ``options.wide.batch`` at a time, and enough of them.
         options: of the run.
         folder: of the run.
 
@@ -157,7 +156,7 @@ def encode(model: IFRNet, scenes: Iterable[Batch], options: TrainOptions, folder
         records = np.lib.format.open_memmap(path, mode="w+", dtype=record, shape=(count,))
         shape = (min(count, FITTED), model.variant.widths[FROZEN - 1], *record["flows"].shape[-2:])
         known = np.lib.format.open_memmap(known_path, mode="w+", dtype=np.float16, shape=shape)
-        for start, batch in _shown(_with_flows(scenes), count):
+        for start, batch in zip(range(0, count, options.wide.batch), _shown(scenes, count, options), strict=False):
             mean = pair_mean(batch.img0, batch.img1)
             with torch.autocast(batch.t.device.type, dtype=torch.bfloat16, enabled=low):
                 both = model.encoder(torch.cat((batch.img0 - mean, batch.img1 - mean)))[FROZEN - 1]
@@ -167,7 +166,6 @@ def encode(model: IFRNet, scenes: Iterable[Batch], options: TrainOptions, folder
             records["features"][place] = each[:size].to("cpu", torch.float16).numpy()
             records["flows"][place] = flows[:size].cpu().numpy()
             records["t"][place] = batch.t[:size].flatten().cpu().numpy()
-            records["trust"][place] = batch.trust[:size].flatten().cpu().numpy()
             if start < len(known):
                 first, second = both.float().chunk(2)
                 out = decoder4(model, first, second, batch.t)[:, FLOW_CHANNELS:]
@@ -243,33 +241,16 @@ def _seen(hidden: Tensor, kind: tuple[int, int]) -> Tensor:
 
 
 def _record(side: int, channels: int) -> np.dtype[np.void]:
-    """A scene: level 3's features of frames 0 and 1, flows from time t to both in pixels, averaged, t and trust."""
+    """A scene: level 3's features of frames 0 and 1, flows from time t to both in pixels, averaged, and t."""
     return np.dtype(
         [
             ("features", np.float16, (2, side, side, channels)),
             ("flows", np.float32, (2, 2, side, side)),
             ("t", np.float32),
-            ("trust", np.float32),
         ]
     )
 
 
-def _with_flows(scenes: Iterable[Batch]) -> Iterator[Batch]:
-    """Without the samples whose flows are not known."""
-    for batch in scenes:
-        known = batch.trust.flatten() > 0.0
-        if known.any():
-            yield Batch(*(part[known] for part in batch))
-
-
-def _shown(scenes: Iterable[Batch], count: int) -> Iterator[tuple[int, Batch]]:
-    """Batches up to ``count`` scenes, with the number of the first of each, and a bar."""
-    start = 0
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("scenes", total=count)
-        for batch in scenes:
-            yield start, batch
-            start += len(batch.t)
-            progress.update(task, completed=min(start, count))
-            if start >= count:
-                return
+def _shown(scenes: Iterable[Batch], count: int, options: TrainOptions) -> Iterable[Batch]:
+    steps = -(-count // options.wide.batch)
+    return track(scenes, total=steps, description="scenes", console=Console(stderr=True), transient=True)

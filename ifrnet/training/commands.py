@@ -77,8 +77,7 @@ def train(arguments: argparse.Namespace) -> int:
             how = f"{options.precision.value} ({reason})"
             print(f"{options.variant} from step {run.step} to {options.steps} in {how}, {where}", file=sys.stderr)
         if wide is not None and options.coarsest:
-            scenes = sources.encoded_scenes(found, wide)
-            loop.train_coarsest(run, arguments.folder, scenes, machine, processes, evaluate)
+            loop.train_coarsest(run, arguments.folder, wide, machine, processes, evaluate)
         else:
             loop.train(run, arguments.folder, found, machine, processes, evaluate, wide=wide)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -186,7 +185,7 @@ def train(
     stream = batches(mixture, _sampler(run, options.batch, processes), machine.workers)
     wides: Iterable[Batch | Pending | None] = itertools.repeat(None)
     if wide is not None:
-        scenes = _wide(options, [wide], augmentation)
+        scenes = _wide(options, wide, augmentation)
         wides = batches(scenes, _sampler(run, options.wide.batch, processes), machine.workers)
 
     def inputs() -> Iterator[tuple[Any, ...]]:
@@ -201,15 +200,14 @@ def train(
 def train_coarsest(
     run: Run,
     folder: Path,
-    sources: list[Source],
+    wide: Source,
     machine: RunOptions,
     processes: Processes,
     evaluate: Evaluate | None = None,
 ) -> None:
     """Train decoder 4 alone, see :mod:`ifrnet.training.coarsest`: first encode its scenes, then go on as :func:`train`.
 
-    Of ``sources`` only samples with flows are taken, so some must have them. What is stored stays in ``folder`` until
-    the run has ended, so that one that was cut off need not make it again.
+    The scenes stay in ``folder`` until the run has ended, so that one that was cut off need not make them again.
 
     Raises:
         TrainingError: several processes, scenes that the disk does not hold, or as :func:`train`.
@@ -224,8 +222,9 @@ def train_coarsest(
         return
     # Without a state nobody knows which options the files were made with.
     if not run.step or not all(file.exists() for file in files):
-        sampler = StepSampler(first_step=0, last_step=sys.maxsize, batch=options.wide.batch, rank=0, world=1)
-        scenes = batches(_wide(options, sources, Augmentation()), sampler, machine.workers)
+        steps = -(-options.coarsest // options.wide.batch)
+        sampler = StepSampler(first_step=0, last_step=steps, batch=options.wide.batch, rank=0, world=1)
+        scenes = batches(_wide(options, wide, Augmentation()), sampler, machine.workers)
         coarsest.encode(run.model, (batch.to(processes.device) for batch in scenes), options, folder)
     stored = coarsest.EncodedScenes(folder, options.seed).batches(_sampler(run, options.wide.batch, processes))
     inputs = ((batch.to(processes.device),) for batch in stored)
@@ -283,10 +282,10 @@ def _follow(
         processes.wait()
 
 
-def _wide(options: TrainOptions, sources: list[Source], augmentation: Augmentation) -> Mixture:
+def _wide(options: TrainOptions, wide: Source, augmentation: Augmentation) -> Mixture:
     """The scenes of the coarse flow loss."""
     seed = options.seed + WIDE_SEED
-    return Mixture(sources, options.wide.side, augmentation, seed, deferred=options.render_on_device)
+    return Mixture([wide], options.wide.side, augmentation, seed, deferred=options.render_on_device)
 
 
 def _sampler(run: Run, batch: int, processes: Processes) -> StepSampler:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,7 +23,7 @@ def _synthetic(path: Path, options: TrainOptions) -> TrainingSet:
 
 
 def _clips(path: Path, options: TrainOptions) -> TrainingSet:
-    wanted = options.weights.distillation or ((options.weights.flow or options.coarsest) and options.estimated_trust)
+    wanted = options.weights.distillation or (options.weights.flow and options.estimated_trust)
     if options.weights.distillation and options.estimator in MIDDLE_LABELS:
         raise TrainingError(
             f"--estimator {options.estimator} knows flows at t = 0.5 only, and clips have other times too: give "
@@ -44,13 +43,6 @@ def _gopro(path: Path, options: TrainOptions) -> TrainingSet:
             "GoPro has no reference flows: give --distillation-weight 0, as published, and no flow loss"
         )
     return GoPro(path, options.seed)
-
-
-def encoded_scenes(sources: Sequence[Source], wide: Source) -> list[Source]:
-    """What a run of the coarsest decoder alone learns from: as given, with ``wide`` for the synthetic motion."""
-    synthetic = sum(source.share for source in sources if isinstance(source.data, SyntheticMotion))
-    others = [source for source in sources if not isinstance(source.data, SyntheticMotion)]
-    return [replace(wide, share=synthetic), *others]
 
 
 def wide_scenes(sources: Sequence[Source], options: TrainOptions) -> Source | None:

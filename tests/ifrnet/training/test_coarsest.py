@@ -17,8 +17,8 @@ from ifrnet.training.errors import TrainingError
 from ifrnet.training.objective import TERMS
 from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions, WideScenes
 from ifrnet.training.parallel import Processes
-from ifrnet.training.samples import Augmentation, Batch, Sample, collate
-from ifrnet.training.sources import encoded_scenes, wide_scenes
+from ifrnet.training.samples import Augmentation, Batch, collate
+from ifrnet.training.sources import wide_scenes
 from ifrnet.training.stream import Mixture, Source
 from ifrnet.training.synthetic import SyntheticMotion
 from ifrnet.variants import FLOW_CHANNELS
@@ -40,13 +40,8 @@ OPTIONS = TrainOptions(
 def trained(folder: Path, scenes: SyntheticMotion, options: TrainOptions) -> loop.Run:
     run = loop.new_run(options, ALONE.device)
     loop.resume(run, folder)
-    loop.train_coarsest(run, folder, [_wide(scenes, options)], MACHINE, ALONE)
+    loop.train_coarsest(run, folder, _wide(scenes, options), MACHINE, ALONE)
     return run
-
-
-def cut_off(_: object) -> dict[str, float]:
-    """An evaluation in which somebody stops the run."""
-    raise KeyboardInterrupt
 
 
 def _wide(scenes: SyntheticMotion, options: TrainOptions) -> Source:
@@ -62,11 +57,14 @@ def _rendered(scenes: SyntheticMotion, options: TrainOptions, count: int) -> lis
 
 
 def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    def cut_off(_: object) -> dict[str, float]:
+        raise KeyboardInterrupt
+
     whole = trained(tmp_path / "whole", scenes, OPTIONS)
     run, halves = loop.new_run(OPTIONS, ALONE.device), tmp_path / "halves"
     machine = replace(MACHINE, save_seconds=0.0, evaluate_steps=2)
     with pytest.raises(KeyboardInterrupt):
-        loop.train_coarsest(run, halves, [_wide(scenes, OPTIONS)], machine, ALONE, cut_off)
+        loop.train_coarsest(run, halves, _wide(scenes, OPTIONS), machine, ALONE, cut_off)
     assert run.step == 2
     made = (halves / coarsest.SCENES).stat().st_mtime_ns
     second = loop.new_run(OPTIONS, ALONE.device)
@@ -74,7 +72,7 @@ def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: Sy
     loop.train_coarsest(
         second,
         halves,
-        [_wide(scenes, OPTIONS)],
+        _wide(scenes, OPTIONS),
         replace(machine, evaluate_steps=3),
         ALONE,
         lambda _: {"kept": float((halves / coarsest.SCENES).stat().st_mtime_ns == made)},
@@ -188,41 +186,7 @@ def test_more_scenes_than_the_disk_holds_are_refused(tmp_path: Path, scenes: Syn
     assert list(tmp_path.iterdir()) == []
 
 
-class Footage:
-    """Real frames, as far as this test goes: every other one has flows, all of 3 px, of half the trust."""
-
-    def draw(self, index: int, rng: np.random.Generator) -> Sample:
-        img0, truth, img1 = rng.integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
-        flow = np.full((96, 96, 2), 3.0, dtype=np.float32)
-        trust = 0.5 * (index % 2)
-        return Sample(img0=img0, truth=truth, img1=img1, t=0.5, flow0=-flow * trust, flow1=flow * trust, trust=trust)
-
-
-def test_real_frames_with_flows_are_among_the_scenes_by_their_share(tmp_path: Path, scenes: SyntheticMotion) -> None:
-    synthetic = Source(name="synthetic", data=scenes, share=0.4)
-    real = Source(name="clips", data=Footage(), share=0.6)
-    wide = wide_scenes([synthetic], OPTIONS)
-    assert wide is not None
-    sources = encoded_scenes([synthetic, real], wide)
-    assert [(source.name, source.share) for source in sources] == [("wide", 0.4), ("clips", 0.6)]
-    options = replace(OPTIONS, coarsest=20)
-    run = loop.new_run(options, ALONE.device)
-    machine = replace(MACHINE, save_seconds=0.0, evaluate_steps=1)
-    with pytest.raises(KeyboardInterrupt):
-        loop.train_coarsest(run, tmp_path, sources, machine, ALONE, cut_off)
-    records = np.load(tmp_path / coarsest.SCENES)
-    real_ones = records["trust"] == 0.5
-    assert np.all(records["trust"][~real_ones] == 1.0)
-    assert 5 <= real_ones.sum() <= 12  # 0.3 of 0.7: the half without flows is left out
-    assert np.all(np.abs(records["flows"][real_ones]) == 1.5)
-    (batch,) = coarsest.EncodedScenes(tmp_path, 0).batches([list(range(20))])
-    assert sorted(batch.trust.flatten().tolist()) == sorted(records["trust"].tolist())
-    objective, batch = coarsest.CoarsestObjective(run.model, options), batch.to(ALONE.device)
-    whole, half = (objective(batch._replace(trust=share * batch.trust))[0].item() for share in (1.0, 0.5))
-    assert half == pytest.approx(0.5 * whole)
-
-
 def test_several_processes_are_refused(tmp_path: Path, scenes: SyntheticMotion) -> None:
     run = loop.new_run(OPTIONS, ALONE.device)
     with pytest.raises(TrainingError, match="run it without torchrun"):
-        loop.train_coarsest(run, tmp_path, [_wide(scenes, OPTIONS)], MACHINE, replace(ALONE, world=2))
+        loop.train_coarsest(run, tmp_path, _wide(scenes, OPTIONS), MACHINE, replace(ALONE, world=2))
