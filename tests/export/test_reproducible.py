@@ -54,4 +54,6 @@ def assert_same(first: Path, again: Path) -> None:
             assert path.read_bytes() == (again / name).read_bytes(), name
     ours, theirs = (json.loads((folder / "manifest.json").read_text()) for folder in (first, again))
     assert set(ours) == set(theirs)
+    for manifest in (ours, theirs):  # what INT8 loses is measured, as parity is: the last digit is not the file's
+        manifest["details"].pop("quality", None)
     assert {key for key in ours if ours[key] != theirs[key]} <= {"created", "parity"}
