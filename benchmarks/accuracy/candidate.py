@@ -183,12 +183,13 @@ def _what_changes(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -
     folder, name = args.output, args.name
     return [
         "",
-        f"README, where the weights are described: live action {live['psnr']:.2f} dB (SSIM {live['ssim']:.4f}), "
+        f"docs/export.md, on the built-in weights: live action {live['psnr']:.2f} dB (SSIM {live['ssim']:.4f}), "
         f"animation {film['psnr']:.2f} ({film['ssim']:.4f}).",
-        "To ship it (nothing else names its hash):",
+        "To ship it:",
         f"  cp {folder}/{name}.safetensors {folder}/{name}.json ifrnet/checkpoints/",
         f"  cp {folder}/{name}.int8.json export/int8/scales/{name}.json",
-        f"  cp {folder}/{name}.steps.csv benchmarks/results/",
+        *(f"  cp {log} benchmarks/results/" for log in sorted(folder.glob(f"{name}.*.csv"))),
+        "  make artifacts",
         "Then the README's other figures, each by its own command:",
         "  the demonstration (PSNR to the true frame):  make demo",
         "  INT8 and bf16 on footage:  python -m benchmarks accuracy --dataset footage --build openvino:bf16 "

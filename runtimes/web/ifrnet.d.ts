@@ -52,6 +52,12 @@ export interface Options {
   proved?: readonly string[];
   /** Receives the bytes read so far, and all. */
   progress?: (done: number, total: number) => void;
+  /**
+   * Called when everything was read and ONNX Runtime starts its threads, where there are several: workers, started by
+   * the worker that this module runs in. In Firefox 153 that worker may hang there for ever, so whoever started it may
+   * end it after some seconds and start it anew; with `threads: 1` there is nothing to hang.
+   */
+  starting?: () => void;
 }
 
 /** One output held against PyTorch's answer, on the scale [0, 1] and in dB; `trouble` says which limits it breaks. */

@@ -14,6 +14,11 @@ export { ArtifactError, EngineError, FrameError, IfrnetError } from "./errors.js
 
 const INPUTS = ["img0", "img1", "t"];
 const OUTPUT = "imgt";
+/** Of ONNX Runtime for the web: its module, and the WebAssembly that the module loads. */
+const ENGINES = {
+  wasm: ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm"],
+  webgpu: ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
+};
 const MOST_THREADS = 8; // more of them were never measured, and each takes memory
 
 /**
@@ -24,7 +29,7 @@ const MOST_THREADS = 8; // more of them were never measured, and each takes memo
  * @returns {Promise<Runtime>}
  */
 export async function openArtifact(source, options = {}) {
-  const { device = "wasm", engine = new URL("./engine/", import.meta.url).href, progress = () => {} } = options;
+  const { device = "wasm", engine = new URL("./engine/", import.meta.url).href, progress = () => {}, starting = () => {} } = options;
   if (device !== "wasm" && device !== "webgpu") throw new EngineError(`no device ${JSON.stringify(device)}: there are wasm and webgpu`);
   const adapter = device === "webgpu" ? await gpu() : "";
   const artifact = await readArtifact(source, progress);
@@ -32,6 +37,7 @@ export async function openArtifact(source, options = {}) {
   const model = /** @type {ArrayBuffer} */ (artifact.files.get("model.onnx"));
   /** @type {import("onnxruntime-web").InferenceSession} */
   let session;
+  if ((ort.env.wasm.numThreads ?? 1) > 1) starting();
   try {
     session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [device], graphOptimizationLevel: "all" });
   } catch (error) {
@@ -177,10 +183,13 @@ async function gpu() {
 async function loadEngine(folder, device, threads) {
   const base = new URL(folder.endsWith("/") ? folder : `${folder}/`, import.meta.url).href;
   if (typeof WebAssembly !== "object") throw new EngineError("this browser has no WebAssembly: take a newer one");
+  const [module, binary] = ENGINES[device];
   /** @type {typeof import("onnxruntime-web")} */
   let ort;
   try {
-    ort = await import(`${base}${device === "wasm" ? "ort.wasm.min.mjs" : "ort.webgpu.min.mjs"}`);
+    ort = await import(`${base}${module}`);
+    // All of it before ONNX Runtime starts, so that whoever waits for its threads does not wait for the network.
+    ort.env.wasm.wasmBinary ??= await download(`${base}${binary}`);
   } catch (error) {
     throw new EngineError(`ONNX Runtime for the web is not at ${base} (${firstLine(error)}): serve its files there`);
   }
@@ -188,6 +197,13 @@ async function loadEngine(folder, device, threads) {
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
   return ort;
+}
+
+/** @param {string} url @returns {Promise<ArrayBuffer>} */
+async function download(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  return response.arrayBuffer();
 }
 
 /** @param {import("onnxruntime-web").InferenceSession} session @param {import("./ifrnet.js").Manifest} manifest */

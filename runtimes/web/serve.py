@@ -116,7 +116,7 @@ def _host_name(host: str) -> str:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 64  # a page asks for all its modules at once; five are Python's default
+    request_queue_size = 64  # connections that wait; a page asks for all its modules at once, and Python's default is 5
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A browser that goes away in the middle of an answer is no error."""

@@ -26,7 +26,10 @@ PREFERENCES = {
 
 
 class Tab:
-    """One page. Every method waits for Firefox's answer and raises RuntimeError where it is an error."""
+    """One page. Every method waits for Firefox's answer.
+
+    RuntimeError where the answer is an error, TimeoutError where none comes.
+    """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection, self._numbers = connection, itertools.count(1)
@@ -47,14 +50,16 @@ class Tab:
         return found["result"].get("value")
 
     def wait_for(self, condition: str) -> None:
-        """Until the expression is true; RuntimeError with what the page says, at once where it says a trouble."""
+        """Until the expression is true; RuntimeError where the page shows a trouble."""
         end = time.monotonic() + TIMEOUT_S
         while not self.run(condition):
             status, trouble = (
                 self.run(f"document.querySelector('#{name}').innerText") for name in ("status", "trouble")
             )
-            if trouble or time.monotonic() > end:
-                raise RuntimeError(f"it never came true: {condition}. The page says {status!r} and {trouble!r}")
+            if trouble:
+                raise RuntimeError(f"waiting for {condition}, the page shows a trouble: {trouble}")
+            if time.monotonic() > end:
+                raise TimeoutError(f"{condition} was not true for {TIMEOUT_S} s; the page's status is {status!r}")
             time.sleep(0.1)
 
     def choose(self, selector: str, files: Sequence[Path]) -> None:
@@ -92,17 +97,17 @@ def firefox(program: str, profile: Path) -> Iterator[Tab]:
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in PREFERENCES.items()]
     (profile / "user.js").write_text("\n".join(lines))
     command = [program, "--headless", "--no-remote", "--profile", str(profile), "--remote-debugging-port", "0"]
-    log = profile / "firefox.log"  # a file: Firefox would stop at a pipe that nobody empties
+    log = profile / "firefox.log"  # a file: at a full pipe that nobody reads Firefox would stop
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
             with connect(f"{_listening(log, process)}/session", max_size=None) as connection:
                 yield Tab(connection)
         finally:
-            process.terminate()
+            process.kill()  # one that hangs as well; its profile is thrown away
 
 
 def _listening(log: Path, process: subprocess.Popen[bytes]) -> str:
-    """The address that Firefox writes when it listens."""
+    """The address at which Firefox listens, from its log."""
     end = time.monotonic() + TIMEOUT_S
     while not (found := re.search(r"WebDriver BiDi listening on (ws://\S+)", log.read_text(errors="replace"))):
         if process.poll() is not None or time.monotonic() > end:

@@ -213,6 +213,45 @@ def test_without_threads_it_works_and_says_why(open_page: Callable[..., Page], p
     assert "1 thread (this page is not cross-origin isolated" in page.inner_text("#artifact-note")
 
 
+@pytest.mark.parametrize(("hangs", "threads"), [(1, "2 threads"), (2, "1 thread (")])
+def test_a_worker_that_hangs_where_it_starts_a_thread_is_replaced(
+    open_page: Callable[..., Page], pair: list[Path], hangs: int, threads: str
+) -> None:
+    """As Firefox's does now and then; here ``new Worker`` never returns in the first of them."""
+    loaded: list[Route] = []
+
+    def prepare(page: Page) -> None:
+        def answer(route: Route) -> None:
+            loaded.append(route)
+            response = route.fetch()
+            wait = (
+                "new BroadcastChannel('hangs').postMessage(1);"
+                "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);"
+            )
+            hang = wait if len(loaded) <= hangs else ""
+            patch = (
+                "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 });"
+                f"self.Worker = class extends Worker {{ constructor(...given) {{ {hang} super(...given); }} }};"
+            )
+            route.fulfill(response=response, body=f"{patch}\n{response.text()}")
+
+        page.clock.install()
+        count = "{ const { dataset } = document.documentElement; dataset.hung = Number(dataset.hung ?? 0) + 1; }"
+        page.add_init_script(f"new BroadcastChannel('hangs').onmessage = () => {count};")
+        page.route("**/page/worker.js", answer)
+
+    page = open_page(prepare=prepare)
+    page.set_input_files("#files", pair)
+    page.click("#make")
+    for hung in range(1, hangs + 1):
+        page.wait_for_selector(f"html[data-hung='{hung}']", state="attached")
+        page.clock.fast_forward(15_000)
+    page.wait_for_selector("#make:not([disabled])")
+    assert len(loaded) == hangs + 1
+    assert f"{WIDTH}x{HEIGHT}, t = 0.5" in page.inner_text("#result-note")
+    assert threads in page.inner_text("#artifact-note")
+
+
 def test_a_changed_model_is_refused(open_page: Callable[..., Page], pair: list[Path]) -> None:
     def change(page: Page) -> None:
         def answer(route: Route) -> None:
@@ -250,7 +289,7 @@ def test_files_that_cannot_be_read_are_named(
 def test_one_picture_is_not_enough(open_page: Callable[..., Page], pair: list[Path]) -> None:
     page = open_page()
     page.set_input_files("#files", pair[:1])
-    assert trouble(page) == "that is not enough: choose two pictures, or one clip."
+    assert trouble(page) == f"{pair[0].name} is no clip: choose two pictures, or one clip."
 
 
 def test_pictures_of_two_sizes_are_refused(open_page: Callable[..., Page], pair: list[Path], tmp_path: Path) -> None:

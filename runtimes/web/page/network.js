@@ -1,16 +1,25 @@
 /** The worker, as functions that the page awaits. */
 
+const START_MS = 15_000; // a thread starts within a second
+const STUCK = "the threads did not start";
+
 let worker = start();
 let last = 0;
+let watch = 0;
 /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, progress?: (done: number, total: number) => void}>} */
 const waiting = new Map();
 
 function start() {
   const made = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  made.addEventListener("message", ({ data: { id, answer, trouble, progress } }) => {
+  made.addEventListener("message", ({ data: { id, answer, trouble, progress, starting } }) => {
     const question = waiting.get(id);
     if (!question) return;
     if (progress) return question.progress?.(progress[0], progress[1]);
+    if (starting) {
+      watch = window.setTimeout(() => restart(STUCK), START_MS);
+      return;
+    }
+    clearTimeout(watch);
     waiting.delete(id);
     if (trouble === undefined) question.resolve(answer);
     else question.reject(new Error(trouble));
@@ -39,9 +48,28 @@ export function ask(action, question = {}, progress) {
   });
 }
 
+/**
+ * Open an artifact: where the threads do not start (see `starting` of ifrnet.d.ts), once more, and then with one.
+ *
+ * @param {{source: any, options: any}} question
+ * @param {(done: number, total: number) => void} progress
+ * @returns {Promise<any>}
+ */
+export async function openArtifact({ source, options }, progress) {
+  for (let attempt = 1; ; attempt++) {
+    const threads = attempt > 2 ? 1 : undefined;
+    try {
+      return await ask("open", { source, options: { ...options, threads } }, progress);
+    } catch (error) {
+      if (!(error instanceof Error) || error.message !== STUCK) throw error;
+    }
+  }
+}
+
 /** End the worker in the middle of its work; whatever it had open is gone. */
-export function restart() {
+export function restart(why = "stopped") {
+  clearTimeout(watch);
   worker.terminate();
-  fail("stopped");
+  fail(why);
   worker = start();
 }

@@ -4,7 +4,7 @@ import { Clip, Film, MOST_FRAMES } from "./clip.js";
 import { isCut } from "./cuts.js";
 import { amount, at, element, median, message, say, seconds } from "./elements.js";
 import { proved, remember } from "./memory.js";
-import { ask, restart } from "./network.js";
+import { ask, openArtifact, restart } from "./network.js";
 import { average, decode, even, fit, pixels, show } from "./pictures.js";
 
 const BUILTIN = new URL("../artifacts/ifrnet_s-web-fp16-dynamic/", import.meta.url).href;
@@ -24,7 +24,7 @@ const state = { pictures: [], clip: null, name: "", source: BUILTIN, opened: nul
 /** @param {File[]} files */
 async function take(files) {
   if (files.length === 1 && files[0].type.startsWith("video/")) return takeClip(files[0]);
-  if (files.length !== 2) throw new Error(`${files.length < 2 ? "that is not enough" : `${files.length} files are too many`}: choose two pictures, or one clip`);
+  if (files.length !== 2) throw new Error(`${files.length === 1 ? `${files[0].name} is no clip` : `there are ${files.length} files`}: choose two pictures, or one clip`);
   const sorted = [...files].sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   await takePictures(await Promise.all(sorted.map(decode)), sorted.map((file) => file.name));
 }
@@ -95,12 +95,12 @@ async function open(device) {
   if (state.opened?.device === device) return;
   state.opened = null;
   say("Loading the network");
-  state.opened = await ask("open", { source: state.source, options: { device, engine: new URL("../engine/", import.meta.url).href, proved: proved() } }, (done, total) => {
+  state.opened = await openArtifact({ source: state.source, options: { device, engine: new URL("../engine/", import.meta.url).href, proved: proved() } }, (done, total) => {
     say(`Loading the network: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
     at.progress.value = total ? done / total : 0;
   });
   const { manifest, threads, engine } = state.opened;
-  at.artifactNote.textContent = `${manifest.name} on ${engine}` + (device === "wasm" ? `, ${threads} thread${threads === 1 ? " (this page is not cross-origin isolated, or there is one core)" : "s"}` : "");
+  at.artifactNote.textContent = `${manifest.name} on ${engine}` + (device === "wasm" ? `, ${threads} thread${threads === 1 ? " (this page is not cross-origin isolated, there is one core, or threads did not start)" : "s"}` : "");
   if (state.opened.verdict === "passed") tell(device, "passed", "before, in this browser", "");
 }
 

@@ -5,12 +5,12 @@ import { openArtifact } from "../ifrnet.js";
 /** @type {import("../ifrnet.js").Runtime | null} */
 let runtime = null;
 
-/** @type {Record<string, (question: any, progress: (done: number, total: number) => void) => Promise<any>>} */
+/** @type {Record<string, (question: any, progress: (done: number, total: number) => void, starting: () => void) => Promise<any>>} */
 const ACTIONS = {
-  async open({ source, options }, progress) {
+  async open({ source, options }, progress, starting) {
     await runtime?.close();
     runtime = null;
-    runtime = await openArtifact(source, { ...options, progress });
+    runtime = await openArtifact(source, { ...options, progress, starting });
     const { manifest, device, adapter, engine, threads, verdict, conditions } = runtime;
     return { manifest, device, adapter, engine, threads, verdict, conditions };
   },
@@ -30,7 +30,8 @@ function opened() {
 
 self.addEventListener("message", async ({ data: { id, action, question } }) => {
   try {
-    const answer = await ACTIONS[action](question, (done, total) => self.postMessage({ id, progress: [done, total] }));
+    const progress = (/** @type {number} */ done, /** @type {number} */ total) => self.postMessage({ id, progress: [done, total] });
+    const answer = await ACTIONS[action](question, progress, () => self.postMessage({ id, starting: true }));
     self.postMessage({ id, answer });
   } catch (error) {
     self.postMessage({ id, trouble: error instanceof Error ? error.message : String(error) });

@@ -52,6 +52,8 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     shown = capsys.readouterr().out
     assert "The candidate is worse than so far in: phone; cup; run; bbb; " in shown
     assert f"cp {folder}/ifrnet_s.int8.json export/int8/scales/ifrnet_s.json" in shown
+    assert f"cp {folder}/ifrnet_s.steps.csv benchmarks/results/" in shown
+    assert "evaluations.csv" not in shown  # the run has none
 
 
 def test_parts_are_compared_with_the_checkpoint_so_far_and_with_dis() -> None:
