@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from benchmarks.report.results_file import Results
 
 EPILOG = """\
-Writes NAME.safetensors with its provenance NAME.json, the INT8 scales NAME.int8.json, footage.json, pans.json and the
-run's logs, and compares the checkpoint with the built-in one and with the baselines on both, part by part. Prints
-which figures of the README change, and the commands that put the files in place. The same command goes on where it was
-interrupted.
+Writes NAME.safetensors with its provenance NAME.json, the INT8 scales NAME.int8.json, footage.json, pans.json,
+objects.json and the run's logs, and compares the checkpoint with the built-in one and with the baselines on all three,
+part by part. Prints which figures of the README change, and the commands that put the files in place. The same command
+goes on where it was interrupted.
 
 example:
   python -m benchmarks weights --state runs/9/state.pt --output runs/candidate --openly-licensed

@@ -43,7 +43,11 @@ def configure(parser: Parser) -> None:
 
     add = parser.add_argument
     add("--dataset", default="footage", choices=NAMES, help="what to measure on (default: %(default)s)")
-    add("--root", type=Path, help="folder of the dataset as published; for footage and pans, the cache of the clips")
+    add(
+        "--root",
+        type=Path,
+        help="folder of the dataset as published; for the shipped clips, their cache",
+    )
     add("--model", action="append", metavar="NAME", help="built-in name or checkpoint file, in PyTorch; repeatable")
     add("--artifact", action="append", type=Path, metavar="DIR", help="an exported artifact; repeatable")
     add(
@@ -64,7 +68,7 @@ def configure(parser: Parser) -> None:
     add(
         "--baselines",
         action=argparse.BooleanOptionalAction,
-        help="averaging, OpenCV DIS flow and FFmpeg's minterpolate as well (default: on footage and pans)",
+        help="averaging, OpenCV DIS flow and FFmpeg's minterpolate as well (default: on footage, pans and objects)",
     )
     add(
         "--peer",

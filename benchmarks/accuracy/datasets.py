@@ -7,12 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from benchmarks.accuracy.footage import Footage
-from benchmarks.accuracy.pans import Pans
 from benchmarks.accuracy.public_datasets import MULTIFRAME, TRIPLETS
+from benchmarks.accuracy.rigid import Objects, Pans
 from benchmarks.accuracy.samples import Dataset
 from benchmarks.errors import BenchmarkError
 
-SHIPPED: MappingProxyType[str, Callable[..., Dataset]] = MappingProxyType({Footage.name: Footage, Pans.name: Pans})
+SHIPPED: MappingProxyType[str, Callable[..., Dataset]] = MappingProxyType(
+    {Footage.name: Footage, Pans.name: Pans, Objects.name: Objects}
+)
 """Made of the clips that packages ship."""
 
 NAMES = (*TRIPLETS, *MULTIFRAME, *SHIPPED)

@@ -34,6 +34,19 @@ What has left the canvas teaches to copy from the other frame, and where all has
 NOISY = 0.3
 """Share of scenes with noise on the input frames."""
 
+STILL = 0.35
+"""Share of scenes whose camera stands still: what moves over it moves on its own, as on a street.
+
+Without them the network learnt that objects move about as their background does.
+"""
+
+ALIKE = 0.5
+"""Share of the objects before a moving background that share its motion."""
+
+SMALLEST = (8.0, 0.4, 0.2)
+"""Least radius of an object: pixels; share of its motion, as what is much smaller has no trace in the coarse levels
+that could be found; at most this share of the canvas."""
+
 FLAT = 14.0
 """Standard deviation of the green levels below which a piece of a picture counts as flat."""
 
@@ -103,6 +116,10 @@ class Motion:
         scale = np.exp(-self.zoom * dt)
         cos, sin = np.float32(scale * np.cos(self.rotation * dt)), np.float32(scale * np.sin(self.rotation * dt))
         return cos * dx + sin * dy + np.float32(self.centre[0]), cos * dy - sin * dx + np.float32(self.centre[1])
+
+
+REST = Motion(velocity=(0.0, 0.0), rotation=0.0, zoom=0.0, centre=(0.0, 0.0), waves=np.empty((0, 5), dtype=np.float32))
+"""No motion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,12 +244,13 @@ class SyntheticMotion:
         return x, y
 
     def _layers(self, t: float, rng: np.random.Generator) -> list[Layer]:
-        """A background and up to ``max_layers`` cut-outs that share some of its motion and stay on the canvas."""
+        """A background and up to ``max_layers`` cut-outs that stay on the canvas, one at least if it rests."""
         options = self.options
-        background = self._motion(rng, None)
+        still = rng.random() < STILL
+        background = REST if still else self._motion(rng, None)
         layers = [Layer(picture=self._picture(rng), opacity=None, motion=background)]
-        for _ in range(int(rng.integers(0, options.max_layers + 1))):
-            motion = self._motion(rng, background if rng.random() < 0.7 else None)
+        for _ in range(int(rng.integers(1 if still else 0, options.max_layers + 1))):
+            motion = self._motion(rng, background if not still and rng.random() < ALIKE else None)
             layers.append(Layer(picture=self._picture(rng), opacity=self._opacity(motion, t, rng), motion=motion))
         return layers
 
@@ -301,7 +319,9 @@ class SyntheticMotion:
         velocity = np.array(motion.velocity)
         before, after = np.maximum(t * velocity, (t - 1.0) * velocity), np.minimum(t * velocity, (t - 1.0) * velocity)
         centre = PAD + before + rng.random(2) * (self.options.side + after - before)
-        radius = float(np.exp(rng.uniform(np.log(8.0), np.log(side * 0.35))))
+        least, share, most = SMALLEST
+        least = min(max(least, share * float(np.hypot(*velocity))), most * side)
+        radius = float(np.exp(rng.uniform(np.log(least), np.log(side * 0.35))))
         if kind < 0.35:
             axes = (int(radius), max(3, int(radius * rng.uniform(0.2, 1.0))))
             cv2.ellipse(mask, (int(centre[0]), int(centre[1])), axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)

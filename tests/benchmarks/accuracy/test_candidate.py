@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.__main__ import PROGRAM, main
-from benchmarks.accuracy import candidate, pans
+from benchmarks.accuracy import candidate, rigid
 from export.int8.scales import read_scales
 from ifrnet import load_model
 from ifrnet.footage import download
@@ -26,7 +26,9 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(download, "cache_folder", lambda: cache)
-    monkeypatch.setattr(pans, "DISTANCES", (4,))  # the clips of this test are 112x80
+    monkeypatch.setattr(rigid, "DISTANCES", (4,))  # the clips of this test are 112x80
+    monkeypatch.setattr(rigid, "OBJECT_DISTANCES", (4,))
+    monkeypatch.setattr(rigid, "OBJECT", (24, 32))
     untrained = loop.new_run(TrainOptions(data=("clips=own",)), torch.device("cpu"))
     path = state.save(untrained.snapshot(), tmp_path / "run")
     (tmp_path / "run" / "steps.csv").write_text("step\n")
@@ -38,13 +40,14 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
         "ifrnet_s.json",
         "ifrnet_s.safetensors",
         "ifrnet_s.steps.csv",
+        "objects.json",
         "pans.json",
     ]
     info = load_model(folder / "ifrnet_s.safetensors").info
     assert info is not None
     assert read_scales(folder / "ifrnet_s.int8.json").checkpoint["sha256"] == info.sha256
     evaluation = json.loads((folder / "ifrnet_s.json").read_text())["evaluation"]
-    for part in ("run", "pan by 4 px"):
+    for part in ("run", "pan by 4 px", "object by 4 px"):
         rows = [row for row in evaluation["rows"] if row["part"] == part]
         assert {row["name"] for row in rows} == {*candidate.BASELINES, "ifrnet_s"}
     assert all(None not in row.values() for row in evaluation["rows"])
