@@ -15,19 +15,8 @@ from export.pipeline import Pipeline
 from runtimes.artifact import Manifest, read_manifest
 from runtimes.contract import Precision, Size, SizeRange, Verdict
 
-QUICK = ("onnx", "openvino", "ncnn")
-SLOW = ("litert", "executorch")
-"""Their converters take most of a minute even for a small frame."""
-
-CASES = [
-    *(pytest.param("320x180", target) for target in QUICK),
-    *(pytest.param("320x180", target, marks=pytest.mark.nightly) for target in SLOW),
-    *(
-        pytest.param(size, target, marks=pytest.mark.nightly)
-        for size in ("128x96", "640x360", "1280x720", "1920x1080")
-        for target in QUICK + SLOW
-    ),
-]
+TARGETS = ("onnx", "openvino", "ncnn", "litert", "executorch")
+SIZES = ("128x96", "320x180", "640x360", "1280x720", "1920x1080")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Mani
         if size not in pipelines:
             pipelines.clear()  # its frames take hundreds of megabytes
             options = ExportOptions(
-                targets=tuple(name for name in QUICK + SLOW if not targets.target(name).missing()),
+                targets=tuple(name for name in TARGETS if not targets.target(name).missing()),
                 precisions=(Precision.INT8,),
                 sizes=SizeRange.static(Size.parse(size)),
                 out=tmp_path_factory.mktemp(size),
@@ -52,7 +41,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Mani
     return build
 
 
-@pytest.mark.parametrize(("size", "target"), CASES)
+@pytest.mark.nightly
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("size", SIZES)
 def test_int8_needs_no_footage_and_passes_its_gate(
     size: str, target: str, built: Callable[[str, str], Manifest]
 ) -> None:
