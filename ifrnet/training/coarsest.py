@@ -94,9 +94,10 @@ class CoarsestObjective(nn.Module):
         low = self.precision is Precision.BFLOAT16
         with torch.autocast(batch.t.device.type, dtype=torch.bfloat16, enabled=low):
             out = decoder4(self.model, batch.features0, batch.features1, batch.t).float()
-        trust = losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
-        coarse = losses.flow_error(STRIDE * out[:, 0:2], batch.flow0, trust)
-        coarse = coarse + losses.flow_error(STRIDE * out[:, 2:4], batch.flow1, trust)
+        counts = losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
+        counts = counts * losses.standing_out(batch.flow0, batch.flow1)
+        coarse = losses.flow_error(STRIDE * out[:, 0:2], batch.flow0, counts)
+        coarse = coarse + losses.flow_error(STRIDE * out[:, 2:4], batch.flow1, counts)
         terms = dict.fromkeys(TERMS, coarse.new_zeros(()))
         terms |= {"loss": self.weights.coarse * coarse, "coarse": coarse.detach()}
         return torch.stack(list(terms.values()))

@@ -35,6 +35,10 @@ ROBUSTNESS = 0.3
 """How fast trust in a reference flow falls with the end-point error, per pixel (equation 9)."""
 
 
+APART_FLOOR = 0.1
+"""Pixels added to how far a motion is from the mean one: where all move alike, all count alike."""
+
+
 def charbonnier(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean of sqrt(d^2 + 1e-6). Any two shapes alike -> scalar."""
     return torch.sqrt((prediction - truth) ** 2 + CHARBONNIER_EPSILON).mean()
@@ -185,7 +189,25 @@ def by_motion(flow0: Tensor, flow1: Tensor, knee: float) -> Tensor:
     return knee / (knee + motion) if knee else torch.ones_like(motion)
 
 
-def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, trust: Tensor, finest: int = 1) -> Tensor:
+def standing_out(flow0: Tensor, flow1: Tensor) -> Tensor:
+    """What a pixel counts in its sample: half of all goes to the pixels by how far their motion is from the mean one.
+
+    The gradient of an end-point error is as long for 1 px as for 100, so that with pixels counted alike an object on a
+    twentieth of a frame at rest has a twentieth of the say, however far it moves.
+
+    Args:
+        flow0, flow1: (N, 2, H, W) in pixels, from the true frame to frame 0 and to frame 1.
+
+    Returns:
+        (N, 1, H, W), 1 on the mean of each sample.
+    """
+    motion = flow1 - flow0
+    apart = torch.linalg.vector_norm(motion - motion.mean(dim=(2, 3), keepdim=True), dim=1, keepdim=True)
+    apart = apart + APART_FLOOR
+    return 0.5 + 0.5 * apart / apart.mean(dim=(2, 3), keepdim=True)
+
+
+def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, weight: Tensor, finest: int = 1) -> Tensor:
     """Mean end-point error at every level against an area-averaged reference, in full-resolution pixels.
 
     Not in the paper: the published distillation ignores a flow that is far off, which is right for pseudo-labels and
@@ -194,18 +216,18 @@ def multiscale_flow(flows: Sequence[Tensor], reference: Tensor, trust: Tensor, f
     Args:
         flows: as in :func:`distillation`, from level ``finest`` on.
         reference: (N, 2, H, W) in pixels.
-        trust: (N, 1, 1, 1) in [0, 1], how much each sample counts.
+        weight: (N, 1, H, W), what each pixel counts.
         finest: level of the first of ``flows``.
     """
     total = reference.new_zeros(())
     for level, flow in enumerate(flows, start=finest):
         factor = 2 ** (level - 1)
-        target = F.avg_pool2d(reference, factor) if factor > 1 else reference  # (N, 2, H / factor, W / factor)
-        total = total + flow_error(factor * flow, target, trust)
+        target, counts = (F.avg_pool2d(x, factor) if factor > 1 else x for x in (reference, weight))
+        total = total + flow_error(factor * flow, target, counts)
     return total
 
 
-def flow_error(flow: Tensor, reference: Tensor, trust: Tensor) -> Tensor:
-    """Mean end-point error in pixels, each sample counting by ``trust`` (N, 1, 1, 1). (N, 2, H, W) twice -> scalar."""
+def flow_error(flow: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
+    """Mean of the end-point error in pixels times ``weight`` (N, 1, H, W). (N, 2, H, W) twice -> scalar."""
     squared = ((flow - reference) ** 2).sum(dim=1, keepdim=True)
-    return (trust * torch.sqrt(squared + CHARBONNIER_EPSILON)).mean()
+    return (weight * torch.sqrt(squared + CHARBONNIER_EPSILON)).mean()

@@ -58,8 +58,8 @@ class Objective(nn.Module):
             dis = dis + sum((losses.distillation(flows, reference) for flows, reference in directions), zero)
             total = total + self.weights.distillation * dis
         if self.weights.flow:
-            trust = batch.trust * losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
-            each = (losses.multiscale_flow(flows, reference, trust) for flows, reference in directions)
+            counts = self._counts(batch)
+            each = (losses.multiscale_flow(flows, reference, counts) for flows, reference in directions)
             flow = flow + sum(each, zero)
             total = total + flow_weight * flow
         if self.weights.coarse and wide is not None:
@@ -74,6 +74,11 @@ class Objective(nn.Module):
         with torch.autocast(wide.img0.device.type, dtype=torch.bfloat16, enabled=low):
             both = self.model.coarse_flows(wide.img0 - mean, wide.img1 - mean, wide.t, COARSE)
         directions = zip(both, (wide.flow0, wide.flow1), strict=True)
-        trust = wide.trust * losses.by_motion(wide.flow0, wide.flow1, self.weights.flow_knee)
-        each = (losses.multiscale_flow(flows, reference, trust, COARSE) for flows, reference in directions)
+        counts = self._counts(wide)
+        each = (losses.multiscale_flow(flows, reference, counts, COARSE) for flows, reference in directions)
         return sum(each, mean.new_zeros(()))
+
+    def _counts(self, batch: Batch) -> Tensor:
+        """What the direct flow loss counts each pixel, (N, 1, H, W)."""
+        sample = batch.trust * losses.by_motion(batch.flow0, batch.flow1, self.weights.flow_knee)
+        return sample * losses.standing_out(batch.flow0, batch.flow1)

@@ -125,11 +125,22 @@ def test_distillation_weights_are_detached_from_the_final_flow() -> None:
 def test_multiscale_flow_is_zero_only_for_the_true_flow() -> None:
     constant = torch.full((2, 2, 16, 16), 3.0, dtype=torch.float64)
     flows = [torch.full((2, 2, 16 // 2**k, 16 // 2**k), 3.0 / 2**k, dtype=torch.float64) for k in range(4)]
-    trust = torch.ones(2, 1, 1, 1, dtype=torch.float64)
-    assert losses.multiscale_flow(flows, constant, trust).item() == pytest.approx(4e-3, rel=1e-6)  # 4 sqrt(1e-6)
-    assert losses.multiscale_flow(flows, constant + 1.0, trust).item() == pytest.approx(4.0 * math.sqrt(2.0), rel=1e-5)
-    none = losses.multiscale_flow(flows, constant + 1.0, 0.0 * trust)
+    alike = torch.ones(2, 1, 16, 16, dtype=torch.float64)
+    assert losses.multiscale_flow(flows, constant, alike).item() == pytest.approx(4e-3, rel=1e-6)  # 4 sqrt(1e-6)
+    assert losses.multiscale_flow(flows, constant + 1.0, alike).item() == pytest.approx(4.0 * math.sqrt(2.0), rel=1e-5)
+    none = losses.multiscale_flow(flows, constant + 1.0, 0.0 * alike)
     assert none.item() == 0.0
+
+
+def test_an_object_that_moves_alone_has_half_the_say_and_a_pan_counts_everywhere_alike() -> None:
+    flow = torch.zeros(2, 2, 16, 16, dtype=torch.float64)
+    flow[0, 0, :4, :4] = 20.0  # a sixteenth of a frame at rest
+    flow[1, 0] = 20.0
+    counts = losses.standing_out(-flow, flow)
+    assert counts.mean(dim=(1, 2, 3)).tolist() == pytest.approx([1.0, 1.0])
+    # A sixteenth of the plain half, and of the other half 15/30 by its motion, less what the floor of 0.1 px takes.
+    assert counts[0, :, :4, :4].sum().item() / 256 == pytest.approx(0.5 / 16 + 0.5 * 0.5, rel=0.02)
+    assert counts[1].flatten().tolist() == pytest.approx([1.0] * 256)
 
 
 def test_errors_of_flow_count_by_their_share_of_fast_motion() -> None:
