@@ -95,11 +95,26 @@ def export_weights(
         "evaluation": dict(evaluation or {}),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    text = (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+    text = (_in_lines(record, levels=3) + "\n").encode()
     # The provenance first: a checkpoint never lies there without one, and a stale hash is refused by the loader.
     for suffix, data_bytes in ((".json", text), (".safetensors", content)):
         write_bytes(output.with_name(f"{output.name}{suffix}"), data_bytes)  # with_suffix would cut v1.0 to v1
     return output.with_name(f"{output.name}.safetensors")
+
+
+def _in_lines(value: Any, levels: int, margin: str = "") -> str:
+    """JSON with a line for each item of the outermost levels; indented ancestor by ancestor, it outgrew its limit."""
+    if not levels or not value or not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    pairs = (
+        [(f"{json.dumps(key)}: ", x) for key, x in value.items()]
+        if isinstance(value, dict)
+        else [("", x) for x in value]
+    )
+    inner = f"{margin} "
+    lines = ",\n".join(f"{inner}{name}{_in_lines(x, levels - 1, inner)}" for name, x in pairs)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return f"{first}\n{lines}\n{margin}{last}"
 
 
 def openly_licensed_data() -> list[dict[str, str]]:

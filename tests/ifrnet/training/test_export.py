@@ -114,6 +114,24 @@ def test_what_checkpoints_on_the_way_tell_is_told_once(tmp_path: Path, run: loop
     assert record["started_from"] == {"step": 1, "parent": kept}
 
 
+def test_many_ancestors_fit_in_a_provenance_file(tmp_path: Path, run: loop.Run) -> None:
+    options = {f"option {number}": number for number in range(40)}
+    parent: dict[str, object] = {"options": options}
+    for step in range(60):
+        parent = {"step": step, "options": options, "parent": parent}
+    run.parent = parent
+    state.save(run.snapshot(), tmp_path / "run")
+    rows = {"rows": [{"name": "a", "psnr": 1.0}, {"name": "b", "psnr": 2.0}]}
+    path = export_weights(
+        tmp_path / "run" / state.FILE, tmp_path / "weights", command="train me", data=[], evaluation=rows
+    )
+    text = path.with_suffix(".json").read_text()
+    assert json.loads(text)["started_from"] == parent
+    assert len(text) < 1.1 * len(json.dumps(parent)) + 3000
+    assert '\n   {"name": "a", "psnr": 1.0},\n' in text  # a figure is still a line
+    assert load_model(path).info is not None
+
+
 def test_a_network_whose_flows_were_labels_is_named(tmp_path: Path) -> None:
     flow = LossWeights(flow=0.01)
     for name, options, expected in (
