@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from ifrnet.model import pair_mean
-from ifrnet.training import coarsest, loop, state
+from ifrnet.training import coarsest, loop, losses, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.objective import TERMS
 from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions, WideScenes
@@ -128,8 +128,9 @@ def test_its_loss_is_the_coarse_loss_of_decoder_4(tmp_path: Path, scenes: Synthe
         flows0, flows1 = run.model.coarse_flows(batch.img0 - mean, batch.img1 - mean, batch.t, 4)
         assert flows0[0].abs().max() > 0.1
         motion = torch.linalg.vector_norm(given.flow1 - given.flow0, dim=1).mean()
+        counts = losses.standing_out(given.flow0, given.flow1)
         errors = [
-            torch.linalg.vector_norm(8.0 * flow - reference, dim=1).mean()
+            (counts * torch.linalg.vector_norm(8.0 * flow - reference, dim=1, keepdim=True)).mean()
             for flow, reference in ((flows0[0], given.flow0), (flows1[0], given.flow1))
         ]
         loss = dict(zip(TERMS, objective(given.to(ALONE.device)).tolist(), strict=True))

@@ -275,8 +275,9 @@ def test_wide_scenes_are_of_large_motion_and_their_own(scenes: SyntheticMotion) 
     assert wide is not None
     samples = [wide.data.draw(index, np.random.default_rng(index)) for index in range(8)]
     assert all(sample.truth.shape == (96, 96, 3) for sample in samples)
-    motion = [float(np.median(np.linalg.norm(s.flow1 - s.flow0, axis=-1))) for s in samples]  # from frame 0 to 1
-    assert 15.0 < np.median(motion) < 45.0
+    # From frame 0 to 1, of what moves most: the camera may stand still.
+    motion = [float(np.max(np.linalg.norm(s.flow1 - s.flow0, axis=-1))) for s in samples]
+    assert 15.0 < np.median(motion) < 60.0
     assert wide_scenes([], replace(options, weights=LossWeights())) is None
     with pytest.raises(TrainingError, match="needs pictures: give --data synthetic=DIR"):
         wide_scenes([Source(name="one", data=One(samples[0]), share=1.0)], options)

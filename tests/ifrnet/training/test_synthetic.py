@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ifrnet.training.synthetic import PAD, REACH, Layer, Motion, Scene, SyntheticMotion, SyntheticOptions
+from ifrnet.training.synthetic import PAD, REACH, REST, STILL, Layer, Motion, Scene, SyntheticMotion, SyntheticOptions
 
 NO_WAVES = np.empty((0, 5), dtype=np.float32)
 
@@ -77,7 +79,7 @@ def test_the_largest_motion_keeps_its_match_on_the_canvas(pictures: list[NDArray
         layers = data.scene(t, np.random.default_rng(seed)).layers
         for layer in layers:
             velocity = np.array(layer.motion.velocity)
-            assert 0.1 * side < np.abs(velocity).sum() <= REACH * side + 1e-6 or layer.opacity is not None
+            assert 0.1 * side < np.abs(velocity).sum() or layer.opacity is not None or layer.motion is REST
             assert np.abs(velocity).sum() <= REACH * side + 1e-6
         for layer in layers[1:]:
             assert layer.opacity is not None
@@ -92,6 +94,19 @@ def test_the_largest_motion_keeps_its_match_on_the_canvas(pictures: list[NDArray
                 assert (place < side + 12).all()
             seen += 1
     assert seen > 20
+
+
+def test_in_some_scenes_the_camera_stands_still_and_something_moves(scenes: SyntheticMotion) -> None:
+    drawn = [scenes.scene(0.5, np.random.default_rng(seed)) for seed in range(200)]
+    still = [scene for scene in drawn if scene.layers[0].motion is REST]
+    assert abs(len(still) / len(drawn) - STILL) < 3.0 * (STILL * (1.0 - STILL) / len(drawn)) ** 0.5
+    assert all(len(scene.layers) > 1 for scene in still)
+    scene = replace(next(s for s in still if len(s.layers) == 2), noise=0.0)
+    sample = scenes.render(scene, np.random.default_rng(0))
+    background = ~(np.abs(sample.flow0).sum(axis=-1) > 0.0) & ~(np.abs(sample.flow1).sum(axis=-1) > 0.0)
+    assert 0.2 < background.mean() < 1.0
+    alike = (sample.img0 == sample.truth).all(axis=-1) & (sample.img1 == sample.truth).all(axis=-1)
+    assert alike[background].mean() > 0.5  # but where the object was, will be, or has its soft edge
 
 
 def test_the_same_generator_gives_the_same_scene_at_every_t(scenes: SyntheticMotion) -> None:
