@@ -43,11 +43,7 @@ def configure(parser: Parser) -> None:
 
     add = parser.add_argument
     add("--dataset", default="footage", choices=NAMES, help="what to measure on (default: %(default)s)")
-    add(
-        "--root",
-        type=Path,
-        help="folder of the dataset as published; for the shipped clips, their cache",
-    )
+    add("--root", type=Path, help="folder of the dataset as published; for the shipped clips, their cache")
     add("--model", action="append", metavar="NAME", help="built-in name or checkpoint file, in PyTorch; repeatable")
     add("--artifact", action="append", type=Path, metavar="DIR", help="an exported artifact; repeatable")
     add(

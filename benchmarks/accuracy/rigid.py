@@ -21,23 +21,25 @@ from ifrnet.footage.triplets import evaluation_triplets, frames_of
 
 Frame = NDArray[np.uint8]
 
-DISTANCES = (10, 20, 40, 60, 80, 100, 120)
-"""Of pans, in pixels from frame 0 to frame 1; even, so that the middle is a whole number of pixels away."""
-
-OBJECT_DISTANCES = (10, 20, 40, 60, 80)
-"""Of objects."""
-
 OBJECT = (128, 192)
-"""Height and width of an object, an ellipse, in pixels: somebody who crosses a street filmed at 1280x720."""
+"""Height and width of the moving ellipse in pixels."""
 
 WINDOW = (512, 960)
 """Height and width of the window, at most; what the largest pan leaves of a frame where it is smaller."""
 
 
 class SingleFrames(ABC):
-    """A dataset of pairs made of one frame each, to the right or downwards by turns."""
+    """A dataset of pairs made of one frame each, to the right or downwards by turns.
+
+    Attributes:
+        name: of the dataset.
+        thing: what moves; part of the names of the groups.
+        distances: pixels from frame 0 to frame 1; even, so that the middle is a whole number of pixels away.
+    """
 
     name: str
+    thing: str
+    distances: tuple[int, ...]
     scale = 1.0
     padding = Padding.NONE
 
@@ -50,23 +52,17 @@ class SingleFrames(ABC):
         self._paths = clip_paths(root, per_clip)
         self._triplets = {name: evaluation_triplets(name, path, per_clip) for name, path in self._paths.items()}
 
-    @property
     @abstractmethod
-    def distances(self) -> tuple[int, ...]:
-        """Pixels from frame 0 to frame 1."""
+    def slide(self, frame: Frame, *, downwards: bool) -> Callable[[int], Frame]:
+        """What can be seen of the motion over ``frame`` (H, W, 3): pixels moved since the start -> (h, w, 3)."""
 
-    @abstractmethod
-    def group(self, distance: int) -> str:
-        """Name of the part of one distance."""
-
-    @abstractmethod
-    def moving(self, frame: Frame, *, downwards: bool) -> Callable[[int], Frame]:
-        """What is seen after so many pixels of the way, up to the largest distance -> (H, W, 3)."""
+    def _group(self, distance: int) -> str:
+        return f"{self.thing} by {distance} px"
 
     @property
     def sections(self) -> dict[str, tuple[str, ...]]:
         """See :class:`benchmarks.accuracy.samples.Dataset`: each distance is a part."""
-        return {self.group(distance): (self.group(distance),) for distance in self.distances}
+        return {self._group(distance): (self._group(distance),) for distance in self.distances}
 
     def __len__(self) -> int:
         return len(self.distances) * sum(len(triplets) for triplets in self._triplets.values())
@@ -76,14 +72,14 @@ class SingleFrames(ABC):
         for name, triplets in self._triplets.items():
             frames = frames_of(name, self._paths[name], triplets)
             for number, triplet in enumerate(triplets):
-                at = self.moving(frames[triplet.middle], downwards=number % 2 == 1)
+                at = self.slide(frames[triplet.middle], downwards=number % 2 == 1)
                 for distance in self.distances:
                     window = f"{name}/{triplet.middle}-{distance}"
                     if window in done:
                         continue
                     yield Sample(
                         id=window,
-                        group=self.group(distance),
+                        group=self._group(distance),
                         window=window,
                         frame0=at(0),
                         frame1=at(distance),
@@ -95,16 +91,7 @@ class SingleFrames(ABC):
 class Pans(SingleFrames):
     """A window that slides over a frame."""
 
-    name = "pans"
-
-    @property
-    def distances(self) -> tuple[int, ...]:
-        """See :class:`SingleFrames`."""
-        return DISTANCES
-
-    def group(self, distance: int) -> str:
-        """See :class:`SingleFrames`."""
-        return f"pan by {distance} px"
+    name, thing, distances = "pans", "pan", (10, 20, 40, 60, 80, 100, 120)
 
     @property
     def notes(self) -> list[str]:
@@ -114,9 +101,9 @@ class Pans(SingleFrames):
             "in one of the two frames only"
         ]
 
-    def moving(self, frame: Frame, *, downwards: bool) -> Callable[[int], Frame]:
+    def slide(self, frame: Frame, *, downwards: bool) -> Callable[[int], Frame]:
         """See :class:`SingleFrames`."""
-        largest = max(DISTANCES)
+        largest = max(self.distances)
         height, width = (min(most, side - largest) for most, side in zip(WINDOW, frame.shape[:2], strict=True))
         top, left = ((side - size - largest) // 2 for side, size in zip(frame.shape[:2], (height, width), strict=True))
 
@@ -130,16 +117,7 @@ class Pans(SingleFrames):
 class Objects(SingleFrames):
     """An ellipse cut out of a frame that slides over the same frame at rest."""
 
-    name = "objects"
-
-    @property
-    def distances(self) -> tuple[int, ...]:
-        """See :class:`SingleFrames`."""
-        return OBJECT_DISTANCES
-
-    def group(self, distance: int) -> str:
-        """See :class:`SingleFrames`."""
-        return f"object by {distance} px"
+    name, thing, distances = "objects", "object", (10, 20, 40, 60, 80)
 
     @property
     def notes(self) -> list[str]:
@@ -149,14 +127,14 @@ class Objects(SingleFrames):
             f"window of at most {WINDOW[1]}x{WINDOW[0]} px of it, which rests"
         ]
 
-    def moving(self, frame: Frame, *, downwards: bool) -> Callable[[int], Frame]:
+    def slide(self, frame: Frame, *, downwards: bool) -> Callable[[int], Frame]:
         """See :class:`SingleFrames`."""
         window = _middle(frame, WINDOW)
         cutout = _middle(window[::-1, ::-1], OBJECT).astype(np.float32)
         height, width = cutout.shape[:2]
         opacity = _ellipse(height, width)[..., None]
         top, left = (window.shape[0] - height) // 2, (window.shape[1] - width) // 2
-        start = -(max(OBJECT_DISTANCES) // 2)
+        start = -(max(self.distances) // 2)
 
         def at(moved: int) -> Frame:
             y, x = (top + start + moved, left) if downwards else (top, left + start + moved)

@@ -190,10 +190,10 @@ def by_motion(flow0: Tensor, flow1: Tensor, knee: float) -> Tensor:
 
 
 def standing_out(flow0: Tensor, flow1: Tensor) -> Tensor:
-    """What a pixel counts in its sample: half of all goes to the pixels by how far their motion is from the mean one.
+    """What a pixel counts in its sample: half is the same for all, half grows with how far its motion is from the mean.
 
-    The gradient of an end-point error is as long for 1 px as for 100, so that with pixels counted alike an object on a
-    twentieth of a frame at rest has a twentieth of the say, however far it moves.
+    The gradient of an end-point error is as long for 1 px as for 100. With pixels counted alike, an object on a
+    twentieth of a frame at rest gives a twentieth of the gradient, however far it moves.
 
     Args:
         flow0, flow1: (N, 2, H, W) in pixels, from the true frame to frame 0 and to frame 1.

@@ -37,15 +37,17 @@ NOISY = 0.3
 STILL = 0.35
 """Share of scenes whose camera stands still: what moves over it moves on its own, as on a street.
 
-Without them the network learnt that objects move about as their background does.
+Without such scenes the network learnt that objects move as their background does.
 """
 
 ALIKE = 0.5
-"""Share of the objects before a moving background that share its motion."""
+"""Share of the cut-outs before a moving background that add its motion to their own."""
 
-SMALLEST = (8.0, 0.4, 0.2)
-"""Least radius of an object: pixels; share of its motion, as what is much smaller has no trace in the coarse levels
-that could be found; at most this share of the canvas."""
+SMALLEST = 8.0
+"""Least radius of a cut-out in pixels."""
+
+LEAST_SHARE = 0.4
+"""Least radius of a cut-out as a share of its motion: the coarse levels hold no trace of what is smaller."""
 
 FLAT = 14.0
 """Standard deviation of the green levels below which a piece of a picture counts as flat."""
@@ -319,8 +321,7 @@ class SyntheticMotion:
         velocity = np.array(motion.velocity)
         before, after = np.maximum(t * velocity, (t - 1.0) * velocity), np.minimum(t * velocity, (t - 1.0) * velocity)
         centre = PAD + before + rng.random(2) * (self.options.side + after - before)
-        least, share, most = SMALLEST
-        least = min(max(least, share * float(np.hypot(*velocity))), most * side)
+        least = max(SMALLEST, LEAST_SHARE * float(np.hypot(*velocity)))
         radius = float(np.exp(rng.uniform(np.log(least), np.log(side * 0.35))))
         if kind < 0.35:
             axes = (int(radius), max(3, int(radius * rng.uniform(0.2, 1.0))))

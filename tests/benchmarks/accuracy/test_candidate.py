@@ -26,8 +26,8 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(download, "cache_folder", lambda: cache)
-    monkeypatch.setattr(rigid, "DISTANCES", (4,))  # the clips of this test are 112x80
-    monkeypatch.setattr(rigid, "OBJECT_DISTANCES", (4,))
+    monkeypatch.setattr(rigid.Pans, "distances", (4,))  # the clips of this test are 112x80
+    monkeypatch.setattr(rigid.Objects, "distances", (4,))
     monkeypatch.setattr(rigid, "OBJECT", (24, 32))
     untrained = loop.new_run(TrainOptions(data=("clips=own",)), torch.device("cpu"))
     path = state.save(untrained.snapshot(), tmp_path / "run")

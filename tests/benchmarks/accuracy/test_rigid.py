@@ -10,6 +10,7 @@ import pytest
 from benchmarks.accuracy import rigid
 from benchmarks.accuracy.datasets import open_dataset
 from benchmarks.accuracy.methods import DisInterpolation, average
+from benchmarks.accuracy.samples import Sample
 from benchmarks.errors import BenchmarkError
 from runtimes.compare import psnr
 from runtimes.frames import to_tensor
@@ -18,39 +19,35 @@ from runtimes.frames import to_tensor
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clips of these tests are 112x80."""
-    monkeypatch.setattr(rigid, "DISTANCES", (4, 12))
-    monkeypatch.setattr(rigid, "OBJECT_DISTANCES", (4, 12))
+    monkeypatch.setattr(rigid.Pans, "distances", (4, 12))
+    monkeypatch.setattr(rigid.Objects, "distances", (4, 12))
     monkeypatch.setattr(rigid, "OBJECT", (24, 32))
     monkeypatch.setattr(rigid, "WINDOW", (64, 96))
 
 
-def test_a_pan_shows_the_same_picture_moved_by_its_distance(cache: Path) -> None:
-    dataset = rigid.Pans(cache, per_clip=2)
+def _samples(dataset: rigid.SingleFrames) -> list[tuple[int, int, Sample]]:
+    """(distance, axis of the motion, sample) of all, which are of two frames of each of four clips."""
     samples = list(dataset.samples())
     assert len(samples) == len(dataset) == 4 * 2 * 2
     assert {s.group for s in samples} == {name for part in dataset.sections.values() for name in part}
     assert len({s.id for s in samples}) == len(samples)
-    for number, s in enumerate(samples):
-        distance = int(s.group.removeprefix("pan by ").removesuffix(" px"))
+    # The frames of a clip by turns: to the right, downwards.
+    return [(int(s.group.split()[2]), 1 - (number // 2) % 2, s) for number, s in enumerate(samples)]
+
+
+def test_a_pan_shows_the_same_picture_moved_by_its_distance(cache: Path) -> None:
+    for distance, axis, s in _samples(rigid.Pans(cache, per_clip=2)):
         assert s.truth.shape == (64, 96, 3)
-        axis = (number // 2) % 2  # the frames of a clip by turns: to the right, downwards
-        frame0, truth, frame1 = (x if axis == 0 else x.swapaxes(0, 1) for x in (s.frame0, s.truth, s.frame1))
+        frame0, truth, frame1 = (x if axis == 1 else x.swapaxes(0, 1) for x in (s.frame0, s.truth, s.frame1))
         assert np.array_equal(frame0[:, distance // 2 :], truth[:, : -distance // 2])
         assert np.array_equal(truth[:, distance // 2 :], frame1[:, : -distance // 2])
         assert not np.array_equal(s.frame0, s.frame1)
 
 
 def test_an_object_moves_over_a_frame_that_rests(cache: Path) -> None:
-    dataset = rigid.Objects(cache, per_clip=2)
-    samples = list(dataset.samples())
-    assert len(samples) == len(dataset) == 4 * 2 * 2
-    assert {s.group for s in samples} == {name for part in dataset.sections.values() for name in part}
-    assert len({s.id for s in samples}) == len(samples)
-    for number, s in enumerate(samples):
-        distance = int(s.group.removeprefix("object by ").removesuffix(" px"))
-        axis = (number // 2) % 2
-        frame0, truth, frame1 = (x if axis == 0 else x.swapaxes(0, 1) for x in (s.frame0, s.truth, s.frame1))
-        object_height, object_width = (24, 32) if axis == 0 else (32, 24)
+    for distance, axis, s in _samples(rigid.Objects(cache, per_clip=2)):
+        frame0, truth, frame1 = (x if axis == 1 else x.swapaxes(0, 1) for x in (s.frame0, s.truth, s.frame1))
+        object_height, object_width = (24, 32) if axis == 1 else (32, 24)
         # In the window, the object begins half of the largest distance before the middle.
         top, left = (truth.shape[0] - object_height) // 2, (truth.shape[1] - object_width) // 2 - 6
         inside = np.s_[top + 8 : top + 16, left + 8 : left + 16]
