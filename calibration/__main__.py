@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _scales(args: argparse.Namespace) -> int:
     from export.int8.scales import SHIPPED
 
+    _check_outputs(args.out)
     model, picked = _open(args)
     with _bar(f"calibrating on {len(picked.samples)} pairs", len(picked.samples)) as (progress, task):
         scales = _calibrate(model, args, picked, progress, task)
@@ -104,10 +105,13 @@ def _scales(args: argparse.Namespace) -> int:
 
 
 def _sensitivity(args: argparse.Namespace) -> int:
-    from calibration.sensitivity import Meter, Unit, analyse, plot, units
+    from calibration.sensitivity import Meter, Unit, analyse, check_plot, plot, units
 
     if not args.max_drop >= 0.0:
         raise CalibrationError(f"--max-drop {args.max_drop}: expected dB, 0 or more")
+    _check_outputs(args.out, args.json, args.plot)
+    if args.plot:
+        check_plot(args.plot)
     model, picked = _open(args)
     with _bar(f"calibrating on {len(picked.samples)} pairs", len(picked.samples)) as (progress, task):
         every = _calibrate(model, args, picked, progress, task, everything=True)
@@ -116,9 +120,6 @@ def _sensitivity(args: argparse.Namespace) -> int:
         progress.reset(task, total=len(units(meter.layers, unit)), description=f"measuring each {unit}")
         analysis = analyse(meter, model, unit, args.max_drop, lambda: progress.advance(task))
     _print(analysis)
-    if args.plot:
-        plot(analysis, args.plot)
-        print(f"wrote {args.plot}")
     if args.json:
         args.json.write_text(json.dumps(asdict(analysis), indent=1) + "\n", encoding="utf-8")
         print(f"wrote {args.json}")
@@ -127,7 +128,18 @@ def _sensitivity(args: argparse.Namespace) -> int:
 
         replace(every, scales={name: every.scales[name] for name in analysis.chosen}).save(args.out)
         print(f"wrote {args.out}: scales of {len(analysis.chosen)} layers")
+    if args.plot:
+        plot(analysis, args.plot)
+        print(f"wrote {args.plot}")
     return 0
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    """Raises CalibrationError, before minutes of work, for what could not be written after them."""
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            problem = f"{path} is a folder" if path.is_dir() else f"{path.parent} does not exist"
+            raise CalibrationError(f"{problem}: name a file in a folder that exists")
 
 
 def _open(args: argparse.Namespace) -> tuple[IFRNet, SampleSet]:

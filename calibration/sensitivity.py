@@ -14,6 +14,7 @@ from torch import Tensor
 from calibration.ranges import as_tensor, calibration_graph, convolutions
 from calibration.samples import Sample
 from calibration.simulate import simulated
+from export.int8.errors import CalibrationError
 from export.int8.recipe import int8_layers
 from export.int8.work import share
 from ifrnet import IFRNet
@@ -181,6 +182,17 @@ def choose(parts: Sequence[Part], loss: Callable[[Sequence[str]], float], max_dr
     while order and loss([layer for part in kept for layer in part.layers]) > max_drop:
         kept.remove(order.pop(0))
     return tuple(layer for part in kept for layer in part.layers)
+
+
+def check_plot(path: Path) -> None:
+    """Raises CalibrationError where :func:`plot` could not write this file."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise CalibrationError("--plot needs matplotlib: pip install matplotlib, or leave it out") from error
+    kinds = Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in kinds:
+        raise CalibrationError(f"{path} is of no kind that can be drawn; expected one of .{', .'.join(sorted(kinds))}")
 
 
 def plot(analysis: Analysis, path: Path) -> None:

@@ -128,7 +128,7 @@ def _check_sha256(raw: RawCheckpoint, provenance: Mapping[str, Any], beside: Pat
             UncheckedWeightsWarning,
             stacklevel=3,
         )
-    elif expected != raw.sha256:
+    elif str(expected).lower() != raw.sha256:
         raise CheckpointError(
             f"{raw.source} has sha256 {raw.sha256}, but {beside.name} beside it expects {expected}: one of them is "
             "of another checkpoint or damaged; fetch both again"

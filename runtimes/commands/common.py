@@ -57,6 +57,9 @@ size = argument(Size.parse)
 def timestep(text: str) -> Fraction:
     """A time as a decimal or a ratio."""
     try:
-        return Fraction(text)
+        t = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"t is {text!r}; expected a number, for example 0.25 or 1/3") from None
+        t = Fraction(0)
+    if not 0 < t < 1:
+        raise argparse.ArgumentTypeError(f"t is {text!r}; expected 0 < t < 1, for example 0.25 or 1/3")
+    return t

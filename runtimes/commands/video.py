@@ -213,11 +213,13 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.outputs import check_target, open_source
     from runtimes.video.pipeline import open_job
-    from runtimes.video.resume import parts_folder, remove_stale_parts, run_in_parts
+    from runtimes.video.resume import check_parts, parts_folder, remove_stale_parts, run_in_parts
     from runtimes.video.sink import STDOUT
     from runtimes.video.source import describe
 
     check_target(options)
+    if args.resume or args.ray is not None:
+        check_parts(options)
     stats = _check_stats(args.stats, options.target)
     summary: Summary | None
     with ExitStack() as stack:
@@ -250,7 +252,7 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     if stop.is_set() and args.resume:
         say(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
     elif stop.is_set() and summary is not None:
-        say(f"interrupted: {options.target} is playable and holds the first {summary.end:.2f} s")
+        say(f"interrupted: {options.target} holds the first {summary.end:.2f} s")
     if summary is not None:
         _end(options, summary, stats)
     return INTERRUPTED if stop.is_set() else 0

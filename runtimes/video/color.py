@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
 from av.video.format import VideoFormat
@@ -32,6 +33,12 @@ _MATRICES = {
     10: Colorspace.BT2020,
 }
 """MatrixCoefficients of ITU-T H.273 -> what swscale calls it. BT.2020 constant luminance is treated as non-constant."""
+
+HDR_TRANSFERS = MappingProxyType({16: "PQ", 18: "HLG"})
+"""TransferCharacteristics of ITU-T H.273 that need to be said: without, the picture looks washed out."""
+
+WIDE_PRIMARIES = 9
+"""ColourPrimaries of BT.2020."""
 
 _RGB, _UNSPECIFIED = 0, 2
 

@@ -57,7 +57,7 @@ def concat(
         staged = StagedFile(target, force=force)
         stack.callback(staged.discard)
         with one_line(f"{target} cannot be written"):
-            _write(filled, staged.staging, other_streams)
+            _write(filled, target, staged.staging, other_streams)
         staged.finish()
 
 
@@ -129,16 +129,22 @@ def _check_encoding(parts: Sequence[_Part]) -> None:
             )
 
 
-def _write(parts: Sequence[_Part], path: Path, other_streams: OtherStreams | None) -> None:
+def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: OtherStreams | None) -> None:
+    """``path`` is written, ``target`` is named to the user."""
     first = parts[0].tag
     try:
         free_tags = other_streams is not None and not other_streams.needs_itunes_tags(path)
         output = open_output(path, container_options(path, first.unit, tags=free_tags, fast_start=True))
     except ValueError as error:
-        raise UsageError(f"{path.name} has no suffix of a video container: write .mp4 or .mkv") from error
+        raise UsageError(f"{target} has no suffix of a video container: write .mp4 or .mkv") from error
     with output:
         with _open(parts[0].path) as template:
-            stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
+            packets = template.streams.video[0]
+            try:
+                stream = output.add_stream_from_template(packets, opaque=True)
+            except ValueError as error:
+                codec = packets.codec_context.name
+                raise UsageError(f"{target.suffix} files do not hold {codec}: write .mp4 or .mkv") from error
         assert isinstance(stream, VideoStream)
         if stream.codec_context.name == "hevc" and path.suffix.lower() in MOV:
             stream.codec_context.codec_tag = "hvc1"

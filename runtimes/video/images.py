@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from runtimes.atomic import sync, temporary_folder
-from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.frames import Array, size_of
 from runtimes.video.color import STANDARD, seconds
@@ -101,10 +100,15 @@ class ImageSink:
 
     pixel_format = None
 
-    def __init__(self, target: Path, size: Size, *, force: bool) -> None:
-        """``target`` is a folder, or a folder with a pattern such as ``out/frame_%05d.png``."""
+    def __init__(self, target: Path, *, deep: bool, force: bool) -> None:
+        """``target`` is a folder, or a folder with a pattern such as ``out/frame_%05d.png``; pictures that are ``deep``
+        have 16 bits.
+
+        Raises:
+            UsageError: the folder exists, or the pattern cannot hold such pictures.
+        """
         self.path, self._pattern = split_pattern(target)
-        del size
+        check_suffix(Path(self._pattern), deep=deep)
         if self.path.exists() and not (force and _replaceable(self.path)):
             why = "exists: pass --force to replace it" if _replaceable(self.path) else "exists and holds other files"
             raise UsageError(f"{self.path} {why}, or name another folder")

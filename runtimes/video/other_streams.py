@@ -52,18 +52,25 @@ _ITUNES = frozenset(
 _LOOKED_AT, _TRIED = 500, 8
 """Packets from the beginning of a file, and of one stream, by which it is tried whether a container holds it."""
 
+_COUNTING = ("mp4", "mov", "ipod")
+"""Containers that count samples where those have no packets of their own (PCM): a gap would be closed up."""
+
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherStreamOptions:
-    """What to carry over. Source times become output times by ``slowdown``, as in the timeline, less ``shift``."""
+    """What to carry over. Source times become output times by ``slowdown``, as in the timeline, less ``shift``.
+
+    Chapters and lines of text are cut at ``end``, an output time, if given.
+    """
 
     path: Path
     audio: AudioMode
     subtitles: bool
     slowdown: Fraction
     shift: Fraction = Fraction(0)
+    end: Fraction | None = None
 
 
 class OtherStreams:
@@ -110,7 +117,7 @@ class OtherStreams:
             for chapter in chapters:
                 unit = chapter["time_base"] or Fraction(1, av.time_base)
                 for edge in ("start", "end"):
-                    chapter[edge] = max(0, round(self._map(chapter[edge] * unit) / unit))
+                    chapter[edge] = round(self._inside(self._map(chapter[edge] * unit)) / unit)
                 chapter["time_base"] = unit
             output.set_chapters([chapter for chapter in chapters if chapter["end"] > chapter["start"]])
         inputs = [self._source.streams[index] for index in self._tracks]
@@ -155,7 +162,8 @@ class OtherStreams:
         if isinstance(stream, AudioStream) and self._options.audio is AudioMode.STRETCH:
             track = EncodedSound(stream, self._setting)
         elif (why := refusal(stream, format, self._samples.get(stream.index, ()))) is None:
-            track = Copied(stream, self._setting)
+            counted = format in _COUNTING and codec.startswith("pcm_")
+            track = EncodedSound(stream, self._setting, codec) if counted else Copied(stream, self._setting)  # type: ignore[arg-type]
         elif stream.codec_context is None:
             raise ValueError(why)
         else:
@@ -214,6 +222,8 @@ class OtherStreams:
             if time is not None and begin > time:
                 self._waiting = packet
                 return
+            if packet.stream.type == "subtitle":
+                begin = self._cut(packet, begin)
             if self._options.shift and begin < 0:
                 continue  # before what is cut out
             self._tracks[packet.stream_index].take(packet)
@@ -242,8 +252,23 @@ class OtherStreams:
             self._packets = iter(())
             return None
 
+    def _cut(self, packet: Packet[Stream], begin: Fraction) -> Fraction:
+        """Leave of a line what is shown within the output. Returns when it begins; less than 0 if it ends before."""
+        options, unit = self._options, packet.time_base
+        until = begin + (packet.duration or 0) * unit * options.slowdown
+        if until > begin and until > 0 and (options.shift or options.end is not None):
+            begin, until = self._inside(begin), self._inside(until)
+            packet.pts = packet.dts = round(((begin + options.shift) / options.slowdown + self._zero) / unit)
+            packet.duration = round((until - begin) / options.slowdown / unit)
+        return begin
+
     def _map(self, time: Fraction) -> Fraction:
         return (time - self._zero) * self._options.slowdown - self._options.shift
+
+    def _inside(self, time: Fraction) -> Fraction:
+        """The nearest output time that is shown."""
+        end = self._options.end
+        return max(Fraction(0), time if end is None else min(time, end))
 
     def close(self) -> None:
         """Release the source."""

@@ -10,7 +10,7 @@ from av.video.format import VideoFormat
 
 from runtimes.errors import UsageError
 from runtimes.video.animation import AnimatedWebp, is_webp
-from runtimes.video.color import has_alpha
+from runtimes.video.color import HDR_TRANSFERS, WIDE_PRIMARIES, bit_depth, has_alpha
 from runtimes.video.containers import STDIN, one_line
 from runtimes.video.encode import VideoSink
 from runtimes.video.encoders import ENCODERS, EncodeOptions, check_container
@@ -111,6 +111,19 @@ def holds_alpha(options: VideoOptions) -> bool:
     return encoder in WITH_ALPHA and (chosen is None or has_alpha(VideoFormat(chosen)))
 
 
+def _unsaid(output_format: OutputFormat, *, holds_aspect: bool) -> list[str]:
+    """What an output of pictures alone does not say of a video."""
+    color, aspect = output_format.color, output_format.aspect
+    names = output_format.extras.losses(None)
+    if aspect is not None and aspect != 1 and not holds_aspect:
+        names.append(f"the shape of its pixels ({aspect.numerator}:{aspect.denominator})")
+    if color.transfer in HDR_TRANSFERS:
+        names.append(f"that it is HDR ({HDR_TRANSFERS[color.transfer]})")
+    if color.primaries == WIDE_PRIMARIES:
+        names.append("that its colours are BT.2020")
+    return names
+
+
 def open_sink(
     options: VideoOptions, output_format: OutputFormat, info: SourceInfo, note: Note, tags: Mapping[str, str]
 ) -> Sink:
@@ -123,13 +136,14 @@ def open_sink(
     if suffix not in ENCODERS:
         if info.path is not None and not info.pixel_format.startswith(("bgra", "pal8")):
             note("this output holds pictures only: sound and other streams are not carried over")
-        if lost := info.extras.losses(None):
+        if lost := _unsaid(output_format, holds_aspect=suffix == ".y4m" or options.target == STDOUT):
             note(f"this output cannot say {', '.join(lost)}: left out")
         if suffix == ".gif":
             return GifSink(Path(options.target), output_format, force=options.force)
         if suffix == ".y4m" or options.target == STDOUT:
             return Y4mSink(options.target, output_format, force=options.force)
-        return ImageSink(Path(options.target), output_format.size, force=options.force)
+        deep = bit_depth(output_format.native_format) > 8
+        return ImageSink(Path(options.target), deep=deep, force=options.force)
     other_streams = None
     if info.path is not None and options.chunk is None:
         other_streams = OtherStreams(
@@ -139,6 +153,9 @@ def open_sink(
                 subtitles=options.subtitles,
                 slowdown=options.timing.slowdown,
                 shift=output_format.shift,
+                end=None
+                if options.end is None
+                else (info.start + options.end) * options.timing.slowdown - output_format.shift,
             ),
             note,
         )

@@ -109,7 +109,8 @@ class Job:
         )
 
     def _work(self, crew: Crew, planner: Planner) -> tuple[int, Fraction]:
-        """Build the stages and run the last one here. Returns frames written, and the output time they end at."""
+        """Build the stages and run the last one here. Returns frames written, and the output time they end at,
+        from the first frame of the job on."""
         info, rules = self.source.info, planner.rules
         regular = Regularizer(info.grid, info.tick, info.start)
         decoded = crew.stage(self.source.frames(rules.since), DEPTH)
@@ -119,7 +120,7 @@ class Job:
             raise VideoError(f"{info.name} has no frames between --start and --end")
         if first is None:
             self._mark_empty(rules, regular)
-            return 0, info.start
+            return 0, Fraction(0)
         sink = self._open_sink(first.slots[0].time, regular)
         try:
             inferred = crew.parallel(itertools.chain([first], planned), self.workers.all, DEPTH)
@@ -131,7 +132,8 @@ class Job:
         except BaseException:
             sink.discard()
             raise
-        return count, end
+        begin = first.slots[0].time if self.options.chunk is None else info.start * rules.timing.slowdown
+        return count, end - begin
 
     def _open_sink(self, first: Fraction, regular: Regularizer) -> Sink:
         """``first`` is the output time of the first frame; a part begins there."""
@@ -173,7 +175,7 @@ class Job:
         begin = rules.since or info.start
         last = rules.until or (None if info.duration is None else info.start + info.duration)
         length = None if last is None else last - begin
-        count, end = 0, info.start
+        count, end = 0, info.start * rules.timing.slowdown
         for slot, picture in ready:
             if self.stop.is_set():
                 break

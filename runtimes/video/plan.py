@@ -22,10 +22,13 @@ MAX_REPEATS = 3
 MAX_DEPTH = 7
 """Halvings of one interval, as many as the largest factor needs."""
 
-
 BATCH = 8
 """Output frames of one segment at most, whatever lies between two source frames: a pause has thousands. Fewer would
 encode a pair more often for factors up to 9; more would only add memory."""
+
+
+_LAST_STEP = 1 - Fraction(1, 1 << 24)
+"""The largest t below 1 in float32. Times rounded by a recorder put a frame a little before the one that it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,8 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How to plan. ``since`` and ``until`` bound the source times of one chunk; ``loop`` goes on from the last frame to
-    the first."""
+    """How to plan. ``since`` and ``until`` bound the source times that are shown; ``loop`` goes on from the last frame
+    before ``until`` to the one that shows at ``since``."""
 
     timing: Timing
     timesteps: Timesteps
@@ -91,24 +94,31 @@ class Planner:
             VideoError: fewer than two frames.
             TimestepError: a time that a t = 0.5 checkpoint does not reach.
         """
+        since, until = self.rules.since, self.rules.until
         gap: Fraction | None = None
         first: Picture | None = None
         seen = 0
         for picture in pictures:
-            first = first or (picture if self.rules.loop else None)
+            if self.rules.loop and (first is None or (since is not None and picture.time <= since)):
+                first = picture
             seen += 1
             self.frames += self._is_ours(picture)
             if self._run:
                 gap = picture.time - self._run[-1].time
+                if first is not None and until is not None and picture.time >= until:
+                    yield from self._between(replace(first, time=picture.time))
+                    return
                 if self._repeats(picture):
                     self._run.append(picture)
                     continue
                 yield from self._between(picture)
-                if self.rules.until is not None and picture.time >= self.rules.until:
+                if until is not None and picture.time >= until:
                     return
             self._run = [picture]
-        if seen < 2 and self.rules.since is None:
+        if seen < 2 and since is None:
             raise VideoError(f"{self.name} has {seen} frame{'s' * (seen != 1)}; at least 2 are needed")
+        if not self._run:
+            return
         last = self._run[-1]
         length = last.duration or (1 / self.rules.rate if self.rules.rate else gap) or Fraction(1, 25)
         if first is not None:
@@ -148,6 +158,8 @@ class Planner:
         self.cuts += cut and self._is_ours(left)
         for found in _batches(self._slots(times)):
             steps = tuple((slot.source - left.time) / (right.time - left.time) for slot in found)
+            if self.rules.timesteps is Timesteps.ANY:
+                steps = tuple(min(t, _LAST_STEP) for t in steps)
             if not cut:
                 for slot, t in zip(found, steps, strict=True):
                     self._check(slot, t)

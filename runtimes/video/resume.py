@@ -32,15 +32,20 @@ _OWNER = "job"
 """A temporary name of this in the folder of the parts says which process works there."""
 
 
+def check_parts(options: VideoOptions) -> None:
+    """Raises UsageError for an output or an input that cannot be worked on in parts."""
+    if Path(options.target).suffix.lower() not in ENCODERS or options.source == STDIN:
+        raise UsageError(f"work in parts needs a file as input and a video file ({', '.join(ENCODERS)}) as output")
+
+
 def parts_folder(options: VideoOptions) -> Path:
     """Where the parts of a job lie until they are joined; named by what decides them, so that jobs do not mix.
 
     Raises:
-        UsageError: the output or the input cannot be worked on in parts.
+        UsageError: see :func:`check_parts`.
     """
+    check_parts(options)
     target = Path(options.target)
-    if target.suffix.lower() not in ENCODERS or options.source == STDIN:
-        raise UsageError(f"work in parts needs a file as input and a video file ({', '.join(ENCODERS)}) as output")
     return target.with_name(f"{target.name}.parts-{fingerprint(options)}")
 
 

@@ -23,14 +23,27 @@ ENCODERS = MappingProxyType({"webm": "libopus"})
 _SLOWEST = 2
 """The atempo filter slows down by at most this, and is chained for more."""
 
+_HEARD = Fraction(40, 1000)
+"""Seconds of missing sound that are filled with silence: EBU R 37 allows sound to be early by that much. Times in
+milliseconds, as Matroska has them, jitter by less."""
+
+_LONGEST = 3600
+"""Seconds of silence at most, lest a broken time stamp asks for years of it."""
+
+_SILENT = MappingProxyType({"u8": b"\x80", "u8p": b"\x80"})
+"""Format of samples -> a byte of silence; zero in the signed ones."""
+
 
 class EncodedSound:
     """Decodes one audio stream, stretches it with FFmpeg's atempo where asked to, and encodes it again."""
 
-    def __init__(self, stream: AudioStream, setting: Setting) -> None:
-        """Raises ValueError or an FFmpeg error where the encoder refuses the sound."""
+    def __init__(self, stream: AudioStream, setting: Setting, codec: str | None = None) -> None:
+        """``codec`` is that of the container unless given.
+
+        Raises ValueError or an FFmpeg error where the encoder refuses the sound.
+        """
         self._setting, self._stream = setting, stream
-        self.codec = ENCODERS.get(setting.output.format.name, "aac")
+        self.codec = codec or ENCODERS.get(setting.output.format.name, "aac")
         context = stream.codec_context
         named = context.layout.name
         own = LAYOUTS.get(context.channels, "stereo") if named.endswith("channels") else named
@@ -44,6 +57,10 @@ class EncodedSound:
         self._resampler = av.AudioResampler(target.codec_context.format, layout, rate)
         self._graph: Graph | None = None
         self._samples: int | None = None
+        self._due: Fraction | None = None
+        """Source time that the next frame has where nothing is missing."""
+        self._filled = Fraction(0)
+        self._jumps = 0
         self._bad = 0
         self._finished = False
 
@@ -65,6 +82,14 @@ class EncodedSound:
             for frame in self._resampler.resample(None):
                 self._encode(frame)
         self._mux(self.target.encode(None))
+        if self._filled:
+            self._setting.note(
+                f"audio stream {self._stream.index} has gaps: {float(self._filled):.2f} s are filled with silence"
+            )
+        if self._jumps:
+            self._setting.note(
+                f"audio stream {self._stream.index} jumps ahead by more than an hour, {self._jumps} time(s): closed up"
+            )
         if self._bad:
             self._setting.note(
                 f"audio stream {self._stream.index} is damaged: {self._bad} packets could not be decoded and are left "
@@ -82,11 +107,36 @@ class EncodedSound:
             return ()
 
     def _push(self, frame: AudioFrame) -> None:
+        assert frame.time_base is not None
+        start = None if frame.pts is None else frame.pts * frame.time_base
         if self._graph is None:
             self._graph = self._build(frame)
-            assert frame.time_base is not None
-            start = (frame.pts or 0) * frame.time_base
-            self._samples = round(self._setting.place(start) * self.target.codec_context.sample_rate)
+            self._due = start or Fraction(0)
+            self._samples = round(self._setting.place(self._due) * self.target.codec_context.sample_rate)
+        assert self._due is not None
+        if start is not None and start - self._due > _HEARD:
+            if start - self._due <= _LONGEST:
+                self._fill(frame, start - self._due)
+            else:
+                self._jumps += 1
+            self._due = start
+        self._due += Fraction(frame.samples, frame.sample_rate)
+        self._feed(frame)
+
+    def _fill(self, frame: AudioFrame, seconds: Fraction) -> None:
+        """Silence like ``frame``, a second at a time: samples are only counted from here on."""
+        self._filled += seconds
+        left = round(seconds * frame.sample_rate)
+        while left > 0:
+            silence = AudioFrame(frame.format.name, frame.layout.name, min(left, frame.sample_rate))
+            silence.sample_rate, silence.time_base = frame.sample_rate, frame.time_base
+            for plane in silence.planes:
+                plane.update(_SILENT.get(frame.format.name, b"\0") * plane.buffer_size)
+            left -= silence.samples
+            self._feed(silence)
+
+    def _feed(self, frame: AudioFrame) -> None:
+        assert self._graph is not None
         try:
             self._graph.push(frame)
         except av.error.ArgumentError:  # another rate or layout than the first frame's

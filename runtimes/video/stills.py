@@ -124,25 +124,24 @@ def write_image(rgb: Array, path: Path) -> None:
     .jpg. uint16 goes to .png only. The file is there whole or not at all.
 
     Raises:
-        UsageError: a suffix that is not an image's, or one that cannot hold 16 bits.
+        UsageError: a suffix that is not an image's, one that cannot hold 16 bits, or a folder that does not exist.
     """
-    check_suffix(path)
+    check_suffix(path, deep=rgb.dtype == np.uint16)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} does not exist: make that folder first")
     with replacing(path) as partial:
         save_image(rgb, partial)
 
 
 def save_image(rgb: Array, path: Path) -> None:
-    """As :func:`write_image`, straight to the file."""
+    """As :func:`write_image`, straight to the file, and without checks."""
     from PIL import Image
 
-    suffix = path.suffix.lower()
     if rgb.dtype == np.uint16:
-        if suffix != ".png":
-            raise UsageError(f"{path} cannot hold 16 bits: write .png")
         require_video_packages()
         path.write_bytes(_deep_png(rgb))
     else:
-        Image.fromarray(rgb).save(path, **_LOSSLESS.get(suffix, {"quality": 95}))
+        Image.fromarray(rgb).save(path, **_LOSSLESS.get(path.suffix.lower(), {"quality": 95}))
 
 
 def _deep_png(rgb: Array) -> bytes:
@@ -157,7 +156,9 @@ def _deep_png(rgb: Array) -> bytes:
     return b"".join(bytes(packet) for packet in packets)
 
 
-def check_suffix(path: Path) -> None:
-    """Raises UsageError for a file that is not an image by its name."""
+def check_suffix(path: Path, *, deep: bool = False) -> None:
+    """Raises UsageError for a file that is not an image by its name, or cannot hold 16 bits where it is to."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not end in {', '.join(SUFFIXES)}: name an image file")
+    if deep and path.suffix.lower() != ".png":
+        raise UsageError(f"{path} cannot hold 16 bits: write .png")

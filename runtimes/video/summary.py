@@ -29,7 +29,7 @@ class Summary:
         inferred: frames made by the network, with tiles and averaging each call counted.
         infer_seconds: the devices' time that took, summed over devices.
         seconds: from the first decoded frame to the closed file.
-        end: output time in seconds.
+        end: output seconds from the first frame of the job to the end of the last.
         complete: false when it was stopped early.
         frames_kept: of ``frames_out``, those in parts that an earlier run had made; the other numbers leave them out.
     """

@@ -71,6 +71,13 @@ def test_options_that_fit_nothing_are_refused(tmp_path: Path, folder: Callable[[
             main(["scales", "--out", str(tmp_path / "s.json"), *options])
     with pytest.raises(CalibrationError, match="max-drop"):
         main(["sensitivity", "--max-drop", "nan"])
+    for option, name, expected in (
+        ("--plot", "p.foo", "of no kind that can be drawn"),
+        ("--json", "none/f.json", "none does not exist"),
+        ("--out", ".", "is a folder"),
+    ):
+        with pytest.raises(CalibrationError, match=expected):
+            main(["sensitivity", "--frames", str(frames), option, str(tmp_path / name)])
 
 
 def test_a_users_error_is_one_line_and_exit_code_1(

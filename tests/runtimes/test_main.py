@@ -135,7 +135,13 @@ def test_interpolate_refuses(
     assert "the frames differ" in failure(capsys, "interpolate", a, small, *base)
     assert "cannot be read as an image" in failure(capsys, "interpolate", a, tmp_path / "text.png", *base)
     assert "none.png does not exist" in failure(capsys, "interpolate", a, tmp_path / "none.png", *base)
-    assert "expected 0 < t < 1" in failure(capsys, "interpolate", a, b, *base, "--t", "1.5")
+    for t in ("1.5", "1e400", "0", "nan"):
+        with pytest.raises(SystemExit) as stopped:
+            main(["interpolate", str(a), str(b), *map(str, base), "--t", t, "--halve"])
+        assert stopped.value.code == 1
+        assert "expected 0 < t < 1" in capsys.readouterr().err
+    missing = failure(capsys, "interpolate", a, b, "-o", tmp_path / "none" / "mid.png", "--artifact", folder)
+    assert f"{tmp_path / 'none'} does not exist: make that folder" in missing
     assert "no device 'tpu:0' here" in failure(capsys, "interpolate", a, b, *base, "--device", "tpu:0")
     assert "does not end in" in failure(capsys, "interpolate", a, b, "-o", tmp_path / "mid.txt", "--artifact", folder)
     assert "exists: pass --force" in failure(capsys, "interpolate", a, b, "-o", a, "--artifact", folder)

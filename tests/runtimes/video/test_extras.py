@@ -157,6 +157,21 @@ def test_loop_goes_on_to_the_first_frame(artifact: Path, tmp_path: Path) -> None
             main([*arguments, "--loop", "--force", *extra])
 
 
+def test_loop_of_a_stretch_goes_on_to_its_own_first_frame(artifact: Path, tmp_path: Path) -> None:
+    """Frames 3 to 5 of 8; what is decoded before the stretch, from the key frame on, is no part of it."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 8), pixel_format="yuv444p"))
+    lossless = ["--encoder-option", "qp=0", "--preset", "ultrafast", "--no-scene-cuts"]
+    base = ["--artifact", str(artifact), "--factor", "4", "--loop", *lossless]
+    for stretch, count in ((["--start", "0.12", "--end", "0.24"], 3), (["--start", "0.12"], 5), (["--end", "0.2"], 5)):
+        target = tmp_path / "out.mp4"
+        assert main(["video", str(source), str(target), "--force", *base, *stretch]) == 0
+        found = read_video(target)
+        assert [frame.time for frame in found] == [Fraction(i, 100) for i in range(4 * count)]
+        last, first = found[-4].rgb.astype(float), found[0].rgb.astype(float)
+        for step in (1, 2, 3):
+            assert np.abs(found[step - 4].rgb - (last + (first - last) * step / 4)).mean() < 1.5
+
+
 def test_several_videos(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One is damaged: the others are done, one line sums up, and the exit code says it."""
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -227,3 +242,11 @@ def test_times_that_enclose_nothing(artifact: Path, tmp_path: Path, options: lis
     with pytest.raises((VideoError, UsageError), match=expected):
         main(["video", str(source), str(tmp_path / "out.mp4"), "--artifact", str(artifact), *options])
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_images_before_the_start_only(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(3):
+        write_image(draw(index), tmp_path / "in" / f"{index}.png")
+    with pytest.raises(VideoError, match="has no frames between --start and --end"):
+        main(["video", str(tmp_path / "in"), str(tmp_path / "out.mp4"), "--artifact", str(artifact), "--start", "9"])

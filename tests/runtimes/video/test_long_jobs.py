@@ -151,6 +151,21 @@ def test_resume_needs_files(artifact: Path, tmp_path: Path) -> None:
         main(["video", str(source), str(tmp_path / "out.gif"), "--artifact", str(artifact), "--resume"])
 
 
+def test_standard_input_is_refused_before_it_is_read(artifact: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a file as input and a video file"):
+        main(["video", "-", str(tmp_path / "out.mp4"), "--artifact", str(artifact), "--resume"])
+
+
+def test_a_container_that_does_not_hold_the_parts(artifact: Path, tmp_path: Path) -> None:
+    source, part = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4))), tmp_path / "part.nut"
+    assert main(["video", str(source), str(part), "--artifact", str(artifact), "--chunk", "1/1"]) == 0
+    with pytest.raises(UsageError, match=r"\.webm files do not hold h264: write .mp4 or .mkv"):
+        main(["concat", str(part), "-o", str(tmp_path / "out.webm")])
+    with pytest.raises(UsageError, match=r"out.txt has no suffix of a video container"):
+        main(["concat", str(part), "-o", str(tmp_path / "out.txt")])
+    assert not list(tmp_path.glob("*out*"))
+
+
 def test_parts_say_where_they_belong(artifact: Path, tmp_path: Path) -> None:
     """20 frames of 23.976 last 0.834 s; the first 60th of a second in their second half is the 26th, 13/30 s."""
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(NTSC, 20), rate=NTSC))

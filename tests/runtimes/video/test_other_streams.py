@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,52 @@ def test_a_damaged_packet_of_stretched_sound_costs_itself_only(
     assert float(end - start) == pytest.approx(2.4, abs=0.15)
 
 
+def with_gap(path: Path, codec: str, left_out: range) -> Path:
+    """A clip of 2 s whose sound lacks some packets, as where a transmission was disturbed."""
+    clip = Clip(times=even(25, 50), audio=codec)
+    plain = write_clip(path.with_name("plain.mkv"), clip)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        count = 0
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            count += packet.stream.type == "audio"
+            if packet.stream.type == "video" or count not in left_out:
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "after", "options"),
+    [
+        ("aac", ".webm", ()),
+        ("aac", ".mp4", ("--slowmo", "2", "--audio", "stretch")),
+        ("pcm_f32le", ".mov", ()),
+        ("pcm_f32le", ".webm", ()),
+        ("aac", ".mkv", ()),
+    ],
+)
+def test_sound_after_a_gap_keeps_its_time(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], codec: str, after: str, options: Sequence[str]
+) -> None:
+    """Packets 24 to 47 of 1024 samples are missing: silence from 0.49 to 1.00 s, and the tone ends with the video."""
+    source, target = with_gap(tmp_path / "in.mkv", codec, range(24, 48)), tmp_path / f"out{after}"
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), *options]) == 0
+    factor = 2 if options else 1
+    with av.open(str(target)) as container:
+        loud = [
+            float(frame.pts * frame.time_base)
+            for frame in container.decode(audio=0)
+            if np.abs(frame.to_ndarray()).mean() > 0.1 and frame.pts is not None and frame.time_base is not None
+        ]
+    silent = max(following - one for one, following in pairwise(loud))
+    assert silent == pytest.approx(0.51 * factor, abs=0.06 * factor)
+    assert max(loud) == pytest.approx(1.98 * factor, abs=0.06 * factor)
+    assert ("has gaps: 0.51 s are filled" in capsys.readouterr().err) == (after != ".mkv")
+
+
 def rich_clip(path: Path) -> Path:
     """A clip with subtitles, two chapters, a language and a custom tag, besides picture and sound."""
     plain = write_clip(path.with_name("plain.mp4"), Clip(times=even(25, 20), audio="aac"))
@@ -182,6 +229,21 @@ def test_everything_else_is_kept(artifact: Path, tmp_path: Path, slowdown: int) 
             assert container.streams.audio[0].language == "fin"
     assert spoken(target) == [(begin * slowdown, length * slowdown, text) for begin, length, text in spoken(source)]
     assert spoken(source)[0][1:] == (Fraction(1, 5), b"hello")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_text_and_chapters_are_cut_with_the_video(artifact: Path, tmp_path: Path, suffix: str) -> None:
+    """Of lines at 0.1 to 0.3 and 0.5 to 0.7 s, and of chapters up to 0.4 and 0.8 s, from 0.2 up to 0.6 s."""
+    source, target = rich_clip(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
+    assert job(artifact, source, target, "--start", "0.2", "--end", "0.6") == 0
+    lines = [(begin, length) for begin, length, text in spoken_only(target) if b"hello" in text]
+    assert lines == [(Fraction(0), Fraction(1, 10)), (Fraction(3, 10), Fraction(1, 10))]
+    with av.open(str(target)) as container:
+        unit = [c["time_base"] or Fraction(0) for c in container.chapters()]
+        found = [(c["start"] * u, c["end"] * u) for c, u in zip(container.chapters(), unit, strict=True)]
+    middle = float(found[0][1])  # the clip's clock begins with the warm-up of its sound
+    assert found == [(0, found[0][1]), (found[0][1], Fraction(2, 5))]
+    assert middle == pytest.approx(0.2, abs=0.03)
 
 
 def test_mp4_keeps_tags_it_has_no_name_for(artifact: Path, tmp_path: Path) -> None:
@@ -314,6 +376,7 @@ def test_a_file_that_cannot_be_finished_is_one_line(
     """PCM without a layout breaks MP4 at its very end. The attempt in memory finds that; here it is not made."""
     monkeypatch.setattr(tracks, "LAYOUTS", {})
     monkeypatch.setattr(other_streams, "refusal", lambda *_: None)
+    monkeypatch.setattr(other_streams, "_COUNTING", ())
     source = many_tracks(tmp_path / "in.mkv", ["pcm_s16le"])
     with pytest.raises(VideoError, match=r"\.mp4 cannot be finished"):
         job(artifact, source, tmp_path / "out.mp4")

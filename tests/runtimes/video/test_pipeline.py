@@ -294,3 +294,21 @@ def test_a_pause_of_a_year_gives_its_first_frames_at_once() -> None:
     segments = list(itertools.islice(Planner(rules, "x").plan(pictures), 3))
     assert [len(segment.slots) for segment in segments] == [BATCH] * 3
     assert [slot.time * 60 for segment in segments for slot in segment.slots] == list(range(3 * BATCH))
+
+
+def test_a_time_a_hair_before_a_frame_is_between_frames() -> None:
+    """A recorder's times in units of 100 ns: the 120th 60th of a second is 2e-8 of the pause before frame 1."""
+    picture = {"duration": None, "native": None, "thumbnail": None, "rgb": draw(0)}
+    pictures = [Picture(time=x, **picture) for x in (Fraction(0), 2 + Fraction(4, 10**8))]  # type: ignore[arg-type]
+    rules = Rules(
+        timing=Timing(factor=None, fps=Fraction(60)),
+        timesteps=Timesteps.ANY,
+        origin=Fraction(0),
+        rate=None,
+        cut_threshold=None,
+    )
+    steps = [t for segment in Planner(rules, "x").plan(pictures) for t in segment.steps if segment.right is not None]
+    assert len(steps) == 121
+    assert steps[120] < 1 - Fraction(1, 10**8)
+    for t in steps[1:]:
+        Timesteps.ANY.check(float(t))
