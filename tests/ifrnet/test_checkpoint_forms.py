@@ -268,6 +268,8 @@ def test_a_file_without_a_sha256_beside_it_is_said_to_be_unchecked(name: str, we
     right, without = files_beside(path, weights)
     beside.write_text(right)
     load_model(path)  # no warning, which would be an error here
+    beside.write_text(right.replace(json.loads(right)["sha256"], json.loads(right)["sha256"].upper()))
+    load_model(path)  # as PowerShell prints it
     message = rf"{name} is used unchecked: .*write the right one as \{{\"sha256\": \"...\"\}} to net\.json"
     beside.write_text(without)
     with pytest.warns(UncheckedWeightsWarning, match=message):
