@@ -85,7 +85,7 @@ export class Runtime {
   async verify(progress = () => {}) {
     const cases = readProof(this.#artifact.files.get("proof.dat"), this.manifest.sizes);
     const start = performance.now();
-    const results = await runProof((img0, img1, t, size) => this.infer(img0, img1, t, size), cases, progress);
+    const results = await runProof((img0, img1, t, size) => this.#infer(img0, img1, t, size), cases, progress);
     const trouble = results.find((result) => result.trouble);
     this.verdict = trouble ? "failed" : "passed";
     const reason = trouble ? `${trouble.width}x${trouble.height} t=${trouble.t}: ${trouble.trouble}` : "";
@@ -101,10 +101,6 @@ export class Runtime {
    * @returns {Promise<ImageData>}
    */
   async interpolate(first, second, t = 0.5) {
-    if (this.verdict === "failed") throw new EngineError(`the network came out wrong on ${this.device} here, so it is not used: take another device`);
-    if (this.device === "webgpu" && this.verdict !== "passed") {
-      throw new EngineError("WebGPU is used only where it was proved: call verify() first");
-    }
     const [before, after] = [pixelsOf(first), pixelsOf(second)];
     const size = checkPair(before, after);
     const [img0, img1] = [before, after].map(({ data }) => toTensor(data, 4, size.width * size.height));
@@ -120,7 +116,21 @@ export class Runtime {
    * @param {import("./ifrnet.js").Size} size
    * @returns {Promise<Float32Array>} 3 x height x width
    */
-  infer(img0, img1, t, size) {
+  async infer(img0, img1, t, size) {
+    if (this.verdict === "failed") throw new EngineError(`the network came out wrong on ${this.device} here, so it is not used: take another device`);
+    if (this.device === "webgpu" && this.verdict !== "passed") {
+      throw new EngineError("WebGPU is used only where it was proved: call verify() first");
+    }
+    return this.#infer(img0, img1, t, size);
+  }
+
+  /**
+   * Without the verdict, which the proof is there to find.
+   *
+   * @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size
+   * @returns {Promise<Float32Array>}
+   */
+  #infer(img0, img1, t, size) {
     this.#check(img0, img1, t, size);
     const run = this.#last.catch(() => {}).then(() => this.#run(img0, img1, t, size));
     this.#last = run;

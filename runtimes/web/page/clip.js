@@ -1,7 +1,7 @@
 /** Clips: frames out of a file, frames into a file, with their times. Mediabunny reads and writes the containers. */
 
 import * as media from "../media/mediabunny.min.mjs";
-import { pixels } from "./pictures.js";
+import { painted } from "./pictures.js";
 
 export const MOST_FRAMES = 240; // of a clip, some seconds: a browser is no place for a film
 const CODECS = /** @type {const} */ (["vp9", "vp8", "avc", "av1"]);
@@ -39,10 +39,9 @@ export class Clip {
   async *frames(size) {
     let count = 0;
     for await (const sample of new media.VideoSampleSink(this.track).samples()) {
-      const frame = sample.toVideoFrame();
-      const image = pixels(frame, size);
+      // A sample is drawn upright, its VideoFrame as the camera held it.
+      const image = painted(size, (context) => sample.draw(context, 0, 0, size.width, size.height));
       const { timestamp } = sample;
-      frame.close();
       sample.close();
       if (count++ === MOST_FRAMES) return;
       yield { image, timestamp };
@@ -58,14 +57,16 @@ export class Film {
    * @param {any} audio a track that is copied, or null
    */
   static async create(size, rate, audio) {
-    const codec = await media.getFirstEncodableVideoCodec([...CODECS], size);
+    const [webm, mp4] = [new media.WebMOutputFormat(), new media.Mp4OutputFormat()];
+    const [inWebm, inMp4] = [webm, mp4].map((file) => file.getSupportedAudioCodecs().includes(audio?.codec)); // no WebM holds AAC
+    const codec = await media.getFirstEncodableVideoCodec(inMp4 && !inWebm ? ["avc", ...CODECS] : [...CODECS], size);
     if (!codec) throw new Error("this browser cannot write video (it has no VideoEncoder): make one frame instead, or take Chrome, Edge or Safari");
-    const format = codec === "avc" ? new media.Mp4OutputFormat() : new media.WebMOutputFormat();
+    const format = codec === "avc" ? mp4 : webm;
     const output = new media.Output({ format, target: new media.BufferTarget() });
     const canvas = new OffscreenCanvas(size.width, size.height);
     const picture = new media.CanvasSource(canvas, { codec, bitrate: media.QUALITY_VERY_HIGH });
     output.addVideoTrack(picture, { frameRate: rate });
-    const copied = audio?.codec && format.getSupportedAudioCodecs().includes(audio.codec) ? audio : null;
+    const copied = (codec === "avc" ? inMp4 : inWebm) ? audio : null;
     const sound = copied && new media.EncodedAudioPacketSource(copied.codec);
     if (sound) output.addAudioTrack(sound);
     await output.start();
@@ -87,13 +88,17 @@ export class Film {
     await this.picture.add(timestamp, duration);
   }
 
-  /** @param {number} end in seconds: sound is copied up to there */
-  async finish(end) {
+  /**
+   * @param {number} origin in seconds, of the clip: there the film begins
+   * @param {number} end in seconds, of the film: sound is copied up to there
+   */
+  async finish(origin, end) {
     if (this.sound) {
       const decoderConfig = await this.audio.getDecoderConfig();
       for await (const packet of new media.EncodedPacketSink(this.audio).packets()) {
-        if (packet.timestamp > end) break;
-        if (packet.timestamp >= 0) await this.sound.add(packet, { decoderConfig });
+        const timestamp = packet.timestamp - origin;
+        if (timestamp > end) break;
+        if (timestamp >= 0) await this.sound.add(packet.clone({ timestamp }), { decoderConfig });
       }
     }
     await this.output.finalize();

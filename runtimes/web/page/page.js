@@ -90,15 +90,17 @@ function refresh() {
 
 // ---- the network ----------------------------------------------------------------------------------------------------
 
-/** @param {string} device */
-async function open(device) {
-  if (state.opened?.device === device) return;
+/** @param {string} device @param {string | File[]} source stays where it opens */
+async function open(device, source = state.source) {
+  if (source === state.source && state.opened?.device === device) return;
   state.opened = null;
   say("Loading the network");
-  state.opened = await openArtifact({ source: state.source, options: { device, engine: new URL("../engine/", import.meta.url).href, proved: proved() } }, (done, total) => {
+  state.opened = await openArtifact({ source, options: { device, engine: new URL("../engine/", import.meta.url).href, proved: proved() } }, (done, total) => {
     say(`Loading the network: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
     at.progress.value = total ? done / total : 0;
   });
+  if (source !== state.source) for (const other of ["wasm", "webgpu"]) tell(other, "not run", "-", "-");
+  state.source = source;
   const { manifest, threads, engine } = state.opened;
   at.artifactNote.textContent = `${manifest.name} on ${engine}` + (device === "wasm" ? `, ${threads} thread${threads === 1 ? " (this page is not cross-origin isolated, there is one core, or threads did not start)" : "s"}` : "");
   if (state.opened.verdict === "passed") tell(device, "passed", "before, in this browser", "");
@@ -136,7 +138,7 @@ async function ready() {
     if (wanted === "wasm" || state.opened.verdict === "passed" || (await verify())) return "";
     throw new Error("this GPU computes the network wrongly");
   } catch (error) {
-    if (wanted === "wasm") throw error;
+    if (wanted === "wasm" || message(error) === "stopped") throw error;
     at.device.value = "wasm";
     state.opened = null;
     await open("wasm");
@@ -202,7 +204,7 @@ async function makeFilm(frames, size, rate, { times, slow }, audio, note) {
     }
     if (!before || !spent.length) throw new Error("the clip has no two frames of one shot: take a longer one");
     await film.add(before.image, end, stretch / rate);
-    const { blob, extension } = await film.finish(end + stretch / rate);
+    const { blob, extension } = await film.finish(origin, end + stretch / rate);
     await offer(blob, extension.replace(".", ""));
   } catch (error) {
     await film.cancel().catch(() => {});
@@ -286,10 +288,11 @@ function where() {
 // ---- events ---------------------------------------------------------------------------------------------------------
 
 at.files.addEventListener("change", () => busy(() => take([...(at.files.files ?? [])])));
-at.drop.addEventListener("dragover", (event) => { event.preventDefault(); at.drop.classList.add("over"); });
+// What is dropped beside the box would take the place of this page.
+for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => { if (event.target !== at.artifact) event.preventDefault(); });
+at.drop.addEventListener("dragover", () => at.drop.classList.add("over"));
 at.drop.addEventListener("dragleave", () => at.drop.classList.remove("over"));
 at.drop.addEventListener("drop", (event) => {
-  event.preventDefault();
   at.drop.classList.remove("over");
   busy(() => take([...(event.dataTransfer?.files ?? [])]));
 });
@@ -315,10 +318,12 @@ at.verify.addEventListener("click", () => busy(async () => {
   }
 }));
 at.artifact.addEventListener("change", () => busy(async () => {
-  state.source = [...(at.artifact.files ?? [])];
-  state.opened = null;
-  for (const device of ["wasm", "webgpu"]) tell(device, "not run", "-", "-");
-  await open(at.device.value);
+  try {
+    await open(at.device.value, [...(at.artifact.files ?? [])]);
+  } catch (error) {
+    at.artifact.value = ""; // so that the same folder can be chosen again
+    throw message(error) === "stopped" ? error : new Error(`${message(error)}. The network before it stays`);
+  }
   say(`${state.opened.manifest.name} is open.`);
 }));
 

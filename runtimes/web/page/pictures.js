@@ -37,12 +37,22 @@ export function even({ width, height }) {
  * @param {CanvasImageSource} picture
  * @param {{width: number, height: number}} size
  */
-export function pixels(picture, { width, height }) {
+export function pixels(picture, size) {
+  return painted(size, (context) => context.drawImage(picture, 0, 0, size.width, size.height));
+}
+
+/**
+ * The same of what `paint` draws.
+ *
+ * @param {{width: number, height: number}} size
+ * @param {(context: OffscreenCanvasRenderingContext2D) => void} paint
+ */
+export function painted({ width, height }, paint) {
   const context = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true }));
   context.fillStyle = "#fff";
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, width, height);
+  paint(context);
   return context.getImageData(0, 0, width, height);
 }
 
