@@ -61,19 +61,17 @@ def parser() -> Parser:
     add(
         "--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable"
     )
-    add("--ios", type=int, default=16, metavar="N", help="oldest iOS for coreml, 15 or more (default: %(default)s)")
+    add("--ios", type=int, metavar="N", help=f"oldest iOS for coreml, 15 or more (default: {ExportOptions.ios})")
     add("--ort", action="store_true", help="onnx: write the .ort file of ONNX Runtime Mobile and Web in its place")
     add(
         "--delegate",
         choices=list(Delegate),
-        default=Delegate.XNNPACK,
-        help="executorch: on phones' CPUs or GPUs (default: %(default)s)",
+        help=f"executorch: on phones' CPUs or GPUs (default: {ExportOptions.delegate})",
     )
     add(
         "--soc",
-        default=DEFAULT_SOC,
         metavar="NAME",
-        help="chip for qnn, e.g. snapdragon-8-elite (default: %(default)s)",
+        help=f"chip for qnn, e.g. snapdragon-8-elite (default: {DEFAULT_SOC})",
     )
     add(
         "--verify-device",
@@ -86,6 +84,9 @@ def parser() -> Parser:
     add("--force", action="store_true", help="replace artifacts that exist")
     return result
 
+
+_OWNERS = {"sm": "trt", "ios": "coreml", "ort": "onnx", "delegate": "executorch", "soc": "qnn"}
+"""Option -> the target that it is for."""
 
 _HELP = {
     Precision.FP32: "single precision (default)",
@@ -117,8 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = _sizes(args)
     precisions = tuple(dict.fromkeys(args.precisions or [Precision.FP32]))
     names, left_out = _targets(args.target, sizes, precisions)
-    if args.ort and "onnx" not in names:
-        raise UsageError("--ort belongs to --target onnx; pass that too")
+    for option, owner in _OWNERS.items():
+        if getattr(args, option) and owner not in names:
+            raise UsageError(f"--{option} belongs to --target {owner}; pass that too, or leave it out")
     options = ExportOptions(
         targets=names,
         precisions=precisions,
@@ -131,10 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         max_drop=_max_drop(_for_int8("--max-drop", args.max_drop, precisions)),
         force=args.force,
         compute_capabilities=tuple(part for item in args.sm for part in item.split(",")),
-        ios=args.ios,
+        ios=ExportOptions.ios if args.ios is None else args.ios,
         ort=args.ort,
-        delegate=Delegate(args.delegate),
-        soc=args.soc,
+        delegate=Delegate(args.delegate or ExportOptions.delegate),
+        soc=args.soc or DEFAULT_SOC,
         verify_devices=tuple(args.verify_device),
     )
     return _export(options, left_out)

@@ -180,7 +180,8 @@ class Pipeline:
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
             proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
             (folder / PROOF).write_bytes(proof)
-            manifest = replace(manifest, parity=parity, files=describe_files(folder))
+            files = describe_files(folder, (*manifest.files, PROOF))  # not the caches of who ran it, which change
+            manifest = replace(manifest, parity=parity, files=files)
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return Outcome(
             target=job.target_name,

@@ -104,7 +104,12 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     name, model = flavour(), source.onnx
     trt = importlib.import_module(FLAVOURS[name])
     logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
+    try:
+        builder = trt.Builder(logger)
+    except TypeError as error:  # what pybind11 makes of a null pointer
+        raise ExportError(
+            f"{name} does not start: it needs an NVIDIA GPU to build on; tensorrt-rtx needs none"
+        ) from error
     network = builder.create_network(0)  # TensorRT 11 networks are strongly typed
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
@@ -114,6 +119,7 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     half = precision in (Precision.FP16, Precision.BF16)
     share = half_share(trt, network, model, precision) if half else 0.0
     config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 convolutions would round to 10 bits of mantissa
     capabilities = _target_devices(trt, config, name, options)
     if not options.sizes.is_static:
         config.add_optimization_profile(_profile(builder, options))

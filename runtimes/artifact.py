@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -291,9 +291,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """The ``files`` entry of a manifest for everything in ``folder``, by name; parts of a name are joined by ``/``."""
+def describe_files(folder: Path, names: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The ``files`` entry of a manifest for everything in ``folder``, or for these ``names``; parts of a name are
+    joined by ``/``."""
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    paths = paths if names is None else {name: paths[name] for name in names}
     return {
         name: {"sha256": sha256_of(path), "bytes": path.stat().st_size}
         for name, path in sorted(paths.items())

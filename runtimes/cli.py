@@ -41,6 +41,10 @@ EXTRAS = {
 """Package -> the extra that brings it, for whoever installed less than a command needs."""
 
 
+_SHORT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""How PyTorch says it, in a RuntimeError."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 1, since 2 says that parity failed."""
 
@@ -77,6 +81,9 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
         if isinstance(code, int):
             print(f"{program}: {one_line(error)}", file=sys.stderr)
             return code
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY):
+            print(f"{program}: there is not enough memory: smaller frames need less", file=sys.stderr)
+            return 1
         traceback.print_exc()
         print(f"{program}: this is a bug, please report it with the lines above; {versions()}", file=sys.stderr)
         return BUG

@@ -28,7 +28,7 @@ from runtimes.backends import (
 from runtimes.base import Runtime, Spec
 from runtimes.contract import Verdict
 from runtimes.device import About, Device
-from runtimes.errors import ArtifactError, BackendError, ParityError, ParityNotRunWarning, RuntimesError
+from runtimes.errors import BackendError, ParityError, ParityNotRunWarning, RuntimesError
 from runtimes.machine import Machine
 from runtimes.printable import one_line
 from runtimes.shipped import PREFERENCE, Shipped
@@ -133,13 +133,13 @@ def load(
         ArtifactError: the folder is not a whole, unchanged artifact; or ``verify`` is asked for and it has no proof.
         BackendError: the backend or the device is missing.
         ParityError: the artifact failed on this device.
-        OSError: the outcome of ``verify`` can be kept nowhere.
 
     Without a path the errors of :func:`best` come first.
 
     Warns:
         ParityNotRunWarning: the artifact was never compared with PyTorch on such a device, in such arithmetic.
-        VerdictWarning: it was, with another version of the backend; or a file of verdicts is damaged.
+        VerdictWarning: it was, with another version of the backend; or a file of verdicts is damaged, or none can be
+            written.
     """
     artifact = open_artifact(best((device,)).shipped.folder if path is None else path)
     module, found = _find(artifact, device)
@@ -180,7 +180,9 @@ def verify(path: str | os.PathLike[str], *, device: str | None = None) -> Record
     Raises:
         ArtifactError: the folder is not a whole, unchanged artifact, or has no proof.
         BackendError: the backend or the device is missing, or the backend cannot load the artifact.
-        OSError: the outcome can be kept nowhere.
+
+    Warns:
+        VerdictWarning: the outcome can be kept nowhere.
     """
     artifact = open_artifact(path)
     return _prove(artifact, *_find(artifact, device))
@@ -220,7 +222,10 @@ def best(devices: Sequence[str | None] = (None,), *, tell: Callable[[str], None]
     Raises:
         BackendError: none can run here; names the extra to install.
         ParityError: none passed its proof, and one failed it.
-        ArtifactError: one was changed or is missing, or its verdict can be kept nowhere.
+        ArtifactError: one was changed or is missing.
+
+    Warns:
+        VerdictWarning: a verdict can be kept nowhere, so that each call proves the artifact again.
     """
     lacking: list[BackendError] = []
     failed: list[RuntimesError] = []
@@ -255,12 +260,7 @@ def _proved(artifact: Artifact, module: Backend, device: Device, tell: Callable[
     if record is None:
         tell(f"proving {name} on {device.name}, once on this machine: a few seconds")
         start = time.perf_counter()
-        try:
-            record = _prove(artifact, module, device)
-        except OSError as error:
-            raise ArtifactError(
-                f"the verdict on {name} can be kept nowhere ({error}): let IFRNET_CACHE name a folder to write to"
-            ) from error
+        record = _prove(artifact, module, device)
         tell(f"{name} on {device.name}: {record.verdict} in {time.perf_counter() - start:.1f} s")
     if record.verdict is Verdict.FAILED:
         raise ParityError(f"{name} failed its proof on {device.name} ({record.reason})")

@@ -101,7 +101,9 @@ def prove(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine
 
     Raises:
         ArtifactError: the artifact has no proof, or a damaged one.
-        OSError: the outcome can be written neither beside the artifact nor into the user's cache.
+
+    Warns:
+        VerdictWarning: the outcome can be written neither beside the artifact nor into the user's cache.
     """
     cases = read_proof(proof_of(artifact), artifact.manifest.sizes)
     passed = Verdict.EMULATED if device.emulates else Verdict.PASSED
@@ -112,13 +114,21 @@ def prove(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine
     )
     try:
         results = tuple(run_proof(runtime.infer, cases))
-    except BackendError as error:
-        record = replace(record, verdict=Verdict.FAILED, reason=str(error))
+    except BackendError as error:  # short of memory perhaps: it says nothing of the next time, and is not kept
+        return replace(record, verdict=Verdict.FAILED, reason=str(error))
     else:
         troubles = [f"at {r.size}, t = {r.t}{_together(r)}: {r.trouble}" for r in results if r.trouble]
         verdict = Verdict.FAILED if troubles else passed
         record = replace(record, verdict=verdict, reason="; ".join(troubles), results=results)
-    keep(artifact.folder, record)
+    try:
+        keep(artifact.folder, record)
+    except OSError as error:
+        warnings.warn(
+            f"the verdict on {artifact.folder} could not be kept and holds for this call alone: let IFRNET_CACHE name "
+            f"a folder that can be written ({error})",
+            VerdictWarning,
+            stacklevel=2,
+        )
     return record
 
 

@@ -155,10 +155,16 @@ class Process:
         self._forks.check()
         if [list(array.shape) for array in arrays] != self.inputs:
             raise BackendError(f"ExecuTorch takes {self.inputs}, not {[list(array.shape) for array in arrays]}")
-        with self._within(ANSWER_S):
-            self._tell(*arrays)
-            about = self._answer()
-            data = self._read(math.prod(about["shape"]) * np.dtype(about["type"]).itemsize)
+        try:
+            with self._within(ANSWER_S):
+                self._tell(*arrays)
+                about = self._answer()
+                data = self._read(math.prod(about["shape"]) * np.dtype(about["type"]).itemsize)
+        except BackendError:  # an answer too, or there is no process
+            raise
+        except BaseException:  # Ctrl-C: the answer stays in the pipe, and would be taken for that of the next frame
+            self.end()
+            raise
         return np.frombuffer(data, about["type"]).reshape(about["shape"])
 
     def end(self) -> None:

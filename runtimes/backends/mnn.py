@@ -10,6 +10,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -66,6 +67,9 @@ FREE = ("Concat", "StridedSlice", "Slice", "Reshape", "Permute", "ConvertTensor"
 """Operations that belong after the cut: see :func:`runtimes.graph_cut.cut_values`."""
 
 _forks = ForkGuard("MNN")
+
+_choosing = threading.Lock()
+"""The hint by which a module chooses its algorithms is one for the whole process (MNN 3.6.1)."""
 
 
 def missing() -> str:
@@ -182,7 +186,7 @@ class Part:
         self._seen: tuple[int, ...] = ()
 
     def run(self, values: list[Any], shape: tuple[int, ...]) -> list[Any]:
-        """Compute. When a module sees frames of another ``shape`` it chooses its algorithms, and may print.
+        """Compute. When a module sees frames of another ``shape`` it chooses its algorithms.
 
         It chooses by the hint that was given last in the whole process, for whatever module (MNN 3.6.1).
 
@@ -193,7 +197,7 @@ class Part:
         if shape == self._seen:
             outputs = self.module.forward(values)
         else:
-            with captured_output():  # and only one thread at a time
+            with _choosing:
                 self._manager.set_hint(WINOGRAD_HINT, self._level)
                 outputs = self.module.forward(values)
         if not outputs:

@@ -57,8 +57,8 @@ def stated_options(manifest: Manifest) -> Mapping[str, bool]:
     """What to set for an artifact.
 
     Raises:
-        ArtifactError: a name that is not of :data:`NAMES`, a value that is none, or int8 weights that ncnn would read
-            as float32, beyond their end.
+        ArtifactError: a name that is not of :data:`NAMES`, a value that is none, or ``use_int8_inference`` off: ncnn
+            would read int8 weights, which an artifact of any precision may hold, as float32, beyond their end.
     """
     stated: Any = manifest.details.get(DETAIL, options_of(manifest.precision))
     if not isinstance(stated, Mapping):
@@ -69,6 +69,9 @@ def stated_options(manifest: Manifest) -> Mapping[str, bool]:
                 f"{manifest.name}: details.{DETAIL} has {str(name)[:40]!r}: {str(value)[:20]!r}; expected true or "
                 f"false for some of {', '.join(NAMES)}: export it again"
             )
-    if manifest.precision is Precision.INT8 and not stated.get("use_int8_inference", True):
-        raise ArtifactError(f"{manifest.name} is int8 and details.{DETAIL} has it off: export it again")
+    if not stated.get("use_int8_inference", True):
+        raise ArtifactError(
+            f"{manifest.name}: details.{DETAIL} has use_int8_inference: false, with which ncnn reads int8 weights as "
+            "float32, beyond their end; expected true or nothing: export it again"
+        )
     return {str(name): value for name, value in stated.items()}

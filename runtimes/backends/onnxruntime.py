@@ -15,6 +15,7 @@ from runtimes.artifact import Artifact, Manifest
 from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
+from runtimes.environment import instruction_sets
 from runtimes.errors import BackendError, DeviceUnavailableError
 from runtimes.frames import Array
 from runtimes.graph_cut import cut_values
@@ -219,14 +220,18 @@ def halves(model: bytes) -> tuple[bytes, bytes]:
 
 
 def _arithmetic(manifest: Manifest, device: str) -> str:
-    """The CPU provider has no half-precision convolutions and runs them in float32.
+    """The CPU provider has half-precision convolutions on ARM64 with FP16 alone (by its sources: nobody has run it
+    there), and runs them in float32 elsewhere.
 
     It computes int8 in the form that export makes, where export read the layers back on x86-64 (on ARM64 nobody has
     looked). Artifacts of earlier versions, and every one on CUDA, are computed in float32 with dequantised weights.
     """
     if manifest.precision is Precision.INT8:
         return "int8" if device == DEFAULT_DEVICE and manifest.details.get("int8_layers") else "fp32"
-    return "fp32" if device == DEFAULT_DEVICE and manifest.precision is Precision.FP16 else manifest.precision.value
+    if manifest.precision is Precision.FP16 and device == DEFAULT_DEVICE:
+        in_half = "asimdhp" in instruction_sets() and "model.onnx" in manifest.files  # .ort has its casts inside
+        return "fp16" if in_half else "fp32"
+    return manifest.precision.value
 
 
 def _session(artifact: Artifact, device: str, tuning: Tuning, model: bytes) -> onnxruntime.InferenceSession:

@@ -14,7 +14,7 @@ from runtimes.artifact import Artifact, Manifest
 from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
-from runtimes.errors import BackendError
+from runtimes.errors import BackendError, DeviceUnavailableError
 from runtimes.frames import Array
 from runtimes.graph_cut import cut_values
 from runtimes.tuning import Choices, Tuning
@@ -136,7 +136,18 @@ def _driver(core: openvino.Core, name: str) -> str:
 
 
 def open_runtime(artifact: Artifact, device: str, tuning: Tuning) -> Runtime:
-    """Compile the IR for one device."""
+    """Compile the IR for one device.
+
+    Raises:
+        DeviceUnavailableError: an NPU, for what is not fp16 of one size: it computes floats in fp16, whatever is asked.
+    """
+    manifest = artifact.manifest
+    suits = float_precision(manifest) is Precision.FP16 and manifest.sizes.is_static
+    if device.partition(".")[0] == "npu" and not suits:
+        raise DeviceUnavailableError(
+            f"the NPU computes in fp16 and wants frames of one size; {manifest.name} is {manifest.precision} for "
+            f"{manifest.sizes}: export with --fp16 and --size for it"
+        )
     return OpenVinoRuntime(artifact, device, tuning)
 
 
@@ -156,7 +167,9 @@ class OpenVinoRuntime(Runtime):
             artifact.manifest,
             backend="openvino",
             device=device,
-            arithmetic=f"int8 with {_NAMES.get(rest, rest)}" if int8 else "+".join(sorted(ran)),
+            arithmetic=f"int8 with {_NAMES.get(rest, rest)}"
+            if int8
+            else "+".join(sorted(ran)) or _NAMES.get(rest, rest),
             tuning=tuning,
         )
 

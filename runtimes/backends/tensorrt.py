@@ -98,9 +98,6 @@ class TensorRtRuntime(Runtime):
                 f"{flavour} cannot load {artifact.folder} on {device}: it was built for compute capabilities {built} "
                 f"by {artifact.manifest.tools.get(flavour)}; export it again on this machine, or with --sm for its GPU"
             )
-        self._stream = _check(cuda.cudaStreamCreate())
-        self._done = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of the last infer_device
-        self._ready = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of its inputs
         self._cache: RuntimeCache | None = None
         if hasattr(trt, "IRuntimeCache"):  # TensorRT for RTX compiles kernels on first use; TensorRT has them built
             facts = {"engine": str(artifact.manifest.files[artifact.name(".engine")]["sha256"])}
@@ -109,6 +106,14 @@ class TensorRtRuntime(Runtime):
             self._context = self._engine.create_execution_context(self._cache.config)
         else:
             self._context = self._engine.create_execution_context()
+        if self._context is None:  # it holds the memory of the largest frame from the start
+            raise BackendError(
+                f"TensorRT cannot run {artifact.folder} on {device}: not enough memory of the GPU for frames of "
+                f"{artifact.manifest.sizes.maximum}? export it for smaller ones (--size, or --max-size with --dynamic)"
+            )
+        self._stream = _check(cuda.cudaStreamCreate())
+        self._done = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of the last infer_device
+        self._ready = _check(cuda.cudaEventCreateWithFlags(cuda.cudaEventDisableTiming))  # of its inputs
         self._buffers: dict[str, tuple[int, int]] = {}
         super().__init__(
             artifact.manifest,

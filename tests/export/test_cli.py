@@ -58,6 +58,10 @@ REFUSED = [
     (["--target", "onnx", "--scale", "0.333"], "expected a ratio of small integers"),
     (["--target", "onnx", "--scale", "x"], "invalid float value"),
     (["--target", "onnx", "--min-size", "64x64"], "belong to --dynamic"),
+    (["--target", "onnx", "--sm", "86"], "--sm belongs to --target trt; pass that too, or leave it out"),
+    (["--target", "onnx", "--ios", "17"], "--ios belongs to --target coreml"),
+    (["--target", "onnx", "--soc", "snapdragon-888"], "--soc belongs to --target qnn"),
+    (["--target", "onnx", "--delegate", "vulkan"], "--delegate belongs to --target executorch"),
     (["--target", "onnx", "--dynamic", "--size", "64x64"], "--size is for static artifacts"),
     (
         ["--target", "onnx", "--dynamic", "--min-size", "640x640", "--max-size", "320x320"],

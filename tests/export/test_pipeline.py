@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 import torch
 
+import export.pipeline
 import export.source
 from export import to_ncnn, to_onnx, to_tensorrt
 from export.__main__ import main
@@ -21,7 +23,8 @@ from export.errors import ExportError
 from export.options import ExportOptions
 from export.padded_inputs import PaddedConv
 from export.targets import TARGETS
-from runtimes.artifact import open_artifact
+from export.verify import verify
+from runtimes.artifact import Artifact, open_artifact
 from runtimes.cli import run
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 
@@ -207,6 +210,33 @@ def test_a_bug_is_reported_as_one(
     assert "this is a bug, please report it" in error
     assert "torch 2." in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lack_of_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        torch.empty(1 << 60)
+
+    monkeypatch.setattr(export.source, "build_graph", short)
+    assert export_(tmp_path) == 1
+    assert "there is not enough memory: smaller frames need less" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("traced")
+def test_what_a_backend_caches_beside_an_artifact_is_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT for RTX keeps compiled kernels there and writes them anew: sealed, they would break the seal."""
+
+    def caching(artifact: Artifact, *arguments: Any, **more: Any) -> Any:
+        (artifact.folder / "runtime-0123.cache").write_bytes(b"kernels")
+        return verify(artifact, *arguments, **more)
+
+    monkeypatch.setattr(export.pipeline, "verify", caching)
+    assert export_(tmp_path) == 0
+    (tmp_path / NAME / "runtime-0123.cache").write_bytes(b"other kernels")
+    assert "runtime-0123.cache" not in open_artifact(tmp_path / NAME).manifest.files
 
 
 @pytest.mark.usefixtures("traced")

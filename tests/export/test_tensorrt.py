@@ -42,6 +42,25 @@ def parsed(model: onnx.ModelProto) -> tuple[Any, Any, list[Any]]:
     return trt, network, [logger, builder, parser]  # the network points into them
 
 
+def test_float32_is_not_rounded_to_tf32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT allows it unless told otherwise, and a machine without the GPU does not see it."""
+    if reason := to_tensorrt.missing():
+        pytest.skip(reason)
+    trt = importlib.import_module(FLAVOURS[to_tensorrt.flavour()])
+    made: list[Any] = []
+
+    def keep(self: Any) -> Any:
+        made.append(real(self))
+        return made[-1]
+
+    real = trt.Builder.create_builder_config
+    monkeypatch.setattr(trt.Builder, "create_builder_config", keep)
+    model = random_model("ifrnet_s", seed=0)
+    source = Source(model, to_tensorrt.rewrites(Precision.FP32), Precision.FP32, sizes=STATIC.sizes)
+    to_tensorrt.compile(source, tmp_path, Precision.FP32, STATIC)
+    assert [config.get_flag(trt.BuilderFlag.TF32) for config in made] == [False]
+
+
 def test_an_engine_is_built_and_its_verdict_says_what_ran(
     artifact: Callable[..., Path], ran: Callable[[str], None]
 ) -> None:

@@ -94,12 +94,12 @@ void convert(bool reading) {
     check_image(image, {image.width, image.height}, "img0");
     if (reading) {
         each_row(image, [](uint8_t *row, size_t bytes) { take(row, bytes); });
-        read_image(image, values.data(), plane);
+        read_image(image, values.data(), plane, 1);
         give(values.data(), 4 * values.size());
         return;
     }
     take(values.data(), 4 * values.size());
-    write_image(values.data(), plane, image);
+    write_image(values.data(), plane, image, 1);
     each_row(image, [](uint8_t *row, size_t bytes) { give(row, bytes), std::memset(row, GAP, bytes); });
     for (const auto &bytes : memory.planes) {
         for (const uint8_t byte : bytes) {

@@ -111,7 +111,9 @@ void show_floats() {
 void keep_proof(const std::string &folder, const std::string &cache, const std::string &source) {
     Artifact artifact = read_folder(folder);
     std::vector<Comparison> comparisons = prove(artifact, source);
-    keep(artifact, read_conditions(parse_json(standard_input())), comparisons, reason_of(comparisons), cache);
+    const std::string unkept =
+        keep(artifact, read_conditions(parse_json(standard_input())), comparisons, reason_of(comparisons), cache);
+    if (!unkept.empty()) throw std::invalid_argument(unkept);
     Json list = Json::list();
     for (const Comparison &found : comparisons) list.add(to_json(found));
     std::cout << canonical(list);

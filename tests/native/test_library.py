@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
+from ctypes import byref, c_size_t, c_void_p
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,14 @@ from numpy.typing import NDArray
 from ifrnet import interpolate, load_model
 from runtimes import ParityNotRunWarning, load
 from runtimes.artifact import open_artifact, read_manifest
-from runtimes.backends.native import NativeRuntime
+from runtimes.backends.native import NativeRuntime, library
+from runtimes.backends.native_abi import Comparison, File, Options
 from runtimes.compare import psnr
 from runtimes.contract import Precision, Verdict
 from runtimes.errors import ArtifactError, ParityError
 from runtimes.frames import to_tensor
 from runtimes.registry import runners, verify
+from runtimes.verdicts import FILE
 from tests.conftest import Artifacts
 
 ROOT = Path(__file__).parents[2]
@@ -154,10 +158,92 @@ def test_a_failed_proof_is_refused_by_both(folder: Path, native_program: Path) -
     assert again.returncode == 2, again.stdout + again.stderr
 
 
+@pytest.fixture
+def from_memory(folder: Path, tmp_path: Path) -> Callable[[int], c_void_p]:
+    """``from_memory(IFRNET_PROVE)`` opens the artifact where its verdict can be kept nowhere."""
+    (tmp_path / "file").touch()
+
+    def opened(unproven: int) -> c_void_p:
+        contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != FILE}
+        files = (File * len(contents))(*(File.of(name, data) for name, data in contents.items()))
+        options = Options.of(threads=1, unproven=unproven, cache=str(tmp_path / "file"))
+        return library().open_memory(files, options)
+
+    forget(folder)
+    return opened
+
+
+PROVE, INSPECT = 1, 3
+
+UNKEPT = (
+    "the verdict could not be kept and holds for this runtime alone: let options.cache or IFRNET_CACHE name a folder"
+)
+
+
+def test_a_proof_that_can_be_kept_nowhere_holds_for_the_runtime(from_memory: Callable[[int], c_void_p]) -> None:
+    handle = from_memory(PROVE)
+    for _ in range(2):
+        info = library().describe(handle)
+        assert info.proven == 1
+        assert info.text("reason").startswith(UNKEPT)
+        library().call("ifrnet_verify", handle, None, None)
+    library().call("ifrnet_close", handle)
+
+
+def test_a_failed_proof_that_can_be_kept_nowhere_is_told_whole(
+    folder: Path, from_memory: Callable[[int], c_void_p]
+) -> None:
+    scramble_weights(folder)
+    with pytest.raises(ParityError, match=rf"failed parity on cpu \(at 160x96, .*; {UNKEPT}"):
+        from_memory(PROVE)
+    handle, count = from_memory(INSPECT), c_size_t(16)
+    found = (Comparison * count.value)()
+    found[0].size = Comparison.size_of()
+    with pytest.raises(ParityError, match=rf"^at 160x96, .*; {UNKEPT}"):
+        library().call("ifrnet_verify", handle, found, byref(count))
+    assert count.value == 4
+    assert all(item.text("trouble") and item.max_error > 0 for item in found[:4])
+    assert library().describe(handle).proven == -1
+    library().call("ifrnet_close", handle)
+
+
 def test_an_option_that_it_does_not_know_is_refused(folder: Path) -> None:
     edit(folder, lambda manifest: manifest["details"].update(options={"use_magic": True}))
     with pytest.raises(ArtifactError, match="use_magic"):
         load(folder, device=DEVICE)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_int8_weights_are_never_read_as_float32(folder: Path, native_build: Path, precision: str) -> None:
+    # In the program, for Python refuses it as well. The weights are of no matter: it is refused before they are read.
+    options = {"use_int8_inference": False}
+    edit(folder, lambda manifest: (manifest.update(precision=precision), manifest["details"].update(options=options)))
+    command: list[str | Path] = [native_build / "ifrnet-program-sanitized", "describe", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "use_int8_inference: false" in done.stderr
+    assert done.stderr.endswith("expected true or nothing: export it again\n")
+
+
+COUNT_THREADS = """
+import os, sys, numpy, runtimes
+count = lambda: len(os.listdir("/proc/self/task"))
+frame = numpy.zeros((160, 256, 3), numpy.uint8)  # large enough for its conversion to be shared among threads
+before = count()
+with runtimes.load(sys.argv[1], device="native/cpu", threads=int(sys.argv[2])) as runtime:
+    runtime.interpolate(frame, frame)
+    print(count() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads as Linux lists them")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_call_takes_the_threads_it_was_given(artifact: Artifacts, threads: int) -> None:
+    command: list[str | Path] = [sys.executable, "-c", COUNT_THREADS, artifact("ncnn", size="256x160"), str(threads)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "4"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == threads - 1
 
 
 def test_the_layers_of_every_artifact_are_built_in(artifact: Artifacts) -> None:

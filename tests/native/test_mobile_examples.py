@@ -6,15 +6,18 @@ they are not.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.native.samples import EXAMPLES, HEADER, HERE, INCLUDE, STRICT, build_stub, succeed, tool
+from tests.native.samples import EXAMPLES, HEADER, HERE, INCLUDE, ROOT, STRICT, build_stub, c_compiler, succeed, tool
 
 ANDROID = EXAMPLES / "android"
 KOTLIN = ANDROID / "ifrnet/src/main/kotlin/ifrnet"
@@ -117,3 +120,33 @@ def test_the_module_map(suffix: str, line: str, tmp_path: Path) -> None:
 
 def test_the_script_that_makes_the_framework_is_a_shell_script() -> None:
     succeed("sh", "-n", EXAMPLES / "swift/build_xcframework.sh")
+
+
+@pytest.mark.parametrize("system", ["iOS", "Darwin"])
+def test_cmake_configures_for_apple(
+    system: str, native_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without Apple's compiler: what CMake refuses, and the flags that it would pass. Threads are found by compiling.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    (sources,) = (path.parent for path in native_build.parent.glob("ncnn-*/whole"))
+    sdk = tmp_path / "iPhoneOS.sdk"  # its name is all that CMake looks at
+    sdk.mkdir()
+    compilers = (f"-DCMAKE_{language}_COMPILER={c_compiler()}" for language in ("C", "CXX"))
+    told = ("C_COMPILER_FORCED", "CXX_COMPILER_FORCED", "HAVE_LIBC_PTHREAD", "EXPORT_COMPILE_COMMANDS")
+    options = [*compilers, *(f"-DCMAKE_{name}=1" for name in told), f"-DCMAKE_OSX_SYSROOT={sdk}"]
+    options += [f"-DCMAKE_SYSTEM_NAME={system}", "-DCMAKE_OSX_ARCHITECTURES=arm64", f"-DIFRNET_NCNN_SOURCE={sources}"]
+    options += ["-DIFRNET_STATIC=ON", "-DIFRNET_VULKAN=OFF", "-DNCNN_SIMPLEOMP=ON", "-Wno-dev", "-G", "Ninja"]
+    tool("ninja")
+    succeed(tool("cmake"), "-S", ROOT / "runtimes/native", "-B", tmp_path / "build", *options)
+    commands = json.loads((tmp_path / "build/compile_commands.json").read_text())
+    ours = [item["command"] for item in commands if "/runtimes/native/src/" in item["file"]]
+    assert ours
+    assert all(command.count("-fopenmp") == command.count("-Xpreprocessor -fopenmp") == 1 for command in ours)
+
+
+def test_openmp_is_what_ncnn_has_for_apple() -> None:
+    # ncnn's simpleomp lacks what clang calls for an if(); and each loop takes the threads of its runtime.
+    sources = [path.read_text() for path in (ROOT / "runtimes/native/src").iterdir()]
+    loops = re.findall(r"#pragma omp (.*)", "\n".join(sources))
+    assert loops
+    assert all(re.fullmatch(r"parallel for (schedule\(static\) )?num_threads\(\w+\)", loop) for loop in loops)

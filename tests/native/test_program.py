@@ -192,6 +192,18 @@ def test_verify_prints_every_comparison_and_the_verdict(ifrnet: Program, unprove
     assert "verdict:   passed" in ifrnet("describe", unproven).stdout
 
 
+def test_a_verdict_that_can_be_kept_nowhere_is_a_warning(
+    ifrnet: Program, unproven: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (unproven / "verdicts.json").mkdir()  # root may write everywhere, so a folder and a file stand in the way
+    ifrnet.cache.touch()
+    command = ("interpolate", *pair, "-o", tmp_path / "c.png", "--artifact", unproven)
+    for done in (ifrnet("verify", unproven), ifrnet(*command, "--prove")):
+        assert done.returncode == 0, done
+        assert re.fullmatch("ifrnet: warning: the verdict could not be kept .* name a folder .*\n", done.stderr)
+    assert "was not proved on cpu" in ifrnet.refused(*command, "--force", code=2)
+
+
 def test_what_was_never_proved_runs_only_when_asked(
     ifrnet: Program, unproven: Path, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:

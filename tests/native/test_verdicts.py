@@ -333,7 +333,9 @@ def test_the_cache_keeps_what_the_folder_cannot(
     assert believes(probe, opened, given, Path(""))[::2] == ("not run", False)
     assert [path.name for path in (cache / "verdicts").iterdir()] == [f"{opened.manifest.identity}.json"]
     (tmp_path / "file").touch()
-    assert "make one of them writable" in refusal("keep", unwritable, tmp_path / "file", "mean", data=as_json(given))
+    assert "let options.cache or IFRNET_CACHE name a folder that can be written" in refusal(
+        "keep", unwritable, tmp_path / "file", "mean", data=as_json(given)
+    )
 
 
 def entry(**changes: Any) -> dict[str, Any]:

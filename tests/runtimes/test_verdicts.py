@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 
 import runtimes
 import runtimes.verdicts as module
-from runtimes import ArtifactError, ParityError, ParityNotRunWarning, VerdictWarning, load, verify
+from runtimes import ArtifactError, BackendError, ParityError, ParityNotRunWarning, VerdictWarning, load, verify
 from runtimes.artifact import EMULATOR, MANIFEST, SAVED_FILE, Manifest, open_artifact, read_manifest
 from runtimes.backends import onnxruntime
 from runtimes.cli import run
@@ -23,6 +24,7 @@ from runtimes.contract import Verdict
 from runtimes.device import Device
 from runtimes.machine import Machine
 from runtimes.proof import FILE as PROOF
+from runtimes.proof import ProofResult
 from runtimes.registry import backend
 from runtimes.tuning import Tuning
 from runtimes.verdicts import FILE
@@ -357,14 +359,38 @@ def test_a_folder_that_cannot_be_written(folder: Path, own_cache: Path) -> None:
         load(folder, threads=1).close()
 
 
+@pytest.mark.parametrize("wrong", [False, True], ids=["passed", "failed"])
 def test_a_verdict_that_can_be_kept_nowhere(
-    folder: Path, own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, wrong: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, text: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
+    if wrong:
+        broken(folder)
     monkeypatch.setattr(module, "write_text", refuse)
-    assert "Permission denied" in one_line(["verify", str(folder)], capsys)
+    assert run("python -m runtimes", runtimes_main, ["verify", str(folder)]) == (2 if wrong else 0)
+    captured = capsys.readouterr()
+    assert f"cpu (fp32): {'failed: at 160x96' if wrong else 'passed'}" in captured.out
+    assert captured.err.count("\n") == 1, captured.err
+    assert re.match("warning: the verdict on .* let IFRNET_CACHE name .* Permission denied", captured.err)
+    with pytest.warns(VerdictWarning, match="could not be kept"):
+        assert (verify(folder).verdict is Verdict.FAILED) == wrong
+
+
+def test_a_proof_that_could_not_be_computed_is_not_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is short now may be there next time."""
+
+    def fail(*_: object) -> Iterator[ProofResult]:
+        raise BackendError("not enough memory")
+
+    edit(folder, with_arithmetic("fp16"))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "run_proof", fail)
+        record = verify(folder)
+    assert (record.verdict, record.reason) == (Verdict.FAILED, "not enough memory")
+    assert not (folder / FILE).exists()
+    assert verify(folder).verdict is Verdict.PASSED
 
 
 def test_the_identity_is_that_of_what_is_computed(folder: Path) -> None:

@@ -122,7 +122,7 @@ typedef struct ifrnet_info {
     char device[32];
     char precision[16];      /* what it was exported as */
     char arithmetic[32];     /* what the convolutions run in here, which may be wider */
-    char reason[256];        /* why it is not proven, or failed; "" when it is */
+    char reason[256];        /* why it is not proven, or failed; "" when it is, or why its verdict could not be kept */
     char identity[65];       /* sha256 of all that says what is computed */
     char machine[768];       /* JSON: what a verdict won here would be believed on */
 } ifrnet_info;
@@ -190,7 +190,8 @@ typedef struct ifrnet_comparison {
 } ifrnet_comparison;
 
 /* Run the artifact's own proof and keep the outcome as verdicts.json beside it, or in the cache; ifrnet_open and the Python
- * runtime believe it from then on. IFRNET_PARITY when it failed.
+ * runtime believe it from then on. IFRNET_PARITY when it failed. An outcome that can be kept nowhere holds for this
+ * runtime alone; ifrnet_info.reason says so, and after IFRNET_PARITY ifrnet_error() too.
  *
  * comparisons: may be NULL; *count: how many it holds, then how many there were. The first one's `size` stands for all. */
 IFRNET_API ifrnet_status ifrnet_verify(ifrnet_runtime *runtime, ifrnet_comparison *comparisons, size_t *count);

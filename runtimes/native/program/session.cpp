@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include <cstdio>
+
 #include "stop.h"
 
 namespace program {
@@ -21,6 +23,10 @@ ifrnet_unproven unproven(const Arguments &arguments) {
     return prove ? IFRNET_PROVE : allow ? IFRNET_ALLOW : IFRNET_REFUSE;
 }
 
+void warn(const std::string &message) {
+    if (!message.empty()) std::fprintf(stderr, "ifrnet: warning: %s\n", message.c_str());
+}
+
 Session::Session(const std::string &folder, const Arguments &arguments, ifrnet_unproven unproven) {
     const std::string device = arguments.text("--device", "cpu");
     ifrnet_options options = {};
@@ -36,6 +42,7 @@ Session::Session(const std::string &folder, const Arguments &arguments, ifrnet_u
         ifrnet_close(runtime_);
         throw stop;
     }
+    if (info_.proven > 0) warn(info_.reason);
 }
 
 Session::~Session() { ifrnet_close(runtime_); }

@@ -10,6 +10,9 @@ namespace program {
 // Throws Stop with the library's sentence unless the status is IFRNET_OK.
 void must(ifrnet_status status);
 
+// One line on standard error; none for "".
+void warn(const std::string &message);
+
 // Whether to prove, allow or refuse what was never proved here, by --prove and --unproven. Throws Stop for both.
 ifrnet_unproven unproven(const Arguments &arguments);
 

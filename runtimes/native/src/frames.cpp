@@ -155,13 +155,13 @@ bool overlap(const ifrnet_image &a, const ifrnet_image &b) {
     return false;
 }
 
-void read_image(const ifrnet_image &image, float *planes, size_t plane_stride) {
-    const Planes<float> to{planes, plane_stride, image.width};
+void read_image(const ifrnet_image &image, float *planes, size_t plane_stride, int threads) {
+    const Planes<float> to{planes, plane_stride, image.width, threads};
     is_rgb(image.layout) ? read_rgb(image, to) : read_yuv(image, to);
 }
 
-void write_image(const float *planes, size_t plane_stride, const ifrnet_image &image) {
-    const Planes<const float> from{planes, plane_stride, image.width};
+void write_image(const float *planes, size_t plane_stride, const ifrnet_image &image, int threads) {
+    const Planes<const float> from{planes, plane_stride, image.width, threads};
     is_rgb(image.layout) ? write_rgb(from, image) : write_yuv(from, image);
 }
 

@@ -14,10 +14,10 @@ void check_image(const ifrnet_image &image, Size frames, const char *what);
 bool overlap(const ifrnet_image &a, const ifrnet_image &b);
 
 // A checked image -> planes of float32 RGB in [0, 1], each `plane_stride` values after the one before, rows without
-// gaps.
-void read_image(const ifrnet_image &image, float *planes, size_t plane_stride);
+// gaps. At most `threads` threads work on it.
+void read_image(const ifrnet_image &image, float *planes, size_t plane_stride, int threads);
 
 // The reverse; values are clamped and rounded half to even.
-void write_image(const float *planes, size_t plane_stride, const ifrnet_image &image);
+void write_image(const float *planes, size_t plane_stride, const ifrnet_image &image, int threads);
 
 }  // namespace ifrnet

@@ -27,11 +27,11 @@ inline uint8_t *row_of(const ifrnet_image &image, int plane, int row) {
     return static_cast<uint8_t *>(image.plane[plane]) + image.stride[plane] * row;
 }
 
-// Three planes of float32, rows without gaps.
+// Three planes of float32, rows without gaps, and how many threads may work on them.
 template <class Value> struct Planes {
     Value *first;
     size_t stride; // values from plane to plane
-    int width;
+    int width, threads;
 
     Value *row(int plane, int y) const {
         return first + stride * static_cast<size_t>(plane) + static_cast<size_t>(width) * static_cast<size_t>(y);
@@ -46,12 +46,12 @@ void write_yuv(const Planes<const float> &planes, const ifrnet_image &image);
 // Fewer pixels are done by one thread: waking others takes longer.
 inline constexpr int64_t PARALLEL_PIXELS = 1 << 15;
 
-// work(row) for each row, in any order, on the caller's number of OpenMP threads. It must not throw.
-template <class Work> void for_rows(int rows, int64_t pixels, const Work &work) {
+// work(row) for each row, in any order, on `threads` threads. It must not throw. Without if(): ncnn's simpleomp, which
+// stands in for OpenMP on Apple's systems, lacks what clang calls for it.
+template <class Work> void for_rows(int rows, int64_t pixels, int threads, const Work &work) {
+    if (pixels < PARALLEL_PIXELS) threads = 1;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static) if (pixels >= PARALLEL_PIXELS)
-#else
-    (void)pixels;
+#pragma omp parallel for schedule(static) num_threads(threads)
 #endif
     for (int row = 0; row < rows; row++) work(row);
 }

@@ -55,13 +55,13 @@ void write_row(const float *red, const float *green, const float *blue, uint8_t 
 }
 
 template <class Pixel> void read_all(const ifrnet_image &image, const Planes<float> &planes) {
-    for_rows(image.height, int64_t{image.width} * image.height, [&](int y) {
+    for_rows(image.height, int64_t{image.width} * image.height, planes.threads, [&](int y) {
         read_row<Pixel>(row_of(image, 0, y), planes.row(0, y), planes.row(1, y), planes.row(2, y), image.width);
     });
 }
 
 template <class Pixel> void write_all(const Planes<const float> &planes, const ifrnet_image &image) {
-    for_rows(image.height, int64_t{image.width} * image.height, [&](int y) {
+    for_rows(image.height, int64_t{image.width} * image.height, planes.threads, [&](int y) {
         write_row<Pixel>(planes.row(0, y), planes.row(1, y), planes.row(2, y), row_of(image, 0, y), image.width);
     });
 }

@@ -244,12 +244,14 @@ struct Writer {
 
 template <class Sample, int Step> void read_all(const ifrnet_image &image, const Planes<float> &planes) {
     const Reader reader(image, planes, Sample::BITS);
-    for_rows(image.height, int64_t{image.width} * image.height, [&](int y) { reader.row<Sample, Step>(y); });
+    for_rows(image.height, int64_t{image.width} * image.height, planes.threads,
+             [&](int y) { reader.row<Sample, Step>(y); });
 }
 
 template <class Sample, int Step> void write_all(const Planes<const float> &planes, const ifrnet_image &image) {
     const Writer writer(planes, image, Sample::BITS);
-    for_rows(writer.rows, int64_t{image.width} * image.height, [&](int k) { writer.row<Sample, Step>(k); });
+    for_rows(writer.rows, int64_t{image.width} * image.height, planes.threads,
+             [&](int k) { writer.row<Sample, Step>(k); });
 }
 
 }  // namespace

@@ -297,11 +297,11 @@ ifrnet_status ifrnet_verify(ifrnet_runtime *runtime, ifrnet_comparison *comparis
         if (comparisons)
             need(count, "count");
         std::vector<Comparison> results;
-        const std::string trouble = found->verify(results);
+        const Belief belief = found->verify(results);
         if (count)
             write_all(results, comparisons, count, "comparisons[0]", write_comparison);
-        if (!trouble.empty())
-            fail(IFRNET_PARITY, "%s", trouble.c_str());
+        if (belief.verdict == Belief::Failed)
+            fail(IFRNET_PARITY, "%s", belief.reason.c_str());
     });
 }
 

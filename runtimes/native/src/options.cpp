@@ -49,6 +49,10 @@ void set_options(ncnn::Option &option, const Manifest &manifest, bool float32) {
         if (!found || value.kind != Json::Kind::Boolean)
             fail(IFRNET_ARTIFACT, "%s asks for the ncnn option '%s', which this version does not know: update libifrnet",
                  one_line(manifest.name).c_str(), one_line(name, 40).c_str());
+        if (found->member == &ncnn::Option::use_int8_inference && !value.boolean)
+            fail(IFRNET_ARTIFACT, "%s states the ncnn option use_int8_inference: false, with which ncnn reads int8 weights "
+                 "as float32, beyond their end; expected true or nothing: export it again",
+                 one_line(manifest.name).c_str());
         option.*(found->member) = value.boolean;
     }
     if (float32 && manifest.precision == "int8")

@@ -120,21 +120,22 @@ void Runtime::infer(const float *img0, const float *img1, const std::vector<floa
 void Runtime::interpolate(const ifrnet_image &img0, const ifrnet_image &img1, const std::vector<float> &steps,
                           const ifrnet_image *outputs) {
     const Call call(*this);
-    read_image(img0, engine_.input(0), engine_.plane_stride());
-    read_image(img1, engine_.input(1), engine_.plane_stride());
+    read_image(img0, engine_.input(0), engine_.plane_stride(), engine_.threads());
+    read_image(img1, engine_.input(1), engine_.plane_stride(), engine_.threads());
     engine_.begin(steps.size() > 1);
     for (size_t i = 0; i < steps.size(); i++)
-        write_image(engine_.frame(steps[i]), engine_.plane_stride(), outputs[i]);
+        write_image(engine_.frame(steps[i]), engine_.plane_stride(), outputs[i], engine_.threads());
 }
 
 void Runtime::cancel() { engine_.cancel(); }
 
-std::string Runtime::verify(std::vector<Comparison> &comparisons) {
+Belief Runtime::verify(std::vector<Comparison> &comparisons) {
     const Call call(*this);
-    return prove(comparisons);
+    prove(comparisons);
+    return belief_;
 }
 
-std::string Runtime::prove(std::vector<Comparison> &comparisons) {
+void Runtime::prove(std::vector<Comparison> &comparisons) {
     const auto cases = read_proof(artifact_.file("proof.dat"), size());
     std::string trouble;
     try {
@@ -150,11 +151,12 @@ std::string Runtime::prove(std::vector<Comparison> &comparisons) {
     } catch (const Error &error) {
         if (error.status != IFRNET_BACKEND)
             throw;
-        trouble = error.message;
+        belief_ = {Belief::Failed, error.message, true}; // short of memory perhaps: not kept for the next time
+        return;
     }
     belief_ = {trouble.empty() ? Belief::Passed : Belief::Failed, trouble, true};
-    keep(artifact_, conditions_, comparisons, trouble, cache_);
-    return trouble;
+    const std::string unkept = keep(artifact_, conditions_, comparisons, trouble, cache_);
+    belief_.reason += (trouble.empty() || unkept.empty() ? "" : "; ") + unkept;
 }
 
 }  // namespace ifrnet

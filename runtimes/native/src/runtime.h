@@ -31,8 +31,8 @@ public:
     void infer(const float *img0, const float *img1, const std::vector<float> &steps, float *output);
     void cancel();
 
-    // Runs the proof and keeps the outcome; the sentence of what went wrong, "" for nothing.
-    std::string verify(std::vector<Comparison> &comparisons);
+    // Runs the proof and keeps the outcome. The reason says what went wrong, and where the outcome could not be kept.
+    Belief verify(std::vector<Comparison> &comparisons);
 
     // Throws Error (IFRNET_TIMESTEP).
     void check_step(float t) const;
@@ -54,7 +54,7 @@ private:
     void store(const float *planes, float *to); // the reverse
     void run(const float *img0, const float *img1, const std::vector<float> &steps, float *output);
     void decide(ifrnet_unproven unproven);
-    std::string prove(std::vector<Comparison> &comparisons);
+    void prove(std::vector<Comparison> &comparisons);
 
     Artifact artifact_;
     Device device_;

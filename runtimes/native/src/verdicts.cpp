@@ -181,8 +181,8 @@ std::string reason_of(const std::vector<Comparison> &comparisons) {
     return text;
 }
 
-void keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
-          const std::string &trouble, const std::string &cache) {
+std::string keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
+                 const std::string &trouble, const std::string &cache) {
     std::vector<Json> entries;
     for (Record &record : all_records(artifact, cache))
         if (!same(record, artifact, conditions)) entries.push_back(std::move(record.entry));
@@ -194,14 +194,15 @@ void keep(const Artifact &artifact, const Conditions &conditions, const std::vec
     const std::string text = indented(whole);
 
     std::string why = "it was opened from memory";
-    if (!artifact.folder.empty() && (why = replace_file(beside(artifact), text)).empty()) return;
-    if (cache.empty()) return; // the caller keeps nothing elsewhere
+    if (!artifact.folder.empty() && (why = replace_file(beside(artifact), text)).empty()) return "";
+    if (cache.empty()) return ""; // the caller keeps nothing elsewhere
     make_folders(cache + "/verdicts");
     std::string again = replace_file(cached(artifact, cache), text);
-    if (!again.empty())
-        fail(IFRNET_ARTIFACT,
-             "cannot keep the verdict: neither beside %s (%s) nor in %s (%s): make one of them writable",
-             one_line(artifact.where()).c_str(), why.c_str(), one_line(cache).c_str(), again.c_str());
+    if (again.empty()) return "";
+    // What to do comes first: ifrnet_info cuts a long reason.
+    return "the verdict could not be kept and holds for this runtime alone: let options.cache or IFRNET_CACHE name a "
+           "folder that can be written (beside " +
+           one_line(artifact.where()) + ": " + why + "; in " + one_line(cache) + ": " + again + ")";
 }
 
 std::string default_cache() {

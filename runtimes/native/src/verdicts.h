@@ -35,9 +35,9 @@ std::string reason_of(const std::vector<Comparison> &comparisons);
 // Keeps the outcome of a proof, as runtimes.verdicts.keep: beside the artifact, or as CACHE/verdicts/IDENTITY.json where
 // that fails or the artifact has no folder; written to a temporary name and renamed. `trouble` is "" for a passed one.
 // With an empty `cache` it is written beside the artifact or not at all.
-// Throws Error (IFRNET_ARTIFACT) where it could be written nowhere.
-void keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
-          const std::string &trouble, const std::string &cache);
+// Returns "", or a sentence where it could be written nowhere.
+std::string keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
+                 const std::string &trouble, const std::string &cache);
 
 // $IFRNET_CACHE, or ~/.cache/ifrnet, or "" where there is no home.
 std::string default_cache();

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,23 @@ def test_a_process_that_does_not_answer(
         runtime.infer(*inputs)
     assert one_line(caught) == "ExecuTorch's process did not answer within 0.5 s"
     assert time.monotonic() - start < 30.0
+    assert process_of(runtime).poll() is not None
+
+
+def test_an_interrupted_call_does_not_answer_the_next(
+    runtime: ExecutorchRuntime, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between question and answer: the answer must not be taken for that of the next frame."""
+
+    def interrupt(*_: object) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._process, "_answer", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            runtime.infer(*inputs)
+    with pytest.raises(BackendError, match="ended: load the artifact again"):
+        runtime.infer(*inputs)
     assert process_of(runtime).poll() is not None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,13 @@ def test_other_names_and_values_are_refused(options: Any, stating: Callable[[Any
     with pytest.raises(ArtifactError, match=rf"details\.{DETAIL} .*: export it again") as caught:
         load(stating(options))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_int8_weights_are_never_read_as_float32(stating: Callable[[Any], Path], precision: Precision) -> None:
+    manifest = replace(read_manifest(stating({"use_int8_inference": False})), precision=precision)
+    with pytest.raises(ArtifactError, match=r"use_int8_inference: false, .* expected true or nothing: export it again"):
+        stated_options(manifest)
 
 
 @pytest.mark.parametrize(

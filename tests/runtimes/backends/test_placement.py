@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import onnxruntime
 import pytest
 
+from runtimes.artifact import Artifact
 from runtimes.backends import onnxruntime as ort
 from runtimes.backends.onnxruntime import check_placement, placement
-from runtimes.errors import BackendError
+from runtimes.contract import Precision
+from runtimes.errors import ArtifactError, BackendError, DeviceUnavailableError
+from runtimes.tuning import Tuning
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -110,3 +114,17 @@ def test_cuda_devices_are_those_of_the_driver(
         (f"NVIDIA Test {i}", "13000") for i in range(len(usable))
     ]
     assert usable or [(device.name, device.reason) for device in found] == [("cuda:0", "no NVIDIA GPU found")]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_npu_is_asked_for_nothing_that_it_would_compute_otherwise(precision: str) -> None:
+    """It has no float32, and would run it in half precision without a word. Here is no NPU: what passes finds none."""
+    from runtimes.backends import openvino
+    from tests.runtimes.test_base import MANIFEST
+
+    manifest = replace(MANIFEST, backend="openvino", precision=Precision(precision))
+    artifact = Artifact(Path("none"), manifest, {})
+    refused = precision != "fp16"
+    with pytest.raises(DeviceUnavailableError if refused else ArtifactError) as caught:
+        openvino.open_runtime(artifact, "npu", Tuning())
+    assert ("export with --fp16 and --size" in str(caught.value)) == refused

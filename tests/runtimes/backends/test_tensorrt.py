@@ -168,6 +168,14 @@ def test_a_failing_call_names_its_status(cuda: FakeCuda, tmp_path: Path) -> None
             runtime.infer(tensor(0), tensor(1), np.full((1, 1, 1, 1), 0.5, np.float32))
 
 
+def test_an_engine_that_gets_no_memory(cuda: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = FakeTrt(cuda)
+    short._engine.create_execution_context = lambda: None
+    monkeypatch.setattr(importlib, "import_module", lambda name: short)
+    with pytest.raises(BackendError, match="not enough memory of the GPU for frames of 64x64"):
+        open_runtime(tmp_path)
+
+
 def test_the_stand_in_has_the_names_of_the_real_thing() -> None:
     real = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
     for name in (name for name in vars(FakeCuda) if name.startswith("cuda")):

@@ -34,7 +34,7 @@ public final class Ifrnet: @unchecked Sendable {
         public let device: String
         public let precision: String
         public let arithmetic: String
-        /// Why it is not proven; "" when it is.
+        /// Why it is not proven; "" when it is, or why its verdict could not be kept.
         public let reason: String
     }
 

@@ -46,7 +46,7 @@ data class Info(
     val device: String,
     val precision: String,
     val arithmetic: String,
-    /** Why it is not proven; "" when it is. */
+    /** Why it is not proven; "" when it is, or why its verdict could not be kept. */
     val reason: String,
     val identity: String,
     val machine: String
