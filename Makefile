@@ -82,10 +82,11 @@ artifacts: $(VENV)/installed
 	$(RUN) -m export ship --force
 
 # New built-in weights out of a training run: checkpoint, INT8 scales, accuracy beside the old ones, what else changes.
+# What was trained on prepare's footage alone: make weights WEIGHTS=--openly-licensed
 STATE ?= runs/9/state.pt
 CANDIDATE ?= runs/candidate
 weights: $(VENV)/installed
-	$(RUN) -m benchmarks weights --state $(STATE) --output $(CANDIDATE) --openly-licensed
+	$(RUN) -m benchmarks weights --state $(STATE) --output $(CANDIDATE) $(WEIGHTS)
 
 $(VENV)/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)

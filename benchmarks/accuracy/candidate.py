@@ -16,6 +16,7 @@ from runtimes.cli import Parser
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchmarks.accuracy.score_log import ScoreLog
     from benchmarks.report.progress import Progress
     from benchmarks.report.results_file import Results
 
@@ -45,7 +46,7 @@ def configure(parser: Parser) -> None:
     add("--state", type=Path, required=True, help="a run's state.pt")
     add("--output", type=Path, required=True, help="folder for the candidate's files")
     add("--name", default="ifrnet_s", help="of the checkpoint, and the built-in model it is compared with")
-    add("--openly-licensed", action="store_true", help="it was trained on prepare's footage: list the licences")
+    add("--openly-licensed", action="store_true", help="it was trained on prepare's footage alone: list the licences")
     add("--trained-by", help="the command line that trained it, for the provenance")
     add("--per-clip", type=int, metavar="N", help="pairs of each clip, of either kind (default: 15)")
     add("--pairs", type=int, default=64, help="to calibrate on (default: %(default)s)")
@@ -75,9 +76,12 @@ def execute(args: argparse.Namespace) -> int:
         _calibrate(checkpoint, args.pairs)
         measured = [_measure(args, name, checkpoint, progress) for name in SHIPPED]
         names = {str(checkpoint): args.name, args.name: f"{args.name} so far"}
-        rows = [{**row, "name": names.get(row["name"], row["name"])} for results in measured for row in results.rows]
-        command = "; ".join(results.command for results in measured)
+        found = [results for results, _ in measured]
+        rows = [{**row, "name": names.get(row["name"], row["name"])} for results in found for row in results.rows]
+        command = "; ".join(results.command for results in found)
         _export(args, {"command": command, "rows": provenance_rows(rows, args.name)})
+    for _, journal in measured:  # not before the last one: a dataset that is done is not measured again either
+        journal.finish()
     for name in LOGS:
         if (log := args.state.parent / name).is_file():
             shutil.copyfile(log, args.output / f"{args.name}.{name}")
@@ -87,13 +91,13 @@ def execute(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
     from ifrnet import load_model
-    from ifrnet.training.export import export_weights, openly_licensed_data
+    from ifrnet.training.export import export_weights
 
     checkpoint = export_weights(
         args.state,
         args.output / args.name,
         command=args.trained_by or "python -m ifrnet.training train, with the options below",
-        data=openly_licensed_data() if args.openly_licensed else None,
+        openly_licensed=args.openly_licensed,
         evaluation=evaluation,
     )
     load_model(checkpoint)  # what cannot be loaded stops here, not at a user's
@@ -112,7 +116,7 @@ def _calibrate(checkpoint: Path, pairs: int) -> None:
     scales.save(checkpoint.with_name(f"{checkpoint.stem}.int8.json"))
 
 
-def _measure(args: argparse.Namespace, dataset: str, checkpoint: Path, progress: Progress) -> Results:
+def _measure(args: argparse.Namespace, dataset: str, checkpoint: Path, progress: Progress) -> tuple[Results, ScoreLog]:
     from benchmarks.accuracy.scoring import measure
 
     path = args.output / f"{dataset}.json"
@@ -134,8 +138,7 @@ def _measure(args: argparse.Namespace, dataset: str, checkpoint: Path, progress:
     arguments = ["--dataset", dataset, *few, "--model", args.name, "--model", checkpoint.name]
     results, log = measure(options, arguments, progress)
     results.save(path)
-    log.finish()
-    return results
+    return results, log
 
 
 def provenance_rows(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:

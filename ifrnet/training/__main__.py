@@ -117,7 +117,7 @@ def _configure_losses(parser: Parser) -> None:
         "--estimated-trust",
         type=float,
         default=paper.estimated_trust,
-        help="of estimated flows in the direct flow loss; 0 estimates none (default: %(default)s)",
+        help="of estimated flows in the direct flow loss, which is not the distillation (default: %(default)s)",
     )
     add(
         "--estimator",
@@ -162,8 +162,10 @@ def _configure_export(parser: Parser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="a run's state.pt")
     parser.add_argument("--output", type=Path, required=True, help="path of the checkpoint without suffix")
     parser.add_argument("--evaluation", type=Path, help="JSON of `python -m benchmarks accuracy`, kept as provenance")
-    parser.add_argument("--data", type=Path, help="JSON list of what it learnt from; default: what train's --data said")
-    parser.add_argument("--openly-licensed", action="store_true", help="it was prepare's footage: list the licences")
+    parser.add_argument("--data", type=Path, help="JSON list of what it learnt from, beside what train's --data said")
+    parser.add_argument(
+        "--openly-licensed", action="store_true", help="it was prepare's footage alone: list the licences"
+    )
     parser.add_argument("--trained-by", help="the command line that trained it")
 
 

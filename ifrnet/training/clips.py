@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,13 +16,48 @@ from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import FlowEstimator
 from ifrnet.training.samples import Sample, without_flow
 from runtimes.atomic import replacing
+from runtimes.json_text import parse_json
 
 BANDS = ((10.0, 0.25), (20.0, 0.25), (45.0, 0.3), (120.0, 0.2))
-"""Motion between the outer frames in pixels up to which a band reaches, and the share of draws that it gets.
+"""Motion in pixels up to which a band reaches, and the share of draws that it gets.
+
+The motion of a pair is that between the two middle frames of its clip, times the frames from its first to its last.
 
 Of the pairs of the openly licensed footage more than half move by less than 20 px. Beyond the last band, half of a
 crop has no match in it.
 """
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What ``prepare`` wrote of its clips, checked.
+
+    Raises:
+        TrainingError: there is none, it is damaged, or that of an older version.
+    """
+    path = folder / INDEX
+    try:
+        index = parse_json(path.read_bytes(), finite=True)
+        length, side, clips = index["length"], index["side"], index["clips"]
+        fits = bool(clips) and all(type(number) is int and number > 0 for number in (length, side))
+        fits = fits and all(_is_whole(clip, length) for clip in clips)
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"{folder} holds no {INDEX}: run `python -m ifrnet.training prepare` to cut clips first"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is damaged ({type(error).__name__}: {error}): prepare it again") from error
+    if not fits:
+        raise TrainingError(f"{path} is damaged (a clip that cannot be): prepare it again")
+    if not all("speed" in clip for clip in clips):
+        raise TrainingError(f"{path} says nothing of how fast its clips move: prepare it again")
+    return dict(index)
+
+
+def _is_whole(clip: dict[str, Any], length: int) -> bool:
+    """Whether a clip has a source, triplets in its frames and, where it is told, a speed."""
+    frames = all(type(frame) is int for triplet in clip["triplets"] for frame in triplet)
+    inside = all(0 <= first < middle < last < length for first, middle, last in clip["triplets"])
+    return frames and inside and isinstance(clip["source"], str) and clip.get("speed", 0.0) >= 0.0
 
 
 class Clips:
@@ -34,19 +69,12 @@ class Clips:
         Raises:
             TrainingError: the folder holds no prepared clips, or smaller ones, or those of an older version.
         """
-        try:
-            index = json.loads((folder / INDEX).read_text())
-        except FileNotFoundError as error:
-            raise TrainingError(
-                f"{folder} holds no {INDEX}: run `python -m ifrnet.training prepare` to cut clips first"
-            ) from error
+        index = read_index(folder)
         self.clips = index["clips"]
-        if not all("speed" in clip for clip in self.clips):
-            raise TrainingError(f"{folder / INDEX} says nothing of how fast its clips move: prepare it again")
         self.shape = (len(self.clips), index["length"], index["side"], index["side"], 3)
         if index["side"] < crop:
             raise TrainingError(f"clips in {folder} are {index['side']} px wide; crops of {crop} px do not fit")
-        expected, found = int(np.prod(self.shape)), (folder / ARRAY).stat().st_size
+        expected, found = math.prod(self.shape), (folder / ARRAY).stat().st_size
         if expected != found:
             raise TrainingError(f"{folder / ARRAY} has {found} bytes, its index says {expected}: prepare it again")
         self._bands = [
@@ -87,7 +115,7 @@ class Clips:
 
 
 def _bands(clips: Sequence[dict[str, Any]]) -> list[NDArray[np.int32]]:
-    """Of each band of :data:`BANDS`, the rows (clip, spacing) whose motion from first to last frame lies in it."""
+    """Of each band of :data:`BANDS`, the rows (clip, spacing) whose motion lies in it."""
     limits = [limit for limit, _ in BANDS]
     found: list[list[tuple[int, int]]] = [[] for _ in range(len(limits) + 1)]
     for number, clip in enumerate(clips):
@@ -150,5 +178,18 @@ class Pictures(Sequence[NDArray[np.uint8]]):
         return len(self._paths)
 
     def __getitem__(self, index: Any) -> Any:
-        """(H, W, 3) uint8."""
-        return np.load(self._paths[index], mmap_mode="r")
+        """(H, W, 3) uint8.
+
+        Raises:
+            TrainingError: the file is gone, damaged or something else.
+        """
+        path = self._paths[index]
+        try:
+            picture = np.lib.format.open_memmap(path, mode="r")
+        except Exception as error:  # NumPy raises whatever the damaged part of the header leads to
+            raise TrainingError(f"{path} cannot be read as a picture ({error}): prepare it again") from error
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise TrainingError(
+                f"{path} holds {picture.dtype} of shape {picture.shape}; expected a picture, uint8 (H, W, 3)"
+            )
+        return picture

@@ -14,6 +14,12 @@ from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule
 from ifrnet.training.precision import AUTO, pick_precision
 from runtimes.json_text import parse_json
 
+FULL_LOSSES = ("reconstruction", "geometry", "distillation", "psnr", "flow")
+"""Loss terms of the whole network."""
+
+SEEDS = 1 << 63
+"""Seeds from here on are none of PyTorch's."""
+
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Cut clips: of the openly licensed footage, or of a folder of videos."""
@@ -114,10 +120,13 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         TrainingError: a number out of its range.
     """
     lows = {"steps": 1, "batch": 1, "crop": 32, "warmup": 0, "seed": 0, "clip": 0.0}
-    lows |= {"flow_knee": 0.0, "coarse_weight": 0.0, "coarse_batch": 1, "coarse_crop": 32, "coarsest": 0}
+    lows |= {"flow_knee": 0.0, "flow_floor": 0.0, "coarse_batch": 1, "coarse_crop": 32, "coarsest": 0}
+    lows |= {f"{name}_weight": 0.0 for name in (*FULL_LOSSES, "coarse")}
     for name, low in lows.items():
-        if not getattr(arguments, name) >= low:  # nor NaN
-            raise TrainingError(f"{_option(name)} {getattr(arguments, name)}: expected at least {low}")
+        if not low <= getattr(arguments, name) < math.inf:  # nor NaN
+            raise TrainingError(f"{_option(name)} {getattr(arguments, name)}: expected at least {low}, and finite")
+    if arguments.seed >= SEEDS:
+        raise TrainingError(f"--seed {arguments.seed}: expected less than 2^63")
     for name in ("crop", "coarse_crop"):
         if getattr(arguments, name) % 16:
             given = f"{_option(name)} {getattr(arguments, name)}"
@@ -138,8 +147,12 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
     wide = WideScenes(side=arguments.coarse_crop, batch=arguments.coarse_batch, slowest=arguments.coarse_slowest)
     if not 0.1 <= wide.slowest <= wide.fastest:
         raise TrainingError(f"--coarse-slowest {wide.slowest}: expected 0.1 to {wide.fastest:.0f} pixels")
-    if arguments.coarsest and not arguments.coarse_weight:
-        raise TrainingError(f"--coarsest {arguments.coarsest} has no loss: give a --coarse-weight, for example 1")
+    if arguments.flow_floor and not arguments.flow_weight:
+        raise TrainingError(
+            f"--flow-floor {arguments.flow_floor} without --flow-weight is the floor of a loss that is off: give both"
+        )
+    if arguments.coarsest:
+        _check_coarsest(arguments)
     return TrainOptions(
         variant=arguments.variant,
         steps=arguments.steps,
@@ -173,6 +186,24 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         seed=arguments.seed,
         data=tuple(arguments.data),
     )
+
+
+def _check_coarsest(arguments: argparse.Namespace) -> None:
+    """Refuse what a run of the coarsest decoder alone would leave out without a word."""
+    given = f"--coarsest {arguments.coarsest}"
+    if not arguments.coarse_weight:
+        raise TrainingError(f"{given} has no loss: give a --coarse-weight, for example 1")
+    unused = [f"--data {text}" for text in arguments.data if not text.startswith("synthetic=")]
+    defaults = LossWeights()
+    for name in FULL_LOSSES:
+        value = getattr(arguments, f"{name}_weight")
+        if value not in (0.0, getattr(defaults, name)):  # the default was not asked for
+            unused.append(f"{_option(name)}-weight {value}")
+    if unused or len(arguments.data) > 1:
+        raise TrainingError(
+            f"{given} learns from --coarse-weight and the pictures of one --data synthetic=DIR alone, never from "
+            f"{', '.join(unused) or 'a second --data'}: leave that out"
+        )
 
 
 def _option(name: str) -> str:
@@ -209,6 +240,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
     from ifrnet.variants import VARIANTS
 
+    for name in ("threads", "scenes"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise TrainingError(f"{_option(name)} {value}: expected at least 1")
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     state = states.load(arguments.state)
@@ -237,7 +271,7 @@ def mean(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the shipped form of a run's weights with its provenance."""
-    from ifrnet.training.export import export_weights, openly_licensed_data
+    from ifrnet.training.export import export_weights
 
     evaluation: dict[str, Any] = {}
     if arguments.evaluation is not None:
@@ -246,15 +280,12 @@ def export(arguments: argparse.Namespace) -> int:
             raise TrainingError(f"{arguments.evaluation}: expected the JSON of `python -m benchmarks accuracy`")
         evaluation = {"command": content["command"], "rows": content["rows"]}
     data = _json(arguments.data, list) if arguments.data is not None else None
-    if arguments.openly_licensed:
-        if data is not None:
-            raise TrainingError("--data and --openly-licensed: give one of them")
-        data = openly_licensed_data()
     path = export_weights(
         arguments.state,
         arguments.output,
         command=arguments.trained_by or "python -m ifrnet.training train, with the options below",
         data=data,
+        openly_licensed=arguments.openly_licensed,
         evaluation=evaluation,
     )
     print(f"wrote {path} and {path.with_suffix('.json')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,13 @@ from safetensors.torch import save as to_safetensors
 from ifrnet.footage.catalogue import MEDIA, PACKAGES, training_photographs, training_videos
 from ifrnet.model import IFRNet
 from ifrnet.training import state as states
+from ifrnet.training.clips import Pictures, read_index
 from ifrnet.training.errors import TrainingError
-from ifrnet.training.sources import MIDDLE_ONLY
+from ifrnet.training.openly_licensed import picture_count
+from ifrnet.training.sources import MIDDLE_ONLY, split_source
 from ifrnet.variants import VARIANTS
 from runtimes.atomic import write_bytes
+from runtimes.errors import RuntimesWarning
 
 TEACHERS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
     {
@@ -45,6 +49,7 @@ def export_weights(
     *,
     command: str,
     data: list[dict[str, str]] | None = None,
+    openly_licensed: bool = False,
     evaluation: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``output``.safetensors and ``output``.json.
@@ -53,15 +58,16 @@ def export_weights(
         state_path: a run's state.pt.
         output: path without suffix; its last part is the checkpoint's name.
         command: what trained it, for the provenance.
-        data: rows of what it was trained on, see :func:`openly_licensed_data`; by default what ``--data`` said, which
-            names no licence.
+        data: rows of what it was trained on, beside what ``--data`` said, which names no licence.
+        openly_licensed: its data are what ``prepare`` downloads: rows with their licences as well.
         evaluation: figures, for example the rows of the accuracy benchmark's JSON.
 
     Returns:
         The path of the safetensors file.
 
     Raises:
-        TrainingError: weights that half precision cannot hold, or that are not finite.
+        TrainingError: weights that half precision cannot hold, or that are not finite; other data than those of
+            ``prepare`` where those were named.
     """
     state = states.load(state_path)
     variant = str(state.options["variant"])
@@ -71,10 +77,19 @@ def export_weights(
     if not largest < HALF_MAX:
         raise TrainingError(f"{state_path}: the largest weight is {largest}, half precision holds {HALF_MAX:.0f}")
     sources = state.options.get("data", [])
-    # Nothing but middle frames: whatever the weights answer at another t, nobody taught them.
+    if openly_licensed:
+        _check_openly_licensed(sources)
+    # Nothing but middle frames: whatever the weights answer at another t, nobody taught them, or they forget it.
     timesteps: Any = [0.5] if sources and {s.partition("=")[0] for s in sources} <= MIDDLE_ONLY else "any"
-    learnt_from = [{"name": source} for source in sources] if data is None else data
-    rows = [*learnt_from, *teachers(state.options, state.parent)]
+    if timesteps != "any":
+        warnings.warn(
+            f"{output.name} is marked to serve t = 0.5 only: its last run ({', '.join(sources)}) saw nothing but "
+            "middle frames, from which other times get worse",
+            RuntimesWarning,
+            stacklevel=2,
+        )
+    learnt_from = [{"name": source} for source in sources] + (data or [])
+    rows = [*learnt_from, *(openly_licensed_data() if openly_licensed else ()), *teachers(state.options, state.parent)]
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
     # One entry: safetensors writes several in an order that changes from run to run.
     content = to_safetensors(half, metadata={"timesteps": json.dumps(timesteps) if timesteps != "any" else "any"})
@@ -115,6 +130,30 @@ def _in_lines(value: Any, levels: int, margin: str = "") -> str:
     lines = ",\n".join(f"{inner}{name}{_in_lines(x, levels - 1, inner)}" for name, x in pairs)
     first, last = "{}" if isinstance(value, dict) else "[]"
     return f"{first}\n{lines}\n{margin}{last}"
+
+
+def _check_openly_licensed(sources: list[str]) -> None:
+    """Raises TrainingError where a run had other data than what ``prepare`` downloads, or nobody can tell any more."""
+    names = {media.name for media in training_videos()}
+    for text in sources:
+        kind, path, _ = split_source(text)
+        if not path.is_dir():
+            raise TrainingError(
+                f"--openly-licensed, but nobody can tell what the run's --data {text} was, since {path} is not there: "
+                "export where the run was trained, or leave the option out"
+            )
+        if kind == "clips":
+            others = sorted({clip["source"] for clip in read_index(path)["clips"]} - names)
+        elif kind == "synthetic":
+            found, expected = len(Pictures(path)), picture_count()
+            others = [f"{found} pictures, where prepare makes {expected}"] if found != expected else []
+        else:
+            others = [kind]
+        if others:
+            raise TrainingError(
+                f"--openly-licensed, but the run had --data {text} ({', '.join(others)}), which `prepare` does not "
+                "download: leave the option out, and give a list of your own as --data"
+            )
 
 
 def openly_licensed_data() -> list[dict[str, str]]:

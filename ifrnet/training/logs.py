@@ -12,16 +12,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ifrnet.training.objective import TERMS
 from ifrnet.training.options import RunOptions
+from runtimes.atomic import write_bytes
 
 STEPS = "steps.csv"
 EVALUATIONS = "evaluations.csv"
 
 
 class Log:
-    """Means of the loss terms every ``log_steps``, evaluations as they come; silent in all processes but the first."""
+    """Means of the loss terms every ``log_steps``, evaluations as they come; silent in all processes but the first.
 
-    def __init__(self, folder: Path, steps: int, machine: RunOptions, first: bool) -> None:
+    Rows beyond ``step``, where the run begins or goes on, are dropped: a run that was cut off takes those steps again.
+    """
+
+    def __init__(self, folder: Path, step: int, steps: int, machine: RunOptions, first: bool) -> None:
         self._folder = folder
+        self._step = step
         self._steps = steps
         self._every = machine.log_steps
         self._first = first
@@ -41,6 +46,8 @@ class Log:
     def __enter__(self) -> Self:
         if self._first:
             self._folder.mkdir(parents=True, exist_ok=True)
+            for name in (STEPS, EVALUATIONS):
+                self._drop_rows(self._folder / name)
             self._progress.start()
         return self
 
@@ -71,6 +78,17 @@ class Log:
         self._append(EVALUATIONS, {"step": step, "seconds": round(seconds, 1), **_short(figures)})
         line = "  ".join(f"{name} {value:.2f}" for name, value in figures.items())
         self._progress.console.print(f"step {step}: {line}")
+
+    def _drop_rows(self, path: Path) -> None:
+        if not path.exists():
+            return
+        header, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+        kept = [row for row in rows if row.endswith(b"\n") and self._is_done(row.partition(b",")[0])]
+        if kept != rows:
+            write_bytes(path, b"".join([header, *kept]))
+
+    def _is_done(self, step: bytes) -> bool:
+        return step.isdigit() and int(step) <= self._step
 
     def _append(self, name: str, row: dict[str, object]) -> None:
         path = self._folder / name

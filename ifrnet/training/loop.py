@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ifrnet.training import coarsest
 from ifrnet.training import state as states
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.initial import initialise
+from ifrnet.training.interruption import Interruption
 from ifrnet.training.logs import Log
 from ifrnet.training.objective import TERMS, Objective
 from ifrnet.training.optimiser import Optimiser
@@ -30,6 +33,8 @@ from ifrnet.training.samples import Augmentation, Batch
 from ifrnet.training.stream import Mixture, Source, StepSampler, batches
 from ifrnet.variants import VARIANTS
 from ifrnet.weights import load_model
+from runtimes.atomic import write_bytes
+from runtimes.errors import RuntimesWarning
 
 Evaluate = Callable[[IFRNet], dict[str, float]]
 """Figures of a network by name, for the log."""
@@ -174,10 +179,12 @@ def train(
     """Train to ``options.steps``; state and logs go to ``folder``, written by the first process alone.
 
     Only the first process is given ``evaluate``; the others wait for it where the next gradients are averaged.
-    ``wide`` has the scenes of the coarse flow loss.
+    ``wide`` has the scenes of the coarse flow loss. Ctrl-C, SIGTERM and data that cannot be read end it with the state
+    of the last step saved.
 
     Raises:
         TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
+        OSError: the last state cannot be written.
     """
     options = run.options
     augmentation = augmentation or Augmentation()
@@ -263,23 +270,59 @@ def _follow(
     if machine.compile:
         objective = torch.compile(objective)  # type: ignore[assignment]
     with ExitStack() as stack:
-        log = stack.enter_context(Log(folder, run.options.steps, machine, processes.first))
+        interruption = stack.enter_context(Interruption())
+        log = stack.enter_context(Log(folder, run.step, run.options.steps, machine, processes.first))
         began, saved = time.monotonic(), time.monotonic()
         before = run.seconds
-        for given in inputs:
-            terms = _step(run, objective, given, folder)
-            run.seconds = before + time.monotonic() - began
-            log.step(run.step, run.seconds, learning_rate(run.options, run.step - 1), terms)
-            if processes.first and time.monotonic() - saved >= machine.save_seconds:
-                states.save(run.snapshot(), folder)
-                saved = time.monotonic()
-            if evaluate is not None and machine.evaluate_steps and run.step % machine.evaluate_steps == 0:
-                log.evaluation(run.step, run.seconds, evaluate(run.best()))
+        try:
+            for given in _readable(inputs, run, folder, processes):
+                terms = _step(run, objective, given, folder)
+                run.seconds = before + time.monotonic() - began
+                log.step(run.step, run.seconds, learning_rate(run.options, run.step - 1), terms)
+                if interruption.asked is not None and run.step < run.options.steps:  # the last step is not the end yet
+                    _save_or_warn(run, folder, processes)
+                    raise KeyboardInterrupt
+                if time.monotonic() - saved >= machine.save_seconds:
+                    _save_or_warn(run, folder, processes)
+                    saved = time.monotonic()
+                if evaluate is not None and machine.evaluate_steps and run.step % machine.evaluate_steps == 0:
+                    log.evaluation(run.step, run.seconds, evaluate(run.best()))
+        except Exception:
+            # Workers and other processes may have got the signal too: what they leave undone is no error of its own.
+            if interruption.asked is None:
+                raise
+            raise KeyboardInterrupt from None
         if finish is not None:
             finish()
         if processes.first:
             states.save(run.snapshot(), folder)
         processes.wait()
+
+
+def _readable(
+    inputs: Iterable[tuple[Any, ...]], run: Run, folder: Path, processes: Processes
+) -> Iterator[tuple[Any, ...]]:
+    """``inputs``; where they cannot be read on, what has been learnt so far is saved first."""
+    try:
+        yield from inputs
+    except Exception:
+        _save_or_warn(run, folder, processes)
+        raise
+
+
+def _save_or_warn(run: Run, folder: Path, processes: Processes) -> None:
+    """A state that can be spared: a full disk may have room again when the next one is due."""
+    if not processes.first:
+        return
+    try:
+        states.save(run.snapshot(), folder)
+    except OSError as error:
+        # Without the step: the same words again are not shown again.
+        warnings.warn(
+            f"{folder / states.FILE} cannot be written ({error.strerror or error}): the state before stays; make room",
+            RuntimesWarning,
+            stacklevel=2,
+        )
 
 
 def _wide(options: TrainOptions, wide: Source, augmentation: Augmentation) -> Mixture:
@@ -304,12 +347,9 @@ def _step(run: Run, objective: nn.Module, given: tuple[Any, ...], folder: Path) 
     terms: Tensor = objective(*given)
     values = dict(zip(TERMS, terms.detach().tolist(), strict=True))
     if not all(math.isfinite(value) for value in values.values()):
-        kept = folder / f"bad-batch-{run.step}.pt"
-        plain = [tuple(part) if isinstance(part, tuple) else part for part in given]  # loads without our classes
-        torch.save({"step": run.step, "terms": values, "given": plain}, kept)
         raise TrainingError(
-            f"the loss is not finite at step {run.step} ({values}); the batch is kept in {kept}, the last good state "
-            f"in {folder / states.FILE}: lower the learning rate or clip the gradient"
+            f"the loss is not finite at step {run.step} ({values}); the batch {_kept(run, values, given, folder)}, the "
+            f"last good state in {folder / states.FILE}: lower the learning rate or clip the gradient"
         )
     terms[0].backward()  # type: ignore[no-untyped-call]
     if run.options.clip:
@@ -319,3 +359,15 @@ def _step(run: Run, objective: nn.Module, given: tuple[Any, ...], folder: Path) 
     if run.average is not None:
         run.average.update_parameters(run.model)
     return values
+
+
+def _kept(run: Run, values: dict[str, float], given: tuple[Any, ...], folder: Path) -> str:
+    """Write a batch that spoils the run; where it is, or why it is not."""
+    path, content = folder / f"bad-batch-{run.step}.pt", BytesIO()
+    plain = [tuple(part) if isinstance(part, tuple) else part for part in given]  # loads without our classes
+    torch.save({"step": run.step, "terms": values, "given": plain}, content)
+    try:
+        write_bytes(path, content.getvalue())
+    except OSError as error:
+        return f"cannot be written to {path} ({error.strerror or error})"
+    return f"is kept in {path}"

@@ -51,6 +51,13 @@ def prepare_openly_licensed(folder: Path, archives: Path | None = None) -> tuple
     return prepare(sources, folder / CLIPS), pictures
 
 
+def picture_count() -> int:
+    """How many pictures ``prepare`` makes; they have no names to be known by."""
+    last = max(frame for stretch in MEDIA["bbb"].skipped for frame in stretch)  # the credits end the film
+    stills = sum(may_train(MEDIA["bbb"], index) for index in range(0, last + 1, STILL_EVERY))
+    return len(training_photographs()) + stills
+
+
 def _pictures(photographs: list[Path], film: Path) -> Iterator[NDArray[np.uint8]]:
     """Photographs, then stills of the film outside titles and evaluation."""
     from PIL import Image

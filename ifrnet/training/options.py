@@ -86,8 +86,8 @@ class TrainOptions:
         warmup: steps over which the rate rises linearly from zero.
         clip: largest norm of the gradient; 0 for no clipping, as published.
         average: decay of the running average of the weights that is evaluated and exported; 0 for none, as published.
-        estimated_trust: what an estimated flow counts for in the direct flow loss, beside 1 of an exact one; 0 for
-            no estimates. The published distillation weighs flows by itself.
+        estimated_trust: what an estimated flow counts for in the direct flow loss, beside 1 of an exact one; the
+            published distillation weighs flows by itself.
         estimator: of the flows of clips, key in :data:`ifrnet.training.flow.FLOW_ESTIMATORS`.
         fastest: of the synthetic motion's background, in pixels from frame 0 to frame 1. Random weights that are shown
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.

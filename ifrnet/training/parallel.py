@@ -56,15 +56,20 @@ def join(device: str | None = None) -> Processes:
         device: "cpu" or "cuda"; by default a GPU where there is one.
 
     Raises:
-        TrainingError: "cuda" without a GPU.
+        TrainingError: "cuda" without a GPU, or a group that is announced in part.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("--device cuda: PyTorch finds no GPU here; leave it out, or install CUDA's PyTorch")
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         return Processes(rank=0, world=1, device=torch.device(kind))
-    local = int(os.environ["LOCAL_RANK"])
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT")}
+    if wrong := [f"{name}={value}" for name, value in told.items() if not value.isdecimal()]:
+        raise TrainingError(
+            f"WORLD_SIZE announces several processes, but {', '.join(wrong)}: expected the numbers that torchrun sets; "
+            "start with torchrun, or unset WORLD_SIZE for one process"
+        )
+    world, local = int(told["WORLD_SIZE"]), int(told["LOCAL_RANK"])
     place = torch.device(kind, local) if kind == "cuda" else torch.device(kind)
     if kind == "cuda":
         torch.cuda.set_device(place)

@@ -81,14 +81,27 @@ def parse_source(text: str, options: TrainOptions) -> Source:
     Raises:
         TrainingError: no such kind, a share that is no positive number, or nothing usable at the path.
     """
+    kind, path, share = split_source(text)
+    return Source(name=kind, data=KINDS[kind](path, options), share=share)
+
+
+def split_source(text: str) -> tuple[str, Path, float]:
+    """Kind, path and share. What follows the last @ is a share unless it goes on as a path does.
+
+    Raises:
+        TrainingError: no such kind, or a share that is no positive number.
+    """
     kind, separator, rest = text.partition("=")
     if not separator or kind not in KINDS:
         raise TrainingError(f"--data {text}: expected KIND=PATH[@SHARE] with KIND one of {', '.join(KINDS)}")
-    path, _, share = rest.partition("@")
+    path, _, share = rest.rpartition("@") if "@" in rest.rpartition("/")[2] else (rest, "", "")
     try:
         amount = float(share) if share else 1.0
     except ValueError:
         amount = math.nan
     if not (math.isfinite(amount) and amount > 0.0):
-        raise TrainingError(f"--data {text}: the share is {share!r}; expected a positive number, for example 0.5")
-    return Source(name=kind, data=KINDS[kind](Path(path), options), share=amount)
+        raise TrainingError(
+            f"--data {text}: the share is {share!r}; expected a positive number, for example 0.5, also behind a path "
+            "that ends in a name with @"
+        )
+    return kind, Path(path), amount

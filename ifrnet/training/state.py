@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.options import TrainOptions
-from runtimes.atomic import replacing
+from runtimes.atomic import write_bytes
 
 FORMAT = 1
 FILE = "state.pt"
@@ -46,11 +47,16 @@ class State:
 
 
 def save(state: State, folder: Path) -> Path:
-    """Write ``folder``/state.pt; a run that is cut off while writing keeps the state before."""
+    """Write ``folder``/state.pt; a run that is cut off while writing keeps the state before.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    content = BytesIO()  # on a full disk PyTorch's own writer raises RuntimeError
+    torch.save({"format": FORMAT, **vars(state)}, content)
     path = folder / FILE
-    with replacing(path) as partial:
-        torch.save({"format": FORMAT, **vars(state)}, partial)
+    write_bytes(path, content.getvalue())
     return path
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ifrnet.training.errors import TrainingError
 from ifrnet.training.rendering import Pending, pack
 from ifrnet.training.samples import Augmentation, Batch, Sample, TrainingSet, collate, crop
 from ifrnet.training.synthetic import Scene, SyntheticMotion, augmented
@@ -68,13 +71,16 @@ class StepSampler(Sampler[list[int]]):
         return len(self.steps)
 
 
-def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> DataLoader[Batch | Pending]:
-    """A loader over the sampler's steps, in order.
+def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> Iterator[Any]:
+    """The batches of the sampler's steps, in order: :class:`Batch`, or :class:`Pending` where they are rendered later.
 
     Workers are spawned, so training sets must pickle small: a forked one inherits the thread pools of OpenMP and OpenCV
     without their threads and hangs in the first parallel loop.
+
+    Raises:
+        TrainingError: data that cannot be used, in the words of whoever found it, here or in a worker.
     """
-    return DataLoader(
+    loader: DataLoader[Batch | Pending] = DataLoader(
         mixture,  # type: ignore[arg-type]  # yields samples, collated to batches
         batch_sampler=sampler,
         collate_fn=pack if mixture.deferred else collate,
@@ -84,11 +90,17 @@ def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> DataLoader[
         multiprocessing_context="spawn" if workers else None,
         persistent_workers=bool(workers),
     )
+    try:
+        yield from loader
+    except TrainingError as error:
+        # PyTorch raises that of a worker with its traceback for a message, which ends in what was said.
+        raise TrainingError(str(error).rpartition(f"{TrainingError.__name__}: ")[2].strip()) from None
 
 
 def _quiet_worker(_: int) -> None:
-    """One thread a worker: the training process has the rest."""
+    """One thread a worker, the training process has the rest; Ctrl-C is for the training process alone."""
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from benchmarks.__main__ import PROGRAM, main
-from benchmarks.accuracy import candidate, rigid
+from benchmarks.accuracy import candidate, rigid, scoring
+from benchmarks.accuracy.score_log import ScoreLog
+from benchmarks.options import AccuracyOptions
+from benchmarks.report.results_file import Kind, Results
 from export.int8.scales import read_scales
 from ifrnet import load_model
 from ifrnet.footage import download
@@ -57,6 +60,29 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     assert f"cp {folder}/ifrnet_s.int8.json export/int8/scales/ifrnet_s.json" in shown
     assert f"cp {folder}/ifrnet_s.steps.csv benchmarks/results/" in shown
     assert "evaluations.csv" not in shown  # the run has none
+
+
+def test_a_dataset_that_is_done_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[tuple[str, int]] = []
+
+    def measure(options: AccuracyOptions, arguments: object, progress: object) -> tuple[Results, ScoreLog]:
+        journal = ScoreLog(options.journal, {"dataset": options.dataset})
+        measured.append((options.dataset, len(journal.windows)))
+        if measured[-1] == ("pans", 0):
+            raise KeyboardInterrupt
+        journal.add("window", [])
+        return Results(kind=Kind.ACCURACY, command="", settings={}, environment={}, rows=[], summary={}), journal
+
+    monkeypatch.setattr(scoring, "measure", measure)
+    monkeypatch.setattr(candidate, "_calibrate", lambda *_: None)
+    monkeypatch.setattr(candidate, "_print", lambda *_: None)
+    path = state.save(loop.new_run(TrainOptions(), torch.device("cpu")).snapshot(), tmp_path / "run")
+    assert _weights("--state", path, "--output", tmp_path / "out") == 130
+    assert measured == [("footage", 0), ("pans", 0)]
+    (tmp_path / "out" / "pans.json.partial").write_text('{"dataset": "pans"}\n["window"]\n')
+    assert _weights("--state", path, "--output", tmp_path / "out") == 0
+    assert measured[2:] == [("footage", 1), ("pans", 1), ("objects", 0)]
+    assert not list((tmp_path / "out").glob("*.partial"))
 
 
 def test_parts_are_compared_with_the_checkpoint_so_far_and_with_dis() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from ifrnet.training.options import Precision
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ["--crop", "32", "--rate", "1e-3", "--seed", "5", "--workers", "0", "--threads", "1", "--evaluate-steps", "0"]
+
+COARSEST = ["train", "--folder", "x", "--data", "synthetic=nowhere", "--coarsest", "9", "--coarse-weight", "1"]
 
 
 def train(folder: Path, pictures: Path, *more: str) -> list[str]:
@@ -95,6 +99,34 @@ def test_the_coarsest_decoder_alone_and_then_all_of_it(
         (["train", "--folder", "x", "--data", "clips=nowhere", "--seed", "-1"], "--seed -1: expected at least 0"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--threads", "0"], "--threads 0: expected at least 1"),
         (["train", "--folder", "x", "--data", "clips=nowhere", "--workers", "-1"], "--workers -1: expected at least 0"),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--psnr-weight", "-1"],
+            "--psnr-weight -1.0: expected at least 0",
+        ),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--reconstruction-weight", "inf"],
+            "--reconstruction-weight inf: expected at least 0.0, and finite",
+        ),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--geometry-weight", "nan"],
+            "--geometry-weight nan: expected",
+        ),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--flow-floor", "1"],
+            "--flow-floor 1.0 without --flow-weight",
+        ),
+        (["train", "--folder", "x", "--data", "clips=nowhere", "--seed", "9" * 20], "expected less than 2^63"),
+        (
+            ["train", "--folder", "x", "--data", "clips=nowhere", "--coarsest", "9", "--coarse-weight", "1"],
+            "never from --data clips=nowhere: leave that out",
+        ),
+        (
+            [*COARSEST, "--reconstruction-weight", "2", "--flow-weight", "1"],
+            "never from --reconstruction-weight 2.0, --flow-weight 1.0: leave that out",
+        ),
+        ([*COARSEST, "--data", "synthetic=other"], "never from a second --data: leave that out"),
+        (["evaluate", "--state", "nowhere.pt", "--threads", "0"], "--threads 0: expected at least 1"),
+        (["evaluate", "--state", "nowhere.pt", "--scenes", "0"], "--scenes 0: expected at least 1"),
         (["flow", "--root", "nowhere"], "looked for tri_trainlist.txt"),
         (["prepare", "--videos", "nowhere", "--output", "x"], "looked for videos"),
         (["evaluate", "--state", "nowhere.pt"], "nowhere.pt does not exist"),
@@ -133,6 +165,36 @@ def test_a_gpu_that_is_not_there_is_one_line(
 ) -> None:
     assert main(train(tmp_path / "run", picture_folder, "--device", "cuda")) == 1
     assert "PyTorch finds no GPU here" in capsys.readouterr().err
+
+
+def test_processes_that_nobody_numbered_are_one_line(
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(train(tmp_path / "run", picture_folder)) == 1
+    assert "but RANK=, LOCAL_RANK=, MASTER_PORT=: expected the numbers that torchrun sets" in capsys.readouterr().err
+
+
+def test_sigterm_ends_a_run_as_usual_with_its_step_saved(tmp_path: Path, picture_folder: Path) -> None:
+    once = train(tmp_path / "run", picture_folder, "--batch", "1", "--steps", "1000000")
+    once[once.index("--workers") + 1] = "1"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "ifrnet.training", *once]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True) as process:
+        rows, until = tmp_path / "run" / "steps.csv", time.monotonic() + 120
+        while not rows.exists() and time.monotonic() < until:  # the first row comes after 50 steps
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGTERM)  # as a service manager does it: the worker gets it too
+        assert process.wait(60) == -signal.SIGTERM
+    assert state.load(tmp_path / "run" / "state.pt").step >= 50
+
+
+def test_the_help_promises_nothing_of_trust_that_distillation_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "estimates none" not in capsys.readouterr().out
 
 
 def test_other_data_refuse_to_resume(tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 import torch
 
 from ifrnet import Timesteps, load_model
-from ifrnet.training import loop, state
+from ifrnet.training import export, loop, state
+from ifrnet.training.cutting import INDEX
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
 from ifrnet.training.export import export_weights, openly_licensed_data
 from ifrnet.training.options import LossWeights, TrainOptions
 from ifrnet.training.samples import collate
 from ifrnet.training.synthetic import SyntheticMotion
+from runtimes.errors import RuntimesWarning
 
 
 @pytest.fixture
@@ -61,7 +64,11 @@ def test_weights_that_saw_the_middle_alone_serve_the_middle_alone(
 ) -> None:
     run = loop.new_run(TrainOptions(data=data), torch.device("cpu"))
     state.save(run.snapshot(), tmp_path)
-    path = export_weights(tmp_path / state.FILE, tmp_path / "weights", command="")
+    told = pytest.warns(
+        RuntimesWarning, match=r"marked to serve t = 0\.5 only: its last run \(vimeo=a\) saw nothing but"
+    )
+    with told if timesteps is Timesteps.MIDDLE else nullcontext():
+        path = export_weights(tmp_path / state.FILE, tmp_path / "weights", command="")
     info = load_model(path).info
     assert info is not None
     assert info.timesteps is timesteps
@@ -100,6 +107,38 @@ def test_the_data_of_shipped_weights_is_openly_licensed() -> None:
     assert not names & {"cup", "phone"}
     (film,) = (row for row in rows if row["name"] == "bbb")
     assert film["left out"] == "frames 9507 to 10636 and 24 on either side, titles and credits"
+
+
+def test_only_what_prepare_downloads_is_listed_as_openly_licensed(
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+
+    def exported(*data: str, sources: tuple[str, ...] = ("bbb", "box")) -> list[dict[str, str]]:
+        rows = [{"source": name, "speed": 1.0, "triplets": [[0, 1, 2]]} for name in sources]
+        (clips / INDEX).write_text(json.dumps({"length": 7, "side": 256, "clips": rows}))
+        run = loop.new_run(TrainOptions(data=data), torch.device("cpu"))
+        path = state.save(run.snapshot(), tmp_path / "run")
+        own = [{"name": "my films", "licence": "mine"}]
+        export_weights(path, tmp_path / "w", command="", data=own, openly_licensed=True)
+        learnt_from: list[dict[str, str]] = json.loads((tmp_path / "w.json").read_text())["data"]
+        return learnt_from
+
+    given = (f"clips={clips}@0.5", f"synthetic={picture_folder}")
+    with pytest.raises(
+        TrainingError, match=r"3 pictures, where prepare makes 139\), which `prepare` does not download"
+    ):
+        exported(*given)
+    monkeypatch.setattr(export, "picture_count", lambda: 3)
+    own = [*({"name": text} for text in given), {"name": "my films", "licence": "mine"}]
+    assert exported(*given) == [*own, *openly_licensed_data()]
+    with pytest.raises(TrainingError, match=r"clips=.*@0\.5 \(home/party\.mp4\), which .*: leave the option out"):
+        exported(*given, sources=("bbb", "home/party.mp4"))
+    with pytest.raises(TrainingError, match=r"--data clips=nowhere was, since nowhere is not there"):
+        exported("clips=nowhere")
+    with pytest.raises(TrainingError, match=r"gopro=.* \(gopro\), which `prepare` does not download"):
+        exported(f"gopro={tmp_path}")
 
 
 def test_what_checkpoints_on_the_way_tell_is_told_once(tmp_path: Path, run: loop.Run) -> None:

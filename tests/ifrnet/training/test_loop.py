@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +22,15 @@ from ifrnet.training import loop, state
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
 from ifrnet.training.mean import mean_state
+from ifrnet.training.objective import Objective
 from ifrnet.training.options import LossWeights, RunOptions, Schedule, TrainOptions, WideScenes
 from ifrnet.training.parallel import Processes
 from ifrnet.training.samples import Augmentation, Sample, collate
 from ifrnet.training.sources import wide_scenes
-from ifrnet.training.stream import Source
+from ifrnet.training.stream import Mixture, Source, batches
 from ifrnet.training.synthetic import SyntheticMotion, SyntheticOptions
+from runtimes import atomic
+from runtimes.errors import RuntimesWarning
 
 ALONE = Processes(rank=0, world=1, device=torch.device("cpu"))
 MACHINE = RunOptions(workers=0, threads=1, evaluate_steps=0, log_steps=1)
@@ -195,6 +203,148 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path: Path, sce
     assert kept["step"] == 2
     assert bool(kept["given"][0][4].isnan().any())
     assert all(bool(value.isfinite().all()) for value in run.model.state_dict().values())
+
+
+@dataclass
+class Ending:
+    """Scenes; something happens before that of ``last``."""
+
+    scenes: SyntheticMotion
+    last: int
+    then: Callable[[], None]
+
+    def draw(self, index: int, rng: np.random.Generator) -> Sample:
+        if index == self.last:
+            self.then()
+        return self.scenes.at(0.5, rng)
+
+
+def ending(folder: Path, scenes: SyntheticMotion, then: Callable[[], None]) -> None:
+    """A run whose third batch begins with ``then``."""
+    source = Source(name="s", data=Ending(scenes, 2 * SMALL.batch, then), share=1.0)
+    loop.train(loop.new_run(SMALL, ALONE.device), folder, [source], MACHINE, ALONE)
+
+
+def ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def broken() -> None:
+    raise TrainingError("broken")
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def steps_in(folder: Path) -> list[int]:
+    return [int(row["step"]) for row in csv.DictReader((folder / "steps.csv").read_text().splitlines())]
+
+
+def test_ctrl_c_waits_for_the_step_and_saves_it(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt):
+        ending(tmp_path, scenes, ctrl_c)
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert state.load(tmp_path / state.FILE).step == 3
+    assert trained(tmp_path, scenes, SMALL).step == 4
+    assert steps_in(tmp_path) == [1, 2, 3, 4]
+
+
+def test_ctrl_c_in_the_last_step_leaves_a_run_that_has_ended(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    """Nothing but the end of a run fits the features of the coarsest decoder."""
+    run = loop.new_run(replace(SMALL, steps=2), ALONE.device)
+    finished: list[int] = []
+    inputs = Mixture([Source(name="s", data=Ending(scenes, 2, ctrl_c), share=1.0)], 48, NO_AUGMENTATION, 0)
+    stream = ((b, torch.tensor(0.01)) for b in batches(inputs, loop._sampler(run, 2, ALONE), 0))
+    objective = Objective(run.model, SMALL.weights, SMALL.precision)
+    with pytest.raises(KeyboardInterrupt):
+        loop._follow(run, objective, stream, tmp_path, MACHINE, ALONE, None, lambda: finished.append(run.step))
+    assert finished == [2]
+    assert state.load(tmp_path / state.FILE).step == 2
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    def twice() -> None:
+        ctrl_c()
+        ctrl_c()
+
+    with pytest.raises(KeyboardInterrupt):
+        ending(tmp_path, scenes, twice)
+    assert not (tmp_path / state.FILE).exists()
+
+
+def test_what_a_signal_breaks_elsewhere_is_no_error_of_its_own(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    """Workers and other processes may get it too."""
+
+    def both() -> None:
+        ctrl_c()
+        broken()
+
+    with pytest.raises(KeyboardInterrupt):
+        ending(tmp_path, scenes, both)
+    assert state.load(tmp_path / state.FILE).step == 2
+
+
+def test_another_thread_trains_without_handlers(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    thread = threading.Thread(target=trained, args=(tmp_path, scenes, replace(SMALL, steps=1)))
+    thread.start()
+    thread.join()
+    assert state.load(tmp_path / state.FILE).step == 1
+
+
+def test_data_that_cannot_be_read_on_leave_the_steps_before(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    with pytest.raises(TrainingError, match=r"^broken$"):
+        ending(tmp_path, scenes, broken)
+    assert state.load(tmp_path / state.FILE).step == 2
+
+
+def test_rows_of_steps_that_are_taken_again_are_dropped(tmp_path: Path, scenes: SyntheticMotion) -> None:
+    constant = replace(SMALL, schedule=Schedule.CONSTANT)
+    trained(tmp_path, scenes, replace(constant, steps=2))
+    with (tmp_path / "steps.csv").open("ab") as out:
+        out.write(b"3,1,0.1\r\n4,1,0.1\r\n1")
+    (tmp_path / "evaluations.csv").write_bytes(b"step,seconds,clip\r\n2,1,3.5\r\n3,1,3.6\r\n")
+    trained(tmp_path, scenes, constant)
+    assert steps_in(tmp_path) == [1, 2, 3, 4]
+    assert (tmp_path / "evaluations.csv").read_bytes() == b"step,seconds,clip\r\n2,1,3.5\r\n"
+
+
+def test_a_full_disk_costs_a_warning_until_the_end(
+    tmp_path: Path, scenes: SyntheticMotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "sync", full)
+    run = loop.new_run(SMALL, ALONE.device)
+    machine, sources = replace(MACHINE, save_seconds=0.0), [Source(name="s", data=scenes, share=1.0)]
+    with (
+        pytest.warns(RuntimesWarning, match=r"state\.pt cannot be written \(No space left on device\)"),
+        pytest.raises(OSError, match="No space left on device"),
+    ):
+        loop.train(run, tmp_path, sources, machine, ALONE)
+    assert run.step == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.csv"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_fills_up_while_a_state_is_written_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's own writer would raise RuntimeError, which says that it is a bug."""
+    monkeypatch.setattr(atomic, "temporary_name", lambda _: tmp_path / "full")
+    (tmp_path / "full").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        state.save(loop.new_run(SMALL, ALONE.device).snapshot(), tmp_path)
+
+
+def test_a_full_disk_does_not_hide_that_the_loss_is_not_finite(
+    tmp_path: Path, scenes: SyntheticMotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "sync", full)
+    source = Source(name="poison", data=Poison(scenes), share=1.0)
+    with pytest.raises(
+        TrainingError, match=r"not finite at step 2 .* the batch cannot be written to .* \(No space left"
+    ):
+        loop.train(loop.new_run(SMALL, ALONE.device), tmp_path, [source], MACHINE, ALONE)
 
 
 def test_rates_follow_the_schedule() -> None:

@@ -98,6 +98,25 @@ def test_a_worker_process_makes_the_same_samples(scenes: SyntheticMotion) -> Non
         assert all((a == b).all() for a, b in zip(here, there, strict=True))
 
 
+@dataclass
+class Broken:
+    """Cannot be read."""
+
+    def draw(self, index: int, rng: np.random.Generator) -> Sample:
+        try:
+            raise OSError("cut short")
+        except OSError as error:
+            raise TrainingError("a.npy cannot be read") from error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_worker_cannot_read_is_said_in_its_own_words(workers: int) -> None:
+    mixture = Mixture([Source(name="b", data=Broken(), share=1.0)], 32, Augmentation(), seed=0)
+    sampler = StepSampler(first_step=0, last_step=1, batch=1, rank=0, world=1)
+    with pytest.raises(TrainingError, match=r"^a\.npy cannot be read$"):
+        next(batches(mixture, sampler, workers))
+
+
 def test_every_element_once_an_epoch() -> None:
     assert sorted(epoch_position(i, 7, 1) for i in range(7)) == list(range(7))
     assert [epoch_position(i, 7, 1) for i in range(7)] != [epoch_position(i, 7, 1) for i in range(7, 14)]

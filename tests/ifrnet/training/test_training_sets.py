@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import pickle
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ifrnet.errors import ModelError
-from ifrnet.footage.errors import FootageError
 from ifrnet.training import cutting
 from ifrnet.training.clips import BANDS, Clips, Pictures
 from ifrnet.training.cutting import ARRAY, INDEX, LENGTH, SIDE
@@ -191,6 +191,14 @@ def test_the_index_says_how_fast_a_clip_moves(videos: Path, tmp_path: Path) -> N
     assert np.median(speeds) == pytest.approx(4.0 * SIDE / 208, abs=0.8)  # 4 px, enlarged from 208 rows
 
 
+def test_videos_of_one_name_in_two_folders_are_two_sources(videos: Path, tmp_path: Path) -> None:
+    (videos / "b").mkdir()
+    shutil.copyfile(videos / "pan.mp4", videos / "b" / "pan.mp4")
+    prepare_videos(videos, tmp_path / "clips")
+    index = json.loads((tmp_path / "clips" / INDEX).read_text())
+    assert {clip["source"] for clip in index["clips"]} == {"pan.mp4", "b/pan.mp4"}
+
+
 def test_fast_windows_give_more_clips(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = prepare_videos(videos, tmp_path / "slow")
     monkeypatch.setattr(cutting, "FAST", 2.0)
@@ -214,9 +222,10 @@ def test_a_damaged_video_is_named_and_leaves_nothing(videos: Path, tmp_path: Pat
     damaged = bytearray(whole.read_bytes())
     damaged[len(damaged) // 3 :] = bytes(len(damaged) - len(damaged) // 3)
     (videos / "zz.mkv").write_bytes(damaged)
-    with pytest.raises((TrainingError, FootageError), match=r"zz\.mkv"):
+    (videos / "text.mp4").write_text("no video")
+    with pytest.raises(TrainingError, match=r"2 of 3 videos are of no use \(.*text\.mp4.*; .*zz\.mkv"):
         prepare_videos(videos, tmp_path / "clips")
-    assert not any((tmp_path / "clips").iterdir())
+    assert not (tmp_path / "clips").exists()
 
 
 def test_clips_that_are_missing_small_or_cut_short_are_refused(videos: Path, tmp_path: Path) -> None:
@@ -235,6 +244,34 @@ def test_clips_that_are_missing_small_or_cut_short_are_refused(videos: Path, tmp
     array.write_bytes(array.read_bytes()[:-1])
     with pytest.raises(TrainingError, match="prepare it again"):
         Clips(tmp_path / "clips", None, 0.0, 64)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"length": 7, "si',
+        "[]",
+        '{"length": 7, "side": 16}',
+        '{"length": 7, "side": 16, "clips": []}',
+        '{"length": 7, "side": 16, "clips": [{"source": "a", "speed": 1.0, "triplets": [[0, 1, 7]]}]}',
+        '{"length": 7, "side": 16, "clips": [{"source": "a", "speed": "1", "triplets": [[0, 1, 2]]}]}',
+    ],
+)
+def test_a_damaged_index_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / INDEX).write_text(content)
+    with pytest.raises(TrainingError, match=r"clips\.json is damaged .*: prepare it again"):
+        Clips(tmp_path, None, 0.0, 16)
+
+
+def test_a_damaged_picture_is_named(picture_folder: Path) -> None:
+    whole = (picture_folder / "00001.npy").read_bytes()
+    for damaged in (b"", b"PK\x03\x04", whole[:60], whole[:-1]):
+        (picture_folder / "00001.npy").write_bytes(damaged)
+        with pytest.raises(TrainingError, match=r"00001\.npy cannot be read as a picture"):
+            Pictures(picture_folder)[0]
+    np.save(picture_folder / "00001.npy", np.zeros((8, 8), dtype=np.uint8))
+    with pytest.raises(TrainingError, match=r"holds uint8 of shape \(8, 8\); expected a picture"):
+        Pictures(picture_folder)[0]
 
 
 def test_no_pictures_says_how_to_get_them(tmp_path: Path) -> None:
@@ -262,6 +299,13 @@ def test_a_source_with_its_share(picture_folder: Path) -> None:
     source = parse_source(f"synthetic={picture_folder}@0.25", TrainOptions(crop=64))
     assert (source.name, source.share) == ("synthetic", 0.25)
     assert source.data.draw(0, np.random.default_rng(0)).truth.shape == (64, 64, 3)
+
+
+def test_a_path_may_hold_an_at_sign(tmp_path: Path, picture_folder: Path) -> None:
+    shutil.copytree(picture_folder, tmp_path / "me@work" / "pictures")
+    shutil.copytree(picture_folder, tmp_path / "a@b")
+    for path, share in (("me@work/pictures", 1.0), ("me@work/pictures@2", 2.0), ("a@b@0.5", 0.5)):
+        assert parse_source(f"synthetic={tmp_path / path}", TrainOptions(crop=64)).share == share
 
 
 def test_clips_without_a_use_for_flows_estimate_none(videos: Path, tmp_path: Path) -> None:
