@@ -15,6 +15,7 @@ from export.declarations import BF16_TOLERANCE, FP16_TOLERANCE, FP32_TOLERANCE, 
 from export.errors import ExportError, SentinelError
 from export.int8.recipe import REWRITES, layer_name
 from export.options import ExportOptions
+from runtimes.backends import tensorrt as runtime
 from runtimes.backends.tensorrt import FLAVOURS
 from runtimes.backends.tensorrt_cache import TimingCache, gpu_facts
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
@@ -57,6 +58,8 @@ def missing() -> str:
     """Why it cannot be built here; empty when one of the two is there."""
     if not flavour():
         return "neither tensorrt nor tensorrt-rtx is installed: pip install 'ifrnet-export[trt]' (or [trt-rtx])"
+    if flavour() == "tensorrt":  # it builds on the GPU that it builds for
+        return runtime.missing() or next((device.reason for device in runtime.devices()), "")
     return ""
 
 

@@ -25,8 +25,10 @@ from export.padded_inputs import PaddedConv
 from export.targets import TARGETS
 from export.verify import verify
 from runtimes.artifact import Artifact, open_artifact
+from runtimes.backends import tensorrt as runtime
 from runtimes.cli import run
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
+from runtimes.device import Device
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -348,6 +350,16 @@ def test_compute_capabilities_that_the_builder_lacks(
         pytest.skip("tensorrt-rtx is not what builds here")
     assert export_(tmp_path, "--sm", capability, target="trt") == 1
     assert "tensorrt-rtx compiles for 75, 80, 86, 89, 120, 121" in capsys.readouterr().err
+
+
+def test_tensorrt_builds_on_a_gpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(to_tensorrt, "flavour", lambda: "tensorrt")
+    monkeypatch.setattr(runtime, "missing", lambda: "")
+    for reason in ("no NVIDIA GPU or driver (cudaErrorNoDevice)", ""):
+        monkeypatch.setattr(
+            runtime, "devices", lambda reason=reason: [Device(name="cuda:0", reason=reason)]
+        )
+        assert to_tensorrt.missing() == reason
 
 
 def test_capabilities_belong_to_tensorrt_rtx(monkeypatch: pytest.MonkeyPatch) -> None:
