@@ -8,7 +8,7 @@
  *
  * Every function but the first three returns a status. Anything but IFRNET_OK leaves a sentence in ifrnet_error(): what
  * was got, what is expected, what to do. No function throws, exits or prints. Structs begin with `size`: set it to sizeof
- * the struct, and zero the rest; a library that knows more fields takes the ones you do not have as zero. Fields that
+ * the struct, and zero the rest; fields that this version of the library does not know have to be zero. Fields that
  * choose are int32_t, and take the values of the enum that their comment names.
  *
  * Threads: every function may be called from any thread. Calls on one runtime run one after the other; open an artifact
@@ -160,7 +160,7 @@ typedef struct ifrnet_image {
     int32_t chroma;         /* ifrnet_chroma */
 } ifrnet_image;
 
-/* The frames at `count` time steps between two. The pair is encoded once.
+/* The frames at `count` time steps between two. The pair is encoded once, but on Vulkan in half precision.
  *
  * outputs: `count` images with memory of the caller's; their layouts may differ from the inputs'. They are written whole,
  * one after the other: after IFRNET_CANCELLED or a failure those already written stay. An output's memory must not overlap
