@@ -356,9 +356,7 @@ def test_tensorrt_builds_on_a_gpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(to_tensorrt, "flavour", lambda: "tensorrt")
     monkeypatch.setattr(runtime, "missing", lambda: "")
     for reason in ("no NVIDIA GPU or driver (cudaErrorNoDevice)", ""):
-        monkeypatch.setattr(
-            runtime, "devices", lambda reason=reason: [Device(name="cuda:0", reason=reason)]
-        )
+        monkeypatch.setattr(runtime, "devices", lambda reason=reason: [Device(name="cuda:0", reason=reason)])
         assert to_tensorrt.missing() == reason
 
 
