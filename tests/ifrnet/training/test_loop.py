@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -241,6 +241,15 @@ def steps_in(folder: Path) -> list[int]:
     return [int(row["step"]) for row in csv.DictReader((folder / "steps.csv").read_text().splitlines())]
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell has what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_ctrl_c_waits_for_the_step_and_saves_it(tmp_path: Path, scenes: SyntheticMotion) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt):
@@ -251,6 +260,7 @@ def test_ctrl_c_waits_for_the_step_and_saves_it(tmp_path: Path, scenes: Syntheti
     assert steps_in(tmp_path) == [1, 2, 3, 4]
 
 
+@pytest.mark.usefixtures("terminal")
 def test_ctrl_c_in_the_last_step_leaves_a_run_that_has_ended(tmp_path: Path, scenes: SyntheticMotion) -> None:
     """Nothing but the end of a run fits the features of the coarsest decoder."""
     run = loop.new_run(replace(SMALL, steps=2), ALONE.device)
@@ -264,6 +274,7 @@ def test_ctrl_c_in_the_last_step_leaves_a_run_that_has_ended(tmp_path: Path, sce
     assert state.load(tmp_path / state.FILE).step == 2
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, scenes: SyntheticMotion) -> None:
     def twice() -> None:
         ctrl_c()
@@ -274,6 +285,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, scenes: SyntheticMotion) 
     assert not (tmp_path / state.FILE).exists()
 
 
+@pytest.mark.usefixtures("terminal")
 def test_what_a_signal_breaks_elsewhere_is_no_error_of_its_own(tmp_path: Path, scenes: SyntheticMotion) -> None:
     """Workers and other processes may get it too."""
 
