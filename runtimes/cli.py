@@ -81,7 +81,8 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
         if isinstance(code, int):
             print(f"{program}: {one_line(error)}", file=sys.stderr)
             return code
-        if isinstance(error, MemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY):
+        said = str(error) if isinstance(error, RuntimeError) else ""
+        if isinstance(error, MemoryError) or any(words in said for words in _SHORT_OF_MEMORY):
             print(f"{program}: there is not enough memory: smaller frames need less", file=sys.stderr)
             return 1
         traceback.print_exc()

@@ -69,7 +69,7 @@ FREE = ("Concat", "StridedSlice", "Slice", "Reshape", "Permute", "ConvertTensor"
 _forks = ForkGuard("MNN")
 
 _choosing = threading.Lock()
-"""The hint by which a module chooses its algorithms is one for the whole process (MNN 3.6.1)."""
+"""A module chooses its algorithms by the hint that was given last in the whole process, for any module (MNN 3.6.1)."""
 
 
 def missing() -> str:
@@ -187,8 +187,6 @@ class Part:
 
     def run(self, values: list[Any], shape: tuple[int, ...]) -> list[Any]:
         """Compute. When a module sees frames of another ``shape`` it chooses its algorithms.
-
-        It chooses by the hint that was given last in the whole process, for whatever module (MNN 3.6.1).
 
         Raises:
             BackendError: MNN failed.

@@ -12,7 +12,7 @@ from runtimes.commands.common import note, notes, timestep
 from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.errors import UsageError
 from runtimes.frames import check_frames
-from runtimes.video.stills import check_suffix, may_be_transparent, read_image, write_image
+from runtimes.video.stills import check_output, check_suffix, may_be_transparent, read_image, write_image
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"{args.output} exists: pass --force to replace it, or name another output")
     img0, img1 = read_image(args.first), read_image(args.second)
     size = check_frames(img0, img1)
+    check_output(args.output, img0)
     if may_be_transparent(args.first) or may_be_transparent(args.second):
         note("transparency is left out: `video` keeps it, of a folder of these")
     with notes():

@@ -162,8 +162,10 @@ class OtherStreams:
         if isinstance(stream, AudioStream) and self._options.audio is AudioMode.STRETCH:
             track = EncodedSound(stream, self._setting)
         elif (why := refusal(stream, format, self._samples.get(stream.index, ()))) is None:
-            counted = format in _COUNTING and codec.startswith("pcm_")
-            track = EncodedSound(stream, self._setting, codec) if counted else Copied(stream, self._setting)  # type: ignore[arg-type]
+            if isinstance(stream, AudioStream) and format in _COUNTING and codec.startswith("pcm_"):
+                track = EncodedSound(stream, self._setting, codec)
+            else:
+                track = Copied(stream, self._setting)
         elif stream.codec_context is None:
             raise ValueError(why)
         else:

@@ -126,11 +126,16 @@ def write_image(rgb: Array, path: Path) -> None:
     Raises:
         UsageError: a suffix that is not an image's, one that cannot hold 16 bits, or a folder that does not exist.
     """
+    check_output(path, rgb)
+    with replacing(path) as partial:
+        save_image(rgb, partial)
+
+
+def check_output(path: Path, rgb: Array) -> None:
+    """Raises UsageError where :func:`write_image` could not write a picture like ``rgb``: before it is made."""
     check_suffix(path, deep=rgb.dtype == np.uint16)
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} does not exist: make that folder first")
-    with replacing(path) as partial:
-        save_image(rgb, partial)
 
 
 def save_image(rgb: Array, path: Path) -> None:

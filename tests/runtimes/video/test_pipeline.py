@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from runtimes.errors import UsageError
 from runtimes.video.color import Color
 from runtimes.video.options import InferOptions, VideoOptions
 from runtimes.video.pipeline import open_job
-from runtimes.video.plan import BATCH, Picture, Planner, Rules
+from runtimes.video.plan import BATCH, Picture, Planner, Rules, Segment
 from runtimes.video.summary import Progress
 from runtimes.video.timeline import Timing
 from tests.runtimes.video.clips import SIZE, Blender, Clip, draw, even, read_video, write_artifact, write_clip
@@ -281,33 +281,24 @@ def test_memory_is_flat_over_a_pause(artifact: Path, blenders: list[Blender], tm
     assert max(resident) - resident[0] < 30e6
 
 
-def test_a_pause_of_a_year_gives_its_first_frames_at_once() -> None:
+def planned_at_60(second: Fraction) -> Iterator[Segment]:
+    """The segments at 60 frames a second of two pictures, at 0 and at ``second``."""
     picture = {"duration": None, "native": None, "thumbnail": None, "rgb": draw(0)}
-    pictures = [Picture(time=Fraction(x), **picture) for x in (0, 31_536_000)]  # type: ignore[arg-type]
-    rules = Rules(
-        timing=Timing(factor=None, fps=Fraction(60)),
-        timesteps=Timesteps.ANY,
-        origin=Fraction(0),
-        rate=None,
-        cut_threshold=None,
-    )
-    segments = list(itertools.islice(Planner(rules, "x").plan(pictures), 3))
+    pictures = [Picture(time=time, **picture) for time in (Fraction(0), second)]  # type: ignore[arg-type]
+    timing = Timing(factor=None, fps=Fraction(60))
+    rules = Rules(timing=timing, timesteps=Timesteps.ANY, origin=Fraction(0), rate=None, cut_threshold=None)
+    return Planner(rules, "x").plan(pictures)
+
+
+def test_a_pause_of_a_year_gives_its_first_frames_at_once() -> None:
+    segments = list(itertools.islice(planned_at_60(Fraction(31_536_000)), 3))
     assert [len(segment.slots) for segment in segments] == [BATCH] * 3
     assert [slot.time * 60 for segment in segments for slot in segment.slots] == list(range(3 * BATCH))
 
 
 def test_a_time_a_hair_before_a_frame_is_between_frames() -> None:
-    """A recorder's times in units of 100 ns: the 120th 60th of a second is 2e-8 of the pause before frame 1."""
-    picture = {"duration": None, "native": None, "thumbnail": None, "rgb": draw(0)}
-    pictures = [Picture(time=x, **picture) for x in (Fraction(0), 2 + Fraction(4, 10**8))]  # type: ignore[arg-type]
-    rules = Rules(
-        timing=Timing(factor=None, fps=Fraction(60)),
-        timesteps=Timesteps.ANY,
-        origin=Fraction(0),
-        rate=None,
-        cut_threshold=None,
-    )
-    steps = [t for segment in Planner(rules, "x").plan(pictures) for t in segment.steps if segment.right is not None]
+    """Slot 120, at 2 s, lies 2e-8 of the pause before the frame that a recorder timed 40 ns late."""
+    steps = [t for segment in planned_at_60(2 + Fraction(4, 10**8)) for t in segment.steps if segment.right is not None]
     assert len(steps) == 121
     assert steps[120] < 1 - Fraction(1, 10**8)
     for t in steps[1:]:
