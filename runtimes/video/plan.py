@@ -26,9 +26,9 @@ BATCH = 8
 """Output frames of one segment at most, whatever lies between two source frames: a pause has thousands. Fewer would
 encode a pair more often for factors up to 9; more would only add memory."""
 
-
 _LAST_STEP = 1 - Fraction(1, 1 << 24)
-"""The largest t below 1 in float32. Times rounded by a recorder put a frame a little before the one that it is."""
+"""The largest t below 1 in float32. Where a recorder rounds times, an output frame can fall 1e-8 of a pause before a
+source frame."""
 
 
 @dataclass(frozen=True, kw_only=True)

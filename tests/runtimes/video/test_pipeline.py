@@ -296,7 +296,7 @@ def test_a_pause_of_a_year_gives_its_first_frames_at_once() -> None:
     assert [slot.time * 60 for segment in segments for slot in segment.slots] == list(range(3 * BATCH))
 
 
-def test_a_time_a_hair_before_a_frame_is_between_frames() -> None:
+def test_a_time_that_float32_rounds_to_the_next_frame_stays_before_it() -> None:
     """Slot 120, at 2 s, lies 2e-8 of the pause before the frame that a recorder timed 40 ns late."""
     steps = [t for segment in planned_at_60(2 + Fraction(4, 10**8)) for t in segment.steps if segment.right is not None]
     assert len(steps) == 121
