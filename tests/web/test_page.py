@@ -487,6 +487,48 @@ def test_it_can_be_stopped(open_page: Callable[..., Page]) -> None:
     assert "t = 0.5" in page.inner_text("#result-note")
 
 
+def test_between_two_questions_to_the_worker_it_can_be_stopped_too(
+    open_page: Callable[..., Page], artifact: Any, small_pair: list[Path]
+) -> None:
+    page = open_page()
+    open_artifact(page, artifact("web", model="ifrnet_s", size="96x64"))
+    page.set_input_files("#files", small_pair)
+    page.check("input[value=slow2]")
+    page.evaluate(  # the choice of a codec comes after the network is open and before the first frame
+        """() => {
+            const supported = VideoEncoder.isConfigSupported.bind(VideoEncoder);
+            const gone = new Promise((resolve) => { window.go = resolve; });
+            VideoEncoder.isConfigSupported = async (config) => {
+                window.waiting = true;
+                await gone;
+                return supported(config);
+            };
+        }"""
+    )
+    page.click("#make")
+    page.wait_for_function("window.waiting")
+    assert page.is_disabled("#artifact")
+    assert page.is_disabled("#files")
+    page.click("#cancel")
+    page.evaluate("window.go()")
+    page.wait_for_selector("#make:not([disabled])")
+    assert page.inner_text("#status") == "Stopped."
+    assert page.inner_text("#trouble") == ""
+    assert page.is_enabled("#artifact")
+
+
+def test_what_is_dropped_while_something_is_made_is_refused_in_a_sentence(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.click("#example")
+    page.wait_for_selector("#make:not([disabled])")
+    page.check("input[value=slow8]")
+    page.click("#make")
+    page.dispatch_event("#drop", "drop")
+    assert "wait for it, or press Stop" in page.inner_text("#trouble")
+    page.click("#cancel")
+    page.wait_for_selector("#make:not([disabled])")
+
+
 def test_stopping_the_proof_of_a_gpu_makes_no_frame_on_the_cpu(
     open_page: Callable[..., Page], artifact: Any, small_pair: list[Path]
 ) -> None:

@@ -6,6 +6,7 @@ const STUCK = "the threads did not start";
 let worker = start();
 let last = 0;
 let watch = 0;
+let stopped = false;
 /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, progress?: (done: number, total: number) => void}>} */
 const waiting = new Map();
 
@@ -41,6 +42,7 @@ function fail(why) {
  * @returns {Promise<any>}
  */
 export function ask(action, question = {}, progress) {
+  if (stopped) return Promise.reject(new Error("stopped"));
   const id = ++last;
   return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject, progress });
@@ -66,8 +68,19 @@ export async function openArtifact({ source, options }, progress) {
   }
 }
 
-/** End the worker in the middle of its work; whatever it had open is gone. */
-export function restart(why = "stopped") {
+/** What is asked from here on is answered again. */
+export function begin() {
+  stopped = false;
+}
+
+/** End what runs; until `begin`, what it asks next is refused too. */
+export function stop() {
+  stopped = true;
+  restart("stopped");
+}
+
+/** End the worker in the middle of its work; whatever it had open is gone. @param {string} why */
+function restart(why) {
   clearTimeout(watch);
   worker.terminate();
   fail(why);

@@ -4,7 +4,7 @@ import { Clip, Film, MOST_FRAMES } from "./clip.js";
 import { isCut } from "./cuts.js";
 import { amount, at, element, median, message, say, seconds } from "./elements.js";
 import { proved, remember } from "./memory.js";
-import { ask, openArtifact, restart } from "./network.js";
+import { ask, begin, openArtifact, stop } from "./network.js";
 import { average, decode, even, fit, pixels, show } from "./pictures.js";
 
 const BUILTIN = new URL("../artifacts/ifrnet_s-web-fp16-dynamic/", import.meta.url).href;
@@ -255,12 +255,18 @@ function shown(what) {
   say("Done.");
 }
 
+const starters = [at.make, at.verify, at.files, at.example, at.artifact];
+
 /** Run one thing at a time; what goes wrong is said once, in a sentence. @param {() => Promise<unknown>} work */
 async function busy(work) {
-  if (state.busy) return;
+  if (state.busy) {
+    at.trouble.textContent = "Something is being made: wait for it, or press Stop.";
+    return;
+  }
   state.busy = true;
+  begin();
   at.trouble.textContent = "";
-  at.make.disabled = at.verify.disabled = true;
+  for (const control of starters) control.disabled = true;
   at.cancel.hidden = at.progress.hidden = false;
   at.progress.value = 0;
   try {
@@ -271,8 +277,7 @@ async function busy(work) {
     else say("Stopped.");
   } finally {
     state.busy = false;
-    at.make.disabled = !state.clip && !state.pictures.length;
-    at.verify.disabled = false;
+    for (const control of starters) control.disabled = control === at.make && !state.clip && !state.pictures.length;
     at.cancel.hidden = at.progress.hidden = true;
   }
 }
@@ -303,7 +308,7 @@ at.example.addEventListener("click", () => busy(async () => {
 }));
 at.form.addEventListener("submit", (event) => { event.preventDefault(); busy(make); });
 at.form.addEventListener("input", refresh);
-at.cancel.addEventListener("click", () => { state.opened = null; restart(); });
+at.cancel.addEventListener("click", () => { state.opened = null; stop(); });
 at.split.addEventListener("input", () => at.stage.style.setProperty("--split", `${at.split.value}%`));
 at.verify.addEventListener("click", () => busy(async () => {
   for (const device of "gpu" in navigator ? ["wasm", "webgpu"] : ["wasm"]) {
