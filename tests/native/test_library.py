@@ -207,6 +207,21 @@ def test_a_failed_proof_that_can_be_kept_nowhere_is_told_whole(
     library().call("ifrnet_close", handle)
 
 
+def test_without_a_home_it_says_that_the_verdict_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(folder)
+    contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != FILE}
+    files = (File * len(contents))(*(File.of(name, data) for name, data in contents.items()))
+    monkeypatch.delenv("IFRNET_CACHE", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    for cache, said in ((None, UNKEPT), (b"", "")):
+        options = Options.of(threads=1, unproven=PROVE)
+        options.cache = cache
+        handle = library().open_memory(files, options)
+        assert library().describe(handle).proven == 1
+        assert library().describe(handle).text("reason")[: len(UNKEPT)] == said
+        library().call("ifrnet_close", handle)
+
+
 def test_an_option_that_it_does_not_know_is_refused(folder: Path) -> None:
     edit(folder, lambda manifest: manifest["details"].update(options={"use_magic": True}))
     with pytest.raises(ArtifactError, match="use_magic"):

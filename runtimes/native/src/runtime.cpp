@@ -15,7 +15,7 @@ Settings settings_of(const OpenOptions &options, const Device &device) {
     settings.device = device;
     settings.threads = options.threads;
     settings.float32 = options.float32;
-    settings.cache = options.cache;
+    settings.cache = options.cache.value_or("");
     return settings;
 }
 
@@ -44,7 +44,7 @@ Runtime::Runtime(Artifact artifact, const OpenOptions &options)
 
 void Runtime::decide(ifrnet_unproven unproven) {
     const char *where = artifact_.where().c_str(), *device = device_.name.c_str();
-    belief_ = believed(artifact_, conditions_, cache_);
+    belief_ = believed(artifact_, conditions_, cache_.value_or(""));
     if (belief_.verdict == Belief::NotRun && unproven == IFRNET_PROVE) {
         std::vector<Comparison> comparisons;
         prove(comparisons);

@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "artifact.h"
@@ -14,7 +15,8 @@ namespace ifrnet {
 
 struct OpenOptions {
     int threads = 0;
-    std::string device = "cpu", cache;
+    std::string device = "cpu";
+    std::optional<std::string> cache; // "": keep nothing; none: there is no place for it
     ifrnet_unproven unproven = IFRNET_REFUSE;
     bool float32 = false;
 };
@@ -58,7 +60,7 @@ private:
 
     Artifact artifact_;
     Device device_;
-    std::string cache_;
+    std::optional<std::string> cache_;
     Engine engine_;
     Conditions conditions_;
     Belief belief_;

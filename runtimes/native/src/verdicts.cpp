@@ -182,9 +182,9 @@ std::string reason_of(const std::vector<Comparison> &comparisons) {
 }
 
 std::string keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
-                 const std::string &trouble, const std::string &cache) {
+                 const std::string &trouble, const std::optional<std::string> &cache) {
     std::vector<Json> entries;
-    for (Record &record : all_records(artifact, cache))
+    for (Record &record : all_records(artifact, cache.value_or("")))
         if (!same(record, artifact, conditions)) entries.push_back(std::move(record.entry));
     entries.push_back(entry_of(artifact, conditions, comparisons, trouble));
     Json kept = Json::list(), whole = Json::object();
@@ -195,20 +195,25 @@ std::string keep(const Artifact &artifact, const Conditions &conditions, const s
 
     std::string why = "it was opened from memory";
     if (!artifact.folder.empty() && (why = replace_file(beside(artifact), text)).empty()) return "";
-    if (cache.empty()) return ""; // the caller keeps nothing elsewhere
-    make_folders(cache + "/verdicts");
-    std::string again = replace_file(cached(artifact, cache), text);
-    if (again.empty()) return "";
+    if (cache == "") return ""; // the caller keeps nothing elsewhere
+    std::string again = "neither HOME nor options.cache is set";
+    if (cache) {
+        make_folders(*cache + "/verdicts");
+        again = replace_file(cached(artifact, *cache), text);
+        if (again.empty()) return "";
+        again = "in " + one_line(*cache) + ": " + again;
+    }
     // What to do comes first: ifrnet_info cuts a long reason.
     return "the verdict could not be kept and holds for this runtime alone: let options.cache or IFRNET_CACHE name a "
            "folder that can be written (beside " +
-           one_line(artifact.where()) + ": " + why + "; in " + one_line(cache) + ": " + again + ")";
+           one_line(artifact.where()) + ": " + why + "; " + again + ")";
 }
 
-std::string default_cache() {
+std::optional<std::string> default_cache() {
     const char *stated = std::getenv("IFRNET_CACHE"), *home = std::getenv("HOME");
     if (stated != nullptr && *stated != '\0') return stated;
-    return home != nullptr && *home != '\0' ? std::string(home) + "/.cache/ifrnet" : "";
+    if (home == nullptr || *home == '\0') return std::nullopt;
+    return std::string(home) + "/.cache/ifrnet";
 }
 
 }  // namespace ifrnet

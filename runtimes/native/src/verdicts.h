@@ -1,5 +1,6 @@
 // What was proved of an artifact on this machine, in the file that runtimes/verdicts.py reads and writes.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,12 @@ std::string reason_of(const std::vector<Comparison> &comparisons);
 
 // Keeps the outcome of a proof, as runtimes.verdicts.keep: beside the artifact, or as CACHE/verdicts/IDENTITY.json where
 // that fails or the artifact has no folder; written to a temporary name and renamed. `trouble` is "" for a passed one.
-// With an empty `cache` it is written beside the artifact or not at all.
-// Returns "", or a sentence where it could be written nowhere.
+// With "" as `cache` it is written beside the artifact or not at all, as the caller wishes; without one there is no other
+// place. Returns "", or a sentence where it could be written nowhere against the caller's wish.
 std::string keep(const Artifact &artifact, const Conditions &conditions, const std::vector<Comparison> &comparisons,
-                 const std::string &trouble, const std::string &cache);
+                 const std::string &trouble, const std::optional<std::string> &cache);
 
-// $IFRNET_CACHE, or ~/.cache/ifrnet, or "" where there is no home.
-std::string default_cache();
+// $IFRNET_CACHE, or ~/.cache/ifrnet, or none where there is no home.
+std::optional<std::string> default_cache();
 
 }  // namespace ifrnet
