@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 _JOINERS = ("\u200c", "\u200d")
@@ -29,6 +30,11 @@ def one_line(text: object, limit: int = MAX_MESSAGE) -> str:
     if len(whole) > limit:
         whole = f"{whole[: 3 * limit // 4]} ... {whole[-limit // 4 :]}"
     return printable(whole)
+
+
+def note(line: str) -> None:
+    """Tell the user on standard error, apart from what a program may read from standard output."""
+    print(one_line(line), file=sys.stderr, flush=True)
 
 
 def _acts(char: str) -> bool:

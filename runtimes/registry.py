@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +29,7 @@ from runtimes.contract import Verdict
 from runtimes.device import About, Device
 from runtimes.errors import BackendError, ParityError, ParityNotRunWarning, RuntimesError
 from runtimes.machine import Machine
-from runtimes.printable import one_line
+from runtimes.printable import note
 from runtimes.shipped import PREFERENCE, Shipped
 from runtimes.tuning import Choices, Tuning, read_tuning
 from runtimes.verdicts import Belief, Conditions, Record, believed, prove, record_on
@@ -204,12 +203,7 @@ class Choice:
     record: Record
 
 
-def on_standard_error(line: str) -> None:
-    """Tell the user."""
-    print(one_line(line), file=sys.stderr, flush=True)
-
-
-def best(devices: Sequence[str | None] = (None,), *, tell: Callable[[str], None] = on_standard_error) -> Choice:
+def best(devices: Sequence[str | None] = (None,), *, tell: Callable[[str], None] = note) -> Choice:
     """The shipped artifact to take: the first of ``PREFERENCE`` that runs here and is proved on ``devices``.
 
     What was never proved on this machine is proved now, once. An artifact whose backend or device is not here is passed

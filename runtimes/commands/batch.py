@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runtimes.cli import INTERRUPTED
-from runtimes.commands.watch import say
 from runtimes.errors import RuntimesError, UsageError
+from runtimes.printable import note
 
 VIDEOS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".vob", ".flv", ".wmv"),
@@ -58,12 +58,14 @@ def run_all(jobs: Sequence[tuple[str, str]], run: Callable[[str, str], int]) -> 
     """Run each job; returns 1 when one of them failed, and stops when interrupted."""
     failed: list[str] = []
     for number, (source, target) in enumerate(jobs, 1):
-        say(f"[{number}/{len(jobs)}] {source}")
+        note(f"[{number}/{len(jobs)}] {source}")
         try:
             if run(source, target) == INTERRUPTED:
                 return INTERRUPTED
         except (RuntimesError, OSError) as error:
-            say(f"failed: {error}")
+            note(f"failed: {error}")
             failed.append(source)
-    say(f"{len(jobs)} videos: {len(jobs) - len(failed)} done, {len(failed)} failed" + "".join(f"; {f}" for f in failed))
+    note(
+        f"{len(jobs)} videos: {len(jobs) - len(failed)} done, {len(failed)} failed" + "".join(f"; {f}" for f in failed)
+    )
     return 1 if failed else 0

@@ -1,9 +1,8 @@
-"""What the subcommands share: argument types, and lines for the user on standard error."""
+"""What the subcommands share: argument types, and how warnings are shown."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,24 +11,19 @@ from typing import Any, TypeVar
 
 from runtimes.contract import Size
 from runtimes.errors import RuntimesError, RuntimesWarning
-from runtimes.printable import one_line
+from runtimes.printable import note
 
 T = TypeVar("T")
 
 
-def note(line: str) -> None:
-    """Tell the user, apart from what a program may read from standard output."""
-    print(one_line(line), file=sys.stderr, flush=True)
-
-
 @contextmanager
-def notes(tell: Callable[[str], None] = note) -> Iterator[None]:
-    """Show our own warnings as one line each."""
+def notes() -> Iterator[None]:
+    """Show our own warnings as one line each, on standard error."""
     shown = warnings.showwarning
 
     def show(message: Any, category: type[Warning], *rest: Any) -> None:
         if issubclass(category, RuntimesWarning):
-            tell(f"warning: {message}")
+            note(f"warning: {message}")
         else:
             shown(message, category, *rest)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtimes.cli import Parser
-from runtimes.commands.watch import say
 from runtimes.errors import UsageError
+from runtimes.printable import note
 from runtimes.video.errors import require_video_packages
 
 
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str]) -> int:
         audio=AudioMode(args.audio),
         subtitles=not args.no_subtitles,
         force=args.force,
-        note=say,
+        note=note,
     )
-    say(f"{output}: {len(parts)} parts joined")
+    note(f"{output}: {len(parts)} parts joined")
     return 0
 
 

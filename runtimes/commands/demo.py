@@ -11,8 +11,8 @@ from pathlib import Path
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
 from runtimes.commands.shipped import add_artifact, chosen
-from runtimes.commands.watch import say
 from runtimes.errors import UsageError
+from runtimes.printable import note, printable
 from runtimes.video.errors import require_video_packages
 
 FACTORS = (2, 8)
@@ -38,7 +38,6 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     require_video_packages()
     from runtimes.frames import check_frames
-    from runtimes.printable import printable
     from runtimes.video.artifact_for_size import choose_artifact
     from runtimes.video.color import STANDARD
     from runtimes.video.gif import GifSink
@@ -53,10 +52,10 @@ def main(arguments: Sequence[str]) -> int:
     for path in targets.values():
         if path.exists() and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
-    with notes(say), ExitStack() as stack:
-        artifact = chosen(args.artifact, (args.device,), size, say)
+    with notes(), ExitStack() as stack:
+        artifact = chosen(args.artifact, (args.device,), size, note)
         options = choose_artifact(
-            InferOptions(artifact=artifact, devices=(args.device,)), size, export=args.export, note=say
+            InferOptions(artifact=artifact, devices=(args.device,)), size, export=args.export, note=note
         )
         worker = load_workers(options, stack).all[0]
         largest = max(FACTORS)

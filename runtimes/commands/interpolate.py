@@ -8,10 +8,11 @@ from pathlib import Path
 
 import runtimes
 from runtimes.cli import Parser
-from runtimes.commands.common import note, notes, timestep
+from runtimes.commands.common import notes, timestep
 from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.errors import UsageError
 from runtimes.frames import check_frames
+from runtimes.printable import note
 from runtimes.video.stills import check_output, check_suffix, may_be_transparent, read_image, write_image
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtimes.cli import Parser
-from runtimes.commands.common import note
-from runtimes.printable import printable
+from runtimes.printable import note, printable
 from runtimes.web.site import build_site
 
 

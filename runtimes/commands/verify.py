@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes.cli import Parser
-from runtimes.commands.common import note, notes
+from runtimes.commands.common import notes
 from runtimes.contract import Verdict
 from runtimes.errors import DeviceMismatchError, DeviceUnavailableError, UsageError
+from runtimes.printable import note
 
 if TYPE_CHECKING:
     from rich.table import Table

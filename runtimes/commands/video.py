@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from runtimes.cli import INTERRUPTED, Parser
 from runtimes.commands.common import notes, size
 from runtimes.commands.shipped import add_artifact, chosen
-from runtimes.commands.watch import interruptible, say, watching
+from runtimes.commands.watch import interruptible, watching
 from runtimes.errors import UsageError
+from runtimes.printable import note
 from runtimes.video.errors import require_video_packages
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
     jobs = jobs_of(args.input, args.output)
     if len(jobs) > 1 and (args.stats is not None or args.chunk is not None):
         raise UsageError("--stats and --chunk belong to one video: leave them out for several")
-    with notes(say):
+    with notes():
         if jobs == [(args.input[0], args.output)]:
             return _run(args, _options(args, *jobs[0]))
         return run_all(jobs, lambda source, target: _run(args, _options(args, source, target)))
@@ -172,7 +173,7 @@ def _options(args: argparse.Namespace, source: str, target: str) -> VideoOptions
         factor = slowdown if slowdown > 1 else Fraction(2)
     audio = AudioMode(args.audio or ("copy" if slowdown == 1 else "drop"))
     if args.audio is None and slowdown != 1:
-        say("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
+        note("slow motion drops the sound; pass --audio stretch to keep it, slower at the same pitch")
     pairs = [item.partition("=") for item in args.encoder_option]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise UsageError(f"--encoder-option is {wrong[0]!r}; expected NAME=VALUE, for example tune=animation")
@@ -223,25 +224,25 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     stats = _check_stats(args.stats, options.target)
     summary: Summary | None
     with ExitStack() as stack:
-        source = open_source(options, say)
+        source = open_source(options, note)
         stack.callback(source.close)
-        say(describe(source.info))
-        artifact = chosen(options.infer.artifact, options.infer.devices, source.info.size, say)
+        note(describe(source.info))
+        artifact = chosen(options.infer.artifact, options.infer.devices, source.info.size, note)
         infer = replace(options.infer, artifact=artifact)
-        infer = choose_artifact(infer, source.info.size, export=args.export, note=say)
+        infer = choose_artifact(infer, source.info.size, export=args.export, note=note)
         options = replace(options, infer=infer, timing=options.timing.settled(source.info.rate))
         _say_cost(options, source.info.size)
         if args.dry_run:
             from runtimes.video.estimate import estimate
 
-            say(f"{options.target}: {estimate(options, source, say)}; nothing is written (--dry-run)")
+            note(f"{options.target}: {estimate(options, source, note)}; nothing is written (--dry-run)")
             return 0
         if args.ray is not None:
             from runtimes.video.ray_driver import run_on_ray
 
-            summary = run_on_ray(options, args.part_seconds, address=args.ray, note=say)
+            summary = run_on_ray(options, args.part_seconds, address=args.ray, note=note)
             return _end(options, summary, stats)
-        stop = stack.enter_context(interruptible(say))
+        stop = stack.enter_context(interruptible(note))
         tell, progress = stack.enter_context(watching())
         if args.resume:
             summary = run_in_parts(options, args.part_seconds, note=tell, progress=progress, stop=stop)
@@ -250,9 +251,9 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
             if not stop.is_set() and options.target != STDOUT:
                 remove_stale_parts(Path(options.target), None, tell)
     if stop.is_set() and args.resume:
-        say(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
+        note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
     elif stop.is_set() and summary is not None:
-        say(f"interrupted: {options.target} holds the first {summary.end:.2f} s")
+        note(f"interrupted: {options.target} holds the first {summary.end:.2f} s")
     if summary is not None:
         _end(options, summary, stats)
     return INTERRUPTED if stop.is_set() else 0
@@ -262,7 +263,7 @@ def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> int:
     """Say what was done, and write it where asked to."""
     from runtimes.video.sink import StagedFile
 
-    say(f"{options.target}: {summary}")
+    note(f"{options.target}: {summary}")
     if stats is not None:
         file = StagedFile(stats, force=False)
         file.staging.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
@@ -294,6 +295,6 @@ def _say_cost(options: VideoOptions, frame: object) -> None:
     assert isinstance(frame, Size)
     if options.infer.tile is not None:
         cost = tile_cost(frame, options.infer.tile, options.infer.overlap)
-        say(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
+        note(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
     if options.infer.tta:
-        say(f"--tta runs the network {TTA_COST} times for each frame")
+        note(f"--tta runs the network {TTA_COST} times for each frame")

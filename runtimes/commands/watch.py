@@ -10,16 +10,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from runtimes.commands.common import note
 from runtimes.printable import printable
 from runtimes.video.summary import Progress
 
 _LINE_EVERY_S = 30.0
-
-
-def say(line: str) -> None:
-    """Tell the user, on standard error; names and tags in the line can do nothing to the terminal."""
-    note(printable(line))
 
 
 Watch = tuple[Callable[[str], None], Callable[[Progress], None]]

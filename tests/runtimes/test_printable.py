@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from runtimes.cli import Parser, run
-from runtimes.commands.common import note
 from runtimes.commands.info import main as info
 from runtimes.errors import RuntimesError, RuntimesWarning
-from runtimes.printable import MAX_MESSAGE, one_line, printable
+from runtimes.printable import MAX_MESSAGE, note, one_line, printable
 from tests.runtimes.test_artifact import manifest_for
 
 HOSTILE = "\x1b[31mred\r\n\u202eback\x7f\ud800"
