@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from export.converter_process import last_useful_line, run_logged
 from export.errors import ExportError
 from runtimes.atomic import temporary_folder, write_text
 from runtimes.cli import Parser
 from runtimes.environment import cache_folder
-from runtimes.printable import MAX_REASON, one_line
 
 PINS = Path(__file__).parent / "pins"
 """One file of versions for each environment."""
@@ -130,13 +130,6 @@ def versions(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines if "==" in line)
 
 
-def last_useful_line(text: str) -> str:
-    """Of what a tool printed: its last error, else its last line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return one_line((errors or lines or ["it printed nothing"])[-1], MAX_REASON)
-
-
 def run(name: str, script: Path, *arguments: str | Path, log: Path, timeout_s: float) -> None:
     """Run a script in an environment, without the settings that users have for their own Python.
 
@@ -152,18 +145,7 @@ def run(name: str, script: Path, *arguments: str | Path, log: Path, timeout_s: f
     """
     command = [python(name), "-I", script, *arguments]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as out:
-        try:
-            done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=timeout_s, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(
-                f"the {name} converter did not end within {timeout_s:.0f} s: export a smaller size; the log is {log}"
-            ) from error
-    if done.returncode != 0:
-        reason = last_useful_line(log.read_text(encoding="utf-8", errors="replace"))
-        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
-        raise ExportError(f"the {name} converter ended with {ended}: {reason}; the whole log is {log}")
-    log.unlink()
+    run_logged(command, title=f"the {name} converter", log=log, timeout_s=timeout_s)
 
 
 def _gigabytes(root: Path) -> float:

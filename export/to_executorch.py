@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -13,11 +12,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from export import executorch_converter
+from export.converter_process import run_logged
 from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
 from export.options import Delegate, ExportOptions
 from runtimes.contract import Precision
-from runtimes.printable import MAX_REASON, one_line
 
 if TYPE_CHECKING:
     from export.source import Source
@@ -154,23 +153,5 @@ def run_converter(program: Path, delegate: Delegate, folder: Path) -> None:
     """
     command = [sys.executable, "-P", str(executorch_converter.__file__), str(program), delegate, str(folder)]
     descriptor, name = tempfile.mkstemp(prefix="ifrnet-executorch-", suffix=".log")
-    log = Path(name)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        try:
-            done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(
-                f"ExecuTorch's converter did not end within {TIMEOUT_S} s: export a smaller size; the log is {log}"
-            ) from error
-    if done.returncode != 0 or not (folder / FILE).is_file():
-        reason = last_useful_line(log.read_text(encoding="utf-8", errors="replace"))
-        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
-        raise ExportError(f"ExecuTorch's converter ended with {ended}: {reason}; the whole log is {log}")
-    log.unlink()
-
-
-def last_useful_line(text: str) -> str:
-    """Of what a tool printed: its last error, else its last line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return one_line((errors or lines or ["it printed nothing"])[-1], MAX_REASON)
+    os.close(descriptor)
+    run_logged(command, title="ExecuTorch's converter", log=Path(name), timeout_s=TIMEOUT_S, result=folder / FILE)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import mnn_converter
+from export.converter_process import how_it_ended
 from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
 from export.mnn_layers import File, check_file
@@ -106,7 +107,7 @@ def convert(model: Path, weights: str, folder: Path) -> tuple[list[dict[str, Any
     dump = folder / "model.json"
     if done.returncode != 0 or not dump.is_file():
         lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
-        ended = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
-        raise ExportError(f"MNN's converter ended with {ended}: {one_line(' | '.join(lines[-2:]), MAX_REASON)}")
+        reason = one_line(" | ".join(lines[-2:]), MAX_REASON)
+        raise ExportError(f"MNN's converter ended with {how_it_ended(done.returncode)}: {reason}")
     layers, rounded = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (dump.name, "rounded.json"))
     return layers["oplists"], rounded

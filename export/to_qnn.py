@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import qnn_compiler
+from export.converter_process import how_it_ended
 from export.declarations import FP16_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements
 from export.errors import ExportError
 from export.options import ExportOptions
@@ -141,8 +142,8 @@ def run_compiler(model: Path, out: Path, chip: Soc, *, log: Path) -> None:
         return
     printed = done.stdout + "\n" + done.stderr
     log.write_text(printed, encoding="utf-8")
-    ended = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
-    raise ExportError(f"Qualcomm's compiler ended with {ended}: {useful_line(printed)} (all that it printed: {log})")
+    ended, reason = how_it_ended(done.returncode), useful_line(printed)
+    raise ExportError(f"Qualcomm's compiler ended with {ended}: {reason} (all that it printed: {log})")
 
 
 def useful_line(printed: str) -> str:
