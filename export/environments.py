@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,21 +31,11 @@ MARKER = "complete.json"
 MAKING_S = 3600
 
 
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """One row.
-
-    Attributes:
-        about: what it is for and what it takes, for the line before it is made.
-    """
-
-    about: str
-
-
-ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
-    {"litert": Environment(about="converts to LiteRT; 2 GB, about a minute on a fast network")}
+ENVIRONMENTS: Mapping[str, str] = MappingProxyType(
+    {"litert": "converts to LiteRT; 2 GB, about a minute on a fast network"}
 )
-"""Name -> row. The versions are in ``export/pins/<name>.txt``."""
+"""Name -> what it is for and what it takes, for the line before it is made. The versions are in
+``export/pins/<name>.txt``."""
 
 
 def folder(name: str) -> Path:
@@ -90,7 +79,7 @@ def make(name: str, report: Callable[[str], None], *, force: bool = False) -> Pa
         report(f"environment {name} is there: {final}")
         return final
     start = time.perf_counter()
-    report(f"making environment {name} ({ENVIRONMENTS[name].about})")
+    report(f"making environment {name} ({ENVIRONMENTS[name]})")
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = temporary_folder(final)
     try:

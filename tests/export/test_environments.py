@@ -42,7 +42,7 @@ def pins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for version in ("1.0", "2.0"):
         wheel(folder, version)
     pin(folder, "1.0")
-    rows = MappingProxyType({NAME: environments.Environment(about="one package")})
+    rows = MappingProxyType({NAME: "one package"})
     monkeypatch.setattr(environments, "ENVIRONMENTS", rows)
     monkeypatch.setattr(environments, "PINS", folder)
     monkeypatch.setenv("IFRNET_CACHE", str(tmp_path / "cache"))
