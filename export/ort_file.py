@@ -105,12 +105,9 @@ def read_file(data: bytes) -> File:
         raise SentinelError(f"sentinel ort-identifier: the file has {data[4:8]!r}, not {IDENTIFIER!r}")
     session = _session(data)
     graph = session.Model().Graph()
-    names = [
-        tuple(_text(_nth(graph, which, i)) for i in range(getattr(graph, f"{which}Length")()))
-        for which in ("Inputs", "Outputs")
-    ]
-    nodes = tuple(_node(graph.Nodes(i)) for i in range(graph.NodesLength()))
-    return File(version=_text(session.OrtVersion()), nodes=nodes, names=(names[0], names[1]))
+    inputs, outputs = (tuple(map(_text, _items(graph, which))) for which in ("Inputs", "Outputs"))
+    nodes = tuple(map(_node, _items(graph, "Nodes")))
+    return File(version=_text(session.OrtVersion()), nodes=nodes, names=(inputs, outputs))
 
 
 def _session(data: bytes) -> Any:
@@ -119,8 +116,9 @@ def _session(data: bytes) -> Any:
     return InferenceSession.GetRootAs(data, 0)
 
 
-def _nth(table: Any, which: str, i: int) -> Any:
-    return getattr(table, which)(i)
+def _items(table: Any, which: str) -> Iterator[Any]:
+    """Those of one list of a table."""
+    return (getattr(table, which)(i) for i in range(getattr(table, f"{which}Length")()))
 
 
 def _text(value: bytes | None) -> str:
@@ -129,8 +127,7 @@ def _text(value: bytes | None) -> str:
 
 def _node(node: Any) -> Node:
     attributes: dict[str, str | int] = {}
-    for i in range(node.AttributesLength()):
-        found = node.Attributes(i)
+    for found in _items(node, "Attributes"):
         attributes[_text(found.Name())] = _text(found.S()) or int(found.I())
     name, domain, kind = (_text(value) for value in (node.Name(), node.Domain(), node.OpType()))
     return Node(name=name, domain=domain, kind=kind, attributes=attributes)
@@ -261,10 +258,6 @@ def _type_table(builder: Any, resolver: Any) -> int:
     KernelTypeStrResolver.Start(builder)
     KernelTypeStrResolver.AddOpKernelTypeStrArgs(builder, listed)
     return int(KernelTypeStrResolver.End(builder))
-
-
-def _items(table: Any, which: str) -> Iterator[Any]:
-    return (_nth(table, which, i) for i in range(getattr(table, f"{which}Length")()))
 
 
 def _vector(builder: Any, offsets: Iterable[int]) -> int:
