@@ -26,7 +26,12 @@ from runtimes.frames import Array
 
 
 class MilRuntime(Runtime):
-    """What the saved file means, on no device: for the parity gate alone."""
+    """What the saved file means, on no device: for the parity gate alone.
+
+    Raises:
+        BackendError: the package cannot be read.
+        ArtifactError: it is for frames of another size than the manifest says.
+    """
 
     def __init__(self, artifact: Artifact) -> None:
         self._program = read_program(artifact.data("/model.mlmodel"), artifact.data("/weight.bin"))
@@ -38,11 +43,6 @@ class MilRuntime(Runtime):
         values = {name: torch.from_numpy(x) for name, x in zip(INPUT_NAMES, (img0, img1, t), strict=True)}
         output: NDArray[np.float32] = run_program(self._program, values).numpy()
         return output
-
-
-def open_file(artifact: Artifact) -> Runtime:
-    """Read the package of an artifact. Raises BackendError, ArtifactError."""
-    return MilRuntime(artifact)
 
 
 @torch.inference_mode()

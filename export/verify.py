@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from export import mil_runtime
 from export.declarations import Tolerance
+from export.mil_runtime import MilRuntime
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
 from ifrnet.warp import resize
@@ -55,7 +55,7 @@ EMULATED_PIXELS = 640 * 360
 """The largest frames that an export emulates unasked: four minutes for two frames in half precision on one core. Frames
 of 1280x720 took seven times as long (Qualcomm's NPU, onnxruntime-qnn 2.7.0)."""
 
-FILES: Mapping[str, Callable[[Artifact], Runtime]] = MappingProxyType({"coreml": mil_runtime.open_file})
+FILES: Mapping[str, Callable[[Artifact], Runtime]] = MappingProxyType({"coreml": MilRuntime})
 """Backend -> what computes its files where it cannot be had itself."""
 
 

@@ -21,7 +21,7 @@ from export.coremltools_quiet import quiet
 from export.declarations import FP32_TOLERANCE
 from export.errors import ExportError, SentinelError
 from export.mil_program import Operation, Program, read_blob, read_program
-from export.mil_runtime import OPERATIONS, Arguments, open_file, run_operation, run_program
+from export.mil_runtime import OPERATIONS, Arguments, MilRuntime, run_operation, run_program
 from export.options import ExportOptions
 from export.pipeline import Pipeline
 from export.source import Source
@@ -279,7 +279,7 @@ def test_a_manifest_of_another_size_is_refused(artifact: Callable[..., Path]) ->
     whole = open_artifact(artifact("coreml"))
     other = replace(whole.manifest, sizes=SizeRange.static(Size(320, 96)))
     with pytest.raises(ArtifactError, match="the manifest says frames of 320x96, the model takes 1x3x96x160"):
-        open_file(replace(whole, manifest=other))
+        MilRuntime(replace(whole, manifest=other))
 
 
 # ---- sentinels -------------------------------------------------------------------------------------------------------
