@@ -11,10 +11,8 @@ import numpy as np
 
 from export.errors import SentinelError
 from export.mil_program import Named, Operation, Program
+from export.sentinels import WARPS
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
-
-WARPS = 8
-"""Two on each of three levels and two of the frames themselves."""
 
 CONVOLUTIONS = ("conv", "conv_transpose")
 

@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import onnx
 
+from export.convolutions import CONVOLUTIONS
 from export.errors import SentinelError
-from export.qnn_plan import CONVOLUTIONS, Form, Graph
+from export.qnn_plan import Form, Graph
 from export.qnn_socs import Soc
 from export.sentinels import WARPS
 from runtimes.backends.qnn import built_for

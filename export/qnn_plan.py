@@ -15,10 +15,9 @@ from functools import cached_property
 
 import onnx
 
+from export.convolutions import CONVOLUTIONS
 from export.int8.recipe import layer_name
 from export.island import float32_island
-
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 KEEPS_VALUES = ("Slice", "Transpose", "Expand", "Reshape", "Pad", "Resize", "GridSample")
 """Operations whose results lie between values of their first input: they keep its steps."""

@@ -17,8 +17,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from export.convolutions import CONVOLUTIONS
 from export.int8.quantize import FLOOR, LEVELS
-from export.qnn_plan import CONVOLUTIONS, Graph, Numbers
+from export.qnn_plan import Graph, Numbers
 from export.qnn_ranges import Ranges, Steps
 
 SETTINGS = {"Slice": 1, "Expand": 1, "Reshape": 1, "Resize": 1, "Clip": 1, "ReduceMean": 1, "Pad": 1}
