@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from export.errors import SentinelError
+from export.errors import run_sentinels
 from export.mil_program import Named, Operation, Program
 from export.sentinels import WARPS
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
@@ -171,9 +171,7 @@ def check_file(file: File) -> dict[str, Any]:
     Raises:
         SentinelError: naming the sentinel.
     """
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(file):
-            raise SentinelError(f"sentinel {name}: {trouble}")
+    run_sentinels(SENTINELS, file)
     counts: dict[str, dict[str, int]] = {}
     for operation in file.program.operations:
         row = counts.setdefault(operation.kind, {})

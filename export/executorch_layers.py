@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from export.convolutions import HALF_SHARE
-from export.errors import SentinelError
+from export.errors import run_sentinels
 from export.int8.stages import MIN_SHARE
 from export.options import Delegate
 from export.sentinels import WARPS
@@ -237,9 +237,7 @@ def check_file(file: File) -> dict[str, Any]:
     Raises:
         SentinelError: one of them fired.
     """
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(file):
-            raise SentinelError(f"sentinel {name}: {trouble}")
+    run_sentinels(SENTINELS, file)
     vulkan = file.delegate is Delegate.VULKAN
     warp: dict[str, Any] = {"padding_mode": "border", "align_corners": True, "mode": "bilinear"}
     warp |= {"grid_samplers": WARPS} if vulkan else {"lookups": len(file.calls("aten::embedding.out"))}

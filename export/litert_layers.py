@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import SentinelError
+from export.errors import run_sentinels
 from export.litert_file import CONVOLUTIONS, File, Operator
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision, Size
 
@@ -248,9 +248,7 @@ def check_file(file: File, wanted: Wanted) -> dict[str, Any]:
     Raises:
         SentinelError: naming the sentinel.
     """
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(file, wanted):
-            raise SentinelError(f"sentinel {name}: {trouble}")
+    run_sentinels(SENTINELS, file, wanted)
     counts = Counter(operator.kind for operator in file.operators)
     listed = {kind: count for kind, count in counts.items() if kind in GPU_LISTED}
     details: dict[str, Any] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from export.errors import SentinelError
+from export.errors import run_sentinels
 from runtimes.contract import INPUT_NAMES, SizeRange
 
 Layer = Mapping[str, Any]
@@ -108,9 +108,7 @@ def check_file(file: File) -> dict[str, Any]:
     Raises:
         SentinelError: one of them fired.
     """
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(file):
-            raise SentinelError(f"sentinel {name}: {trouble}")
+    run_sentinels(SENTINELS, file)
     counts = Counter(layer["type"] for layer in file.layers)
     stored = Counter(storage(layer) for layer in file.layers if layer["type"] in CONVOLUTIONS)
     return {

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from export.errors import ExportError, SentinelError
+from export.errors import ExportError, SentinelError, run_sentinels
 from export.sentinels import WARPS
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME
 from runtimes.printable import MAX_REASON, one_line
@@ -169,9 +169,7 @@ def check_file(file: File) -> dict[str, Any]:
     Raises:
         SentinelError: one of them fired.
     """
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(file):
-            raise SentinelError(f"sentinel {name}: {trouble}")
+    run_sentinels(SENTINELS, file)
     kinds = Counter(f"{node.domain}.{node.kind}".removeprefix(".") for node in file.nodes)
     return {"format": file.version, "warps": dict(WARP), "operators": dict(sorted(kinds.items()))}
 

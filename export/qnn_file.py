@@ -12,7 +12,7 @@ from typing import Any, Self
 import onnx
 
 from export.convolutions import CONVOLUTIONS
-from export.errors import SentinelError
+from export.errors import run_sentinels
 from export.qnn_plan import Form, Graph
 from export.qnn_socs import Soc
 from export.sentinels import WARPS
@@ -172,9 +172,7 @@ def check_file(built: Built) -> dict[str, Any]:
     Raises:
         SentinelError: one of them fired.
     """
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(built):
-            raise SentinelError(f"sentinel {name}: {trouble}")
+    run_sentinels(SENTINELS, built)
     context = Context.of(built.file)
     kinds = {node.output[0]: node.op_type for node in built.graph.model.graph.node}
     convolutions = Counter(built.numbers[name] for name, kind in kinds.items() if kind in CONVOLUTIONS)

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from export.convolutions import HALF_SHARE, share_in, type_name
-from export.errors import SentinelError
+from export.errors import run_sentinels
 from export.trace import OPSET
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 
@@ -175,14 +175,10 @@ SENTINELS: MappingProxyType[str, Sentinel] = MappingProxyType(
 )
 
 
-def guard(model: onnx.ModelProto, precision: Precision = Precision.FP32) -> tuple[str, ...]:
-    """Run every sentinel; returns the names of those that looked.
+def guard(model: onnx.ModelProto, precision: Precision = Precision.FP32) -> None:
+    """Run every sentinel.
 
     Raises:
         SentinelError: one of them fired.
     """
-    facts = GraphFacts.of(model, precision)
-    for name, sentinel in SENTINELS.items():
-        if trouble := sentinel(facts):
-            raise SentinelError(f"sentinel {name}: {trouble}")
-    return tuple(SENTINELS)
+    run_sentinels(SENTINELS, GraphFacts.of(model, precision))
