@@ -57,7 +57,8 @@ def parser() -> Parser:
     add("--max-size", type=_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.maximum})")
     add("--scale", type=float, default=1.0, help="run the network on frames resized by this; 0.5 for UHD")
     add("--calibration", type=Path, metavar="FILE", help="INT8 scales, see python -m calibration; built-in ones ship")
-    add("--max-drop", type=float, metavar="DB", help="what INT8 may lose on held-aside frames (default: 0.1)")
+    drop = ExportOptions.max_drop
+    add("--max-drop", type=float, metavar="DB", help=f"what INT8 may lose on held-aside frames (default: {drop})")
     add(
         "--sm", action="append", default=[], metavar="NN", help="compute capability for trt, for example 86; repeatable"
     )
@@ -207,7 +208,7 @@ def _for_int8(option: str, value: T | None, precisions: Sequence[Precision]) -> 
 
 def _max_drop(value: float | None) -> float:
     if value is None:
-        return 0.1
+        return ExportOptions.max_drop
     if not 0.0 <= value <= 100.0:
         raise UsageError(f"--max-drop {value:g}: expected dB from 0 to 100")
     return value
