@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from export.convolutions import CONVOLUTIONS
-from export.int8.quantize import FLOOR, LEVELS
+from export.int8.quantize import quantize_weight
 from export.qnn_plan import Graph, Numbers
 from export.qnn_ranges import Ranges, Steps
 
@@ -122,7 +122,7 @@ class _Quantizer:
         """Weights and bias of a convolution whose input has ``step``; shared weights may meet several."""
         axis = 1 if node.op_type == "ConvTranspose" else 0
         kernel = numpy_helper.to_array(self._constants[node.input[1]])
-        values, scale = _per_channel(kernel, axis)
+        values, scale = quantize_weight(kernel, axis)
         node.input[1] = f"{node.input[1]}__{node.output[0]}"
         self._integers(node.input[1], values, scale, Numbers.INT8, axis=axis)
         if len(node.input) > 2:
@@ -160,12 +160,3 @@ def _make(kind: str, inputs: list[str], output: str, numbers: Numbers, axis: int
     if axis is not None:
         node.attribute.append(helper.make_attribute("axis", axis))
     return node
-
-
-def _per_channel(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Weights as integers of the same shape, and one scale for each output channel, see :mod:`export.int8.quantize`."""
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    scale = np.abs(weight).max(axis=others) / LEVELS
-    scale = np.maximum(scale, FLOOR * scale.max() or 1.0).astype(np.float32)
-    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
-    return np.rint(weight / scale.reshape(shape)).clip(-LEVELS, LEVELS).astype(np.int8), scale

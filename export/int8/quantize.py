@@ -124,8 +124,12 @@ def _constant(weights: dict[str, onnx.TensorProto], name: str, value: NDArray[np
     return name
 
 
-def quantize_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """(O, I, kh, kw) float32 -> the same shape int8 and scales (O,): the largest magnitude of a channel becomes 127."""
-    scale = np.abs(weight).max(axis=(1, 2, 3)) / LEVELS
+def quantize_weight(weight: NDArray[np.float32], axis: int = 0) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """(O, I, kh, kw) float32 -> the same shape int8 and scales (O,): the largest magnitude of a channel becomes 127.
+
+    ``axis`` is that of the output channels: 1 for the (I, O, kh, kw) of a transposed convolution.
+    """
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    scale = np.abs(weight).max(axis=others) / LEVELS
     scale = np.maximum(scale, FLOOR * scale.max() or 1.0).astype(np.float32)
-    return np.rint(weight / scale[:, None, None, None]).clip(-LEVELS, LEVELS).astype(np.int8), scale
+    return np.rint(weight / np.expand_dims(scale, others)).clip(-LEVELS, LEVELS).astype(np.int8), scale
