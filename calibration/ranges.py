@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.graph import DeployGraph
+from export.int8.errors import CalibrationError
 from export.int8.quantize import LEVELS
 from export.int8.recipe import REWRITES, layer_name, scale_owner
 from export.rewrites import build_graph
@@ -34,8 +36,18 @@ class Histogram:
         self.largest = 0.0
 
     def add(self, x: Tensor) -> None:
-        """Count the magnitudes of ``x``, of any shape."""
-        self.largest = max(self.largest, float(x.abs().max()))
+        """Count the magnitudes of ``x``, of any shape.
+
+        Raises:
+            CalibrationError: a value that is not finite, which no top would reach.
+        """
+        largest = float(x.abs().max())
+        if not math.isfinite(largest):
+            raise CalibrationError(
+                "the network gives NaN or infinity on this footage in float32: its weights are too large; train it "
+                "again, or take an earlier checkpoint"
+            )
+        self.largest = max(self.largest, largest)
         while self.top <= self.largest:
             merged = self.counts.reshape(-1, 2).sum(dim=1)
             self.counts = torch.cat((merged, torch.zeros_like(merged)))

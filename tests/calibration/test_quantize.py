@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 import pytest
@@ -71,6 +73,12 @@ def test_histograms_grow_without_losing_counts() -> None:
     assert float(histogram.counts.sum()) == 200.0
     at = int(0.25 / histogram.top * BINS)
     assert float(histogram.counts[at]) == 100.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(CalibrationError, match="NaN or infinity"):
+        Histogram().add(torch.tensor([1.0, value]))
 
 
 def test_every_convolution_has_a_rule(model: IFRNet) -> None:
