@@ -12,6 +12,8 @@ import numpy as np
 from export.int8.clip import CLIP, HELD_ASIDE
 from export.int8.errors import CalibrationError
 from ifrnet.footage.video import Frame, read_frames
+from runtimes.frames import to_frame, to_tensor
+from runtimes.video.stills import read_image
 
 MIN_SIDE = 64
 MAX_FRAMES = 20000
@@ -41,7 +43,8 @@ class Footage:
         """The frames.
 
         Raises:
-            CalibrationError: no such file or folder, unreadable, smaller than 64 px, or of mixed sizes.
+            CalibrationError: no such file or folder, a video that is damaged, frames under 64 px or of mixed sizes.
+            VideoError: an image that cannot be read.
         """
         if not self.path.exists():
             raise CalibrationError(f"{self.path} does not exist; expected a video file or a folder of frames")
@@ -73,14 +76,18 @@ def _video(path: Path) -> Iterator[tuple[str, Frame]]:
 
 
 def _images(folder: Path) -> Iterator[tuple[str, Frame]]:
-    from PIL import Image, UnidentifiedImageError
-
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     if not paths:
         raise CalibrationError(f"{folder} holds no images; expected frames as {', '.join(IMAGES)}")
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                yield str(path), np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-            raise CalibrationError(f"{path} cannot be read as an image: {error}") from error
+        yield str(path), read_8_bits(path)
+
+
+def read_8_bits(path: Path) -> Frame:
+    """(H, W, 3) uint8 RGB of an image file; 16 bits are rounded.
+
+    Raises:
+        VideoError: missing, not an image, or larger than what is decoded.
+    """
+    image = read_image(path)
+    return image if image.dtype == np.uint8 else to_frame(to_tensor(image), np.dtype(np.uint8))

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from calibration.footage import Footage
 from calibration.samples import MOTION_BINS, Candidate, candidates, pick, stratify
 from export.int8.clip import HELD_ASIDE, held_aside
 from export.int8.errors import CalibrationError
 from ifrnet.footage.triplets import Triplet
+from runtimes.video.errors import VideoError
 from tests.calibration.moving import Frames, panning
 
 Write = Callable[[Frames], Path]
@@ -99,5 +101,16 @@ def test_unreadable_files_are_refused(tmp_path: Path, folder: Write) -> None:
         pick(Footage(path=tmp_path / "none.mp4"), 4)
     path = folder(panning(3))
     (path / "001.png").write_bytes(b"no image")
-    with pytest.raises(CalibrationError, match=r"001\.png cannot be read as an image"):
+    with pytest.raises(VideoError, match=r"001\.png cannot be read as an image"):
         pick(Footage(path=path), 4)
+    Image.new("1", (30000, 20000)).save(path / "001.png")
+    with pytest.raises(VideoError, match=r"001\.png declares a size that is not decoded"):
+        pick(Footage(path=path), 4)
+
+
+def test_gray_images_of_16_bits_keep_their_values(tmp_path: Path) -> None:
+    gray = panning(1)[0][..., 0]
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "0.png")
+    (frame,) = Footage(path=tmp_path).frames()
+    assert frame.dtype == np.uint8
+    assert (frame == gray[..., None]).all()
