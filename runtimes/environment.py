@@ -37,9 +37,16 @@ INSTRUCTION_SETS = (
 
 
 def cache_folder() -> Path:
-    """Where this user keeps what can be made again: ``$IFRNET_CACHE``, or ``~/.cache/ifrnet``."""
+    """Where this user keeps what can be made again: ``$IFRNET_CACHE``, or ``~/.cache/ifrnet``.
+
+    Raises:
+        FileNotFoundError: there is neither; a container's user may have no home.
+    """
     root = os.environ.get("IFRNET_CACHE")
-    return Path(root) if root else Path.home() / ".cache" / "ifrnet"
+    try:
+        return Path(root) if root else Path.home() / ".cache" / "ifrnet"
+    except RuntimeError as error:
+        raise FileNotFoundError("this user has no home folder, and IFRNET_CACHE names none") from error
 
 
 def processor() -> str:

@@ -12,6 +12,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -237,11 +238,12 @@ def keep(folder: Path, record: Record) -> Path:
     others = [kept for kept in _read_all(folder, record.conditions.artifact) if kept.conditions != record.conditions]
     records = [*others, record][-MAX_RECORDS:]
     text = json.dumps({"format": FORMAT, "records": [_to_json(item) for item in records]}, indent=1) + "\n"
-    beside, cached = folder / FILE, _cached(record.conditions.artifact)
+    beside = folder / FILE
     try:
         write_text(beside, text)
         return beside
     except OSError:
+        cached = _cached(record.conditions.artifact)
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_text(cached, text)
         return cached
@@ -253,7 +255,10 @@ def _cached(artifact: str) -> Path:
 
 def _read_all(folder: Path, artifact: str) -> Iterator[Record]:
     """Every record that is whole, beside the artifact and then in the cache. Damaged ones are ignored, and named."""
-    for path in (folder / FILE, _cached(artifact)):
+    places = [folder / FILE]
+    with suppress(FileNotFoundError):
+        places.append(_cached(artifact))
+    for path in places:
         try:
             yield from _read(path)
         except FileNotFoundError:

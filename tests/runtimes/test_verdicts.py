@@ -359,6 +359,23 @@ def test_a_folder_that_cannot_be_written(folder: Path, own_cache: Path) -> None:
         load(folder, threads=1).close()
 
 
+def test_a_user_without_a_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under any number."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    def refuse(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.delenv("IFRNET_CACHE")
+    monkeypatch.setattr(Path, "home", homeless)
+    load(folder, threads=1).close()
+    monkeypatch.setattr(module, "write_text", refuse)
+    with pytest.warns(VerdictWarning, match="could not be kept .*let IFRNET_CACHE name .*no home folder"):
+        assert verify(folder).verdict is Verdict.PASSED
+
+
 @pytest.mark.parametrize("wrong", [False, True], ids=["passed", "failed"])
 def test_a_verdict_that_can_be_kept_nowhere(
     folder: Path, wrong: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
