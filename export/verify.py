@@ -163,7 +163,7 @@ def verification_sizes(sizes: SizeRange) -> tuple[Size, ...]:
     if sizes.is_static:
         return (sizes.typical,)
     low, high = sizes.minimum, sizes.maximum
-    inside = [s for s in DYNAMIC_SIZES if low.width <= s.width <= high.width and low.height <= s.height <= high.height]
+    inside = filter(sizes.holds, DYNAMIC_SIZES)
     # Further in on one axis than on the other: a graph that swaps the sides of a square would not show.
     inner = Size(low.width + (high.width - low.width) // 3, low.height + (high.height - low.height) // 5)
     return tuple(dict.fromkeys((*inside, inner, sizes.typical, low)))[:2]

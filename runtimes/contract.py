@@ -130,14 +130,18 @@ class SizeRange:
     def __str__(self) -> str:
         return str(self.typical) if self.is_static else f"{self.minimum} to {self.maximum}"
 
+    def holds(self, size: Size) -> bool:
+        """Whether frames of a size are taken."""
+        low, high = self.minimum, self.maximum
+        return low.width <= size.width <= high.width and low.height <= size.height <= high.height
+
     def check(self, size: Size) -> None:
         """Refuse frames that the artifact was not built for.
 
         Raises:
             FrameError: the size is outside the range.
         """
-        low, high = self.minimum, self.maximum
-        if not (low.width <= size.width <= high.width and low.height <= size.height <= high.height):
+        if not self.holds(size):
             raise FrameError(
                 f"frames are {size}, the artifact takes {self}: export another with --size {size}, or with --dynamic"
             )

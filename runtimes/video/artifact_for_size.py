@@ -40,7 +40,7 @@ def choose_artifact(options: InferOptions, size: Size, *, export: bool, note: Ca
     manifest = read_manifest(options.artifact)
     if options.tile is not None:
         return _check_tile(options, manifest, size)
-    if takes(manifest, size):
+    if manifest.sizes.holds(size):
         return options
     # Nothing is written into the package.
     folder = Path("artifacts") if shipped_at(options.artifact) else options.artifact.parent
@@ -92,12 +92,6 @@ def run_export(arguments: Sequence[str]) -> int:
     return subprocess.run(call, env=environment, stdout=sys.stderr, check=False).returncode
 
 
-def takes(manifest: Manifest, size: Size) -> bool:
-    """Whether the artifact takes frames of this size."""
-    low, high = manifest.sizes.minimum, manifest.sizes.maximum
-    return low.width <= size.width <= high.width and low.height <= size.height <= high.height
-
-
 def find(folder: Path, like: Manifest, size: Size) -> Path | None:
     """An artifact in ``folder`` that differs from ``like`` in its size (and scale) only, and takes ``size``."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -105,12 +99,14 @@ def find(folder: Path, like: Manifest, size: Size) -> Path | None:
             manifest = read_manifest(path)
         except ArtifactError:
             continue  # a folder of something else
-        same = (manifest.target, manifest.precision, manifest.checkpoint.get("sha256"), manifest.scale)
-        scales = {like.scale, _scale(like, size)}
-        for scale in scales:
-            if same == (like.target, like.precision, like.checkpoint.get("sha256"), scale) and takes(manifest, size):
-                return path
+        alike = _network(manifest) == _network(like) and manifest.scale in (like.scale, _scale(like, size))
+        if alike and manifest.sizes.holds(size):
+            return path
     return None
+
+
+def _network(manifest: Manifest) -> tuple[object, ...]:
+    return manifest.target, manifest.precision, manifest.checkpoint.get("sha256")
 
 
 def export_command(manifest: Manifest, size: Size, out: Path) -> list[str]:
@@ -150,7 +146,7 @@ def _check_tile(options: InferOptions, manifest: Manifest, size: Size) -> InferO
     tile = options.tile
     assert tile is not None
     tile = Size(min(tile.width, size.width), min(tile.height, size.height))
-    if not takes(manifest, tile):
+    if not manifest.sizes.holds(tile):
         raise VideoError(
             f"{options.artifact} takes {manifest.sizes}, the tiles are {tile}: pass --tile {manifest.sizes.typical}"
         )
