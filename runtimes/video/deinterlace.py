@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any
 
 import av
 from av.filter import Graph
@@ -47,12 +45,9 @@ def _ready(graph: Graph, waiting: deque[SourceFrame]) -> Iterator[SourceFrame]:
 
 def _bwdif(frame: VideoFrame) -> Graph:
     graph = Graph()
-    chain: list[Any] = [
+    graph.link_nodes(
         graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_UNIT),
         graph.add("bwdif", "mode=send_frame:parity=auto:deint=all"),
         graph.add("buffersink"),
-    ]
-    for left, right in pairwise(chain):
-        left.link_to(right)
-    graph.configure()
+    ).configure()
     return graph

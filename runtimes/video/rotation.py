@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from itertools import pairwise
-from typing import Any
 
 from av.filter import Graph
 from av.video.frame import VideoFrame
@@ -37,12 +35,11 @@ def upright(frame: VideoFrame, stream: VideoStream, note: Callable[[str], None])
         return lambda frame: frame
     note(f"the rotation flag ({frame.rotation} degrees) is applied to the pixels")
     graph = Graph()
-    chain: list[Any] = [graph.add_buffer(template=stream, time_base=stream.time_base)]
-    chain += [graph.add(name, arguments) for name, arguments in filters]
-    chain.append(graph.add("buffersink"))
-    for left, right in pairwise(chain):
-        left.link_to(right)
-    graph.configure()
+    graph.link_nodes(
+        graph.add_buffer(template=stream, time_base=stream.time_base),
+        *(graph.add(name, arguments) for name, arguments in filters),
+        graph.add("buffersink"),
+    ).configure()
 
     def turn(frame: VideoFrame) -> VideoFrame:
         graph.push(frame)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from types import MappingProxyType
 
 import av
@@ -160,9 +159,7 @@ class EncodedSound:
             chain.append(graph.add("atempo", f"{float(1 / step):.9f}"))
             left /= step
         chain.append(graph.add("abuffersink"))
-        for one, following in pairwise(chain):
-            one.link_to(following)
-        graph.configure()
+        graph.link_nodes(*chain).configure()
         return graph
 
     def _drain(self) -> None:
