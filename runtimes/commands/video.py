@@ -249,7 +249,7 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
         else:
             summary = open_job(options, stack, note=tell, progress=progress, stop=stop, source=source).run()
             if not stop.is_set() and options.target != STDOUT:
-                remove_stale_parts(Path(options.target), None, tell)
+                remove_stale_parts(Path(options.target), tell)
     if stop.is_set() and args.resume:
         note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
     elif stop.is_set() and summary is not None:

@@ -32,7 +32,6 @@ def run_on_ray(
     *,
     address: str,
     note: Callable[[str], None],
-    cpus_each: float | None = None,
 ) -> Summary:
     """Make all parts on the cluster, then join them here. Whole parts that are there already are kept.
 
@@ -41,7 +40,6 @@ def run_on_ray(
     Args:
         seconds: source seconds of a part.
         address: of the cluster, or :data:`LOCAL`.
-        cpus_each: CPUs that Ray reserves for a part; None is ``threads`` of the options, or one.
 
     Raises:
         VideoError: Ray is not installed, or a part fails other than by the death of its worker.
@@ -56,7 +54,7 @@ def run_on_ray(
         missing = missing_parts(parts, note)
         note(f"{len(parts)} parts, {len(parts) - len(missing)} of them there already")
         ray = stack.enter_context(_cluster(address, parts_folder(options) / "ray.log"))
-        task: Any = ray.remote(num_cpus=cpus_each or options.infer.threads or 1, max_retries=RETRIES)(make_part)
+        task: Any = ray.remote(num_cpus=options.infer.threads or 1, max_retries=RETRIES)(make_part)
         done: list[Summary] = []
         names = {part.target for part in missing}
         frames_kept = sum(sealed_frames(Path(part.target)) for part in parts if part.target not in names)

@@ -49,11 +49,11 @@ def parts_folder(options: VideoOptions) -> Path:
     return target.with_name(f"{target.name}.parts-{fingerprint(options)}")
 
 
-def remove_stale_parts(target: Path, keep: Path | None, note: Note) -> None:
+def remove_stale_parts(target: Path, note: Note) -> None:
     """Remove what dead jobs for the same output, with other settings, left unfinished."""
     pattern = re.compile(re.escape(target.name) + r"\.parts-[0-9a-f]{16}")
     for folder in list(target.parent.iterdir()):
-        if folder == keep or not pattern.fullmatch(folder.name) or not folder.is_dir():
+        if not pattern.fullmatch(folder.name) or not folder.is_dir():
             continue
         remove_abandoned(folder / _OWNER)
         if not list(folder.glob(f".{_OWNER}.*")):
@@ -82,7 +82,7 @@ def join(options: VideoOptions, parts: Sequence[VideoOptions], info: SourceInfo,
         note=note,
     )
     shutil.rmtree(Path(parts[0].target).parent)
-    remove_stale_parts(target, None, note)
+    remove_stale_parts(target, note)
 
 
 @contextmanager
