@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.int8.errors import CalibrationError
+from runtimes.atomic import write_text
 from runtimes.cli import Parser, run
 
 if TYPE_CHECKING:
@@ -107,8 +109,8 @@ def _scales(args: argparse.Namespace) -> int:
 def _sensitivity(args: argparse.Namespace) -> int:
     from calibration.sensitivity import Meter, Unit, analyse, check_plot, plot, units
 
-    if not args.max_drop >= 0.0:
-        raise CalibrationError(f"--max-drop {args.max_drop}: expected dB, 0 or more")
+    if not 0.0 <= args.max_drop <= 100.0:
+        raise CalibrationError(f"--max-drop {args.max_drop}: expected dB from 0 to 100")
     _check_outputs(args.out, args.json, args.plot)
     if args.plot:
         check_plot(args.plot)
@@ -119,27 +121,49 @@ def _sensitivity(args: argparse.Namespace) -> int:
         unit = Unit(args.by)
         progress.reset(task, total=len(units(meter.layers, unit)), description=f"measuring each {unit}")
         analysis = analyse(meter, model, unit, args.max_drop, lambda: progress.advance(task))
-    _print(analysis)
+    chosen = _scales_of(analysis, every)
     if args.json:
-        args.json.write_text(json.dumps(asdict(analysis), indent=1) + "\n", encoding="utf-8")
-        print(f"wrote {args.json}")
-    if args.out:
-        from dataclasses import replace
-
-        replace(every, scales={name: every.scales[name] for name in analysis.chosen}).save(args.out)
-        print(f"wrote {args.out}: scales of {len(analysis.chosen)} layers")
+        write_text(args.json, json.dumps(asdict(analysis), indent=1) + "\n")
     if args.plot:
         plot(analysis, args.plot)
-        print(f"wrote {args.plot}")
+    if args.out and chosen.scales:
+        chosen.save(args.out)
+    _print(analysis)  # last: a closed pipe must not cost the files
+    if args.out and not chosen.scales:
+        raise CalibrationError(
+            f"every part loses more than --max-drop {args.max_drop:g} dB, so {args.out} would hold no scales: raise it"
+        )
+    for path in filter(None, (args.json, args.plot)):
+        print(f"wrote {path}")
+    if args.out:
+        print(f"wrote {args.out}: scales of {len(chosen.scales)} layers")
     return 0
 
 
+def _scales_of(analysis: Analysis, every: Scales) -> Scales:
+    """Those of the chosen layers, with what chose them."""
+    from dataclasses import replace
+
+    pairs, seed = every.provenance["pairs"], every.provenance["seed"]
+    command = f"python -m calibration sensitivity --by {analysis.unit} --max-drop {analysis.max_drop:g}"
+    return replace(
+        every,
+        scales={name: every.scales[name] for name in analysis.chosen},
+        provenance={**every.provenance, "command": f"{command} --samples {pairs} --seed {seed}"},
+    )
+
+
 def _check_outputs(*paths: Path | None) -> None:
-    """Raises CalibrationError, before minutes of work, for what could not be written after them."""
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+    """Raises CalibrationError or OSError, before minutes of work, for what could not be written after them."""
+    named = [path for path in paths if path is not None]
+    for path in named:
+        if path.is_dir() or not path.parent.is_dir():
             problem = f"{path} is a folder" if path.is_dir() else f"{path.parent} does not exist"
             raise CalibrationError(f"{problem}: name a file in a folder that exists")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    if len({path.resolve() for path in named}) < len(named):
+        raise CalibrationError(f"{named[0]} is asked for twice: give each output a name of its own")
 
 
 def _open(args: argparse.Namespace) -> tuple[IFRNet, SampleSet]:

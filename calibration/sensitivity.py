@@ -19,6 +19,7 @@ from export.int8.recipe import int8_layers
 from export.int8.work import share
 from ifrnet import IFRNet
 from ifrnet.footage.video import Frame
+from runtimes.atomic import replacing
 
 CROP = (256, 384)
 """Height and width that losses are measured on, from the middle of each sample."""
@@ -59,6 +60,7 @@ class Analysis:
     """All parts, and the choice.
 
     Attributes:
+        unit: what was switched as one.
         parts: in the order of the network.
         recipe_db: PSNR lost by the whole recipe.
         chosen: layers of the largest share of work that loses no more than ``max_drop``.
@@ -66,6 +68,7 @@ class Analysis:
         chosen_share: their share of the network's multiply-adds.
     """
 
+    unit: Unit
     parts: tuple[Part, ...]
     recipe_db: float
     chosen: tuple[str, ...]
@@ -163,6 +166,7 @@ def analyse(meter: Meter, model: IFRNet, unit: Unit, max_drop: float, advance: A
         advance()
     chosen = choose(parts, meter.loss, max_drop)
     return Analysis(
+        unit=unit,
         parts=tuple(parts),
         recipe_db=meter.loss(recipe),
         chosen=chosen,
@@ -211,4 +215,5 @@ def plot(analysis: Analysis, path: Path) -> None:
     axes.set_xlabel("PSNR, dB")
     axes.set_title(f"INT8 recipe: {analysis.recipe_db:.3f} dB lost; share of the multiply-adds beside each name")
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=120)

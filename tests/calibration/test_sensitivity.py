@@ -61,7 +61,26 @@ def test_the_command_measures_plots_and_writes_scales(
     assert len(data["parts"]) == 24
     assert sum(p["share"] for p in data["parts"]) == pytest.approx(1.0)
     assert any(p["alone_db"] != 0.0 for p in data["parts"])
-    assert set(read_scales(scales).scales) == set(data["chosen"])
+    found = read_scales(scales)
+    assert set(found.scales) == set(data["chosen"])
+    command = "python -m calibration sensitivity --by block --max-drop 5 --samples 1 --seed 0"
+    assert found.provenance["command"] == command
+
+
+def test_a_choice_of_nothing_is_shown_and_gives_no_file_of_scales(
+    folder: Callable[[Frames], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("calibration.sensitivity.choose", lambda *_: ())
+    frames, figures, scales = folder(panning(5, size=(64, 96))), tmp_path / "f.json", tmp_path / "s.json"
+    options = ["--samples", "1", "--threads", "1", "--json", str(figures), "--out", str(scales)]
+    with pytest.raises(CalibrationError, match="would hold no scales"):
+        main(["sensitivity", "--frames", str(frames), *options, "--max-drop", "0"])
+    assert "0.0% of the MACs in int8" in capsys.readouterr().out
+    assert json.loads(figures.read_text())["chosen"] == []
+    assert not scales.exists()
 
 
 def test_options_that_fit_nothing_are_refused(tmp_path: Path, folder: Callable[[Frames], Path]) -> None:
@@ -69,8 +88,11 @@ def test_options_that_fit_nothing_are_refused(tmp_path: Path, folder: Callable[[
     for options in (["--samples", "0"], ["--threads", "0"], ["--seed", "-1"], ["--video", str(frames)]):
         with pytest.raises(CalibrationError):
             main(["scales", "--out", str(tmp_path / "s.json"), *options])
-    with pytest.raises(CalibrationError, match="max-drop"):
-        main(["sensitivity", "--max-drop", "nan"])
+    for value in ("nan", "inf", "-1"):
+        with pytest.raises(CalibrationError, match="max-drop"):
+            main(["sensitivity", "--max-drop", value])
+    with pytest.raises(CalibrationError, match="asked for twice"):
+        main(["sensitivity", "--json", str(tmp_path / "s.json"), "--out", str(frames / ".." / "s.json")])
     for option, name, expected in (
         ("--plot", "p.foo", "of no kind that can be drawn"),
         ("--json", "none/f.json", "none does not exist"),
