@@ -263,10 +263,13 @@ def open_artifact(folder: str | os.PathLike[str]) -> Artifact:
     """Open an artifact: read every file that the manifest lists, once, and check its size and sha256.
 
     Raises:
-        ArtifactError: see :func:`read_manifest`; or a file is missing or changed.
+        ArtifactError: see :func:`read_manifest`; or a file is missing, changed, or not this user's to read.
     """
-    root = Path(folder).absolute()
-    return read_files(root, read_manifest(root))
+    try:
+        root = Path(folder).absolute()
+        return read_files(root, read_manifest(root))
+    except OSError as error:
+        raise ArtifactError(f"{os.fspath(folder)} cannot be read ({error}): check its path and permissions") from error
 
 
 def read_files(folder: Path, manifest: Manifest) -> Artifact:

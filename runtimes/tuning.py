@@ -77,7 +77,7 @@ def read_tuning(folder: Path, about: About, device: str, choices: Choices) -> Tu
         for name, value in settings.items():
             if not any(type(value) is type(known) and value == known for known in choices.get(name, ())):
                 raise ValueError(f"{about.name} has no setting {name} = {value!r}")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"cannot read {path}: {one_line(error, MAX_REASON)}; remove it, or tune again") from error
     return Tuning(threads=threads, settings=settings)
 

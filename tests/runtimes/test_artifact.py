@@ -175,6 +175,24 @@ def test_a_missing_file(folder: Path) -> None:
     refused(folder, r"model\.bin is missing: export the artifact again")
 
 
+def test_a_path_that_the_system_refuses(folder: Path) -> None:
+    refused(folder / ("x" * 300), r"xxx cannot be read \(.*File name too long.*\): check its path and permissions")
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "model.bin"])
+def test_a_file_that_this_user_may_not_read(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root reads everything, so the system is asked in vain."""
+    original = Path.open
+
+    def open_other(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_other)
+    refused(folder, rf"cannot be read \(.*Permission denied: .*{name}'\): check its path and permissions")
+
+
 def test_a_newer_format(folder: Path, edit: Callable[..., None]) -> None:
     edit("format", value=3)
     refused(folder, "its format is 3, this version reads 2: update ifrnet")

@@ -72,6 +72,16 @@ def test_a_damaged_file_is_one_line(text: str, tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_: str) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / FILE).touch()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ArtifactError, match=r"cannot read .*Permission denied.*; remove it, or tune again"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("target", ["onnx", "openvino", "ncnn"])
 def test_every_setting_loads_and_computes_the_same(
     target: str,
