@@ -15,6 +15,7 @@ from runtimes.cli import INTERRUPTED, Parser
 from runtimes.commands.common import notes, size
 from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.commands.watch import interruptible, watching
+from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.printable import note
 from runtimes.video.errors import require_video_packages
@@ -241,7 +242,8 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
             from runtimes.video.ray_driver import run_on_ray
 
             summary = run_on_ray(options, args.part_seconds, address=args.ray, note=note)
-            return _end(options, summary, stats)
+            _end(options, summary, stats)
+            return 0
         stop = stack.enter_context(interruptible(note))
         tell, progress = stack.enter_context(watching())
         if args.resume:
@@ -259,7 +261,7 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
     return INTERRUPTED if stop.is_set() else 0
 
 
-def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> int:
+def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> None:
     """Say what was done, and write it where asked to."""
     from runtimes.video.sink import StagedFile
 
@@ -268,7 +270,6 @@ def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> int:
         file = StagedFile(stats, force=False)
         file.staging.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
         file.finish()
-    return 0
 
 
 def _check_stats(path: Path | None, target: str) -> Path | None:
@@ -288,11 +289,9 @@ def _check_stats(path: Path | None, target: str) -> Path | None:
     return path
 
 
-def _say_cost(options: VideoOptions, frame: object) -> None:
-    from runtimes.contract import Size
+def _say_cost(options: VideoOptions, frame: Size) -> None:
     from runtimes.video.interpolators import TTA_COST, tile_cost
 
-    assert isinstance(frame, Size)
     if options.infer.tile is not None:
         cost = tile_cost(frame, options.infer.tile, options.infer.overlap)
         note(f"tiles of {options.infer.tile} compute {cost:.2f} pixels for each pixel shown")
