@@ -159,7 +159,7 @@ def _session(artifact: Artifact, device: str, data: bytes) -> Any:
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     kinds = onnxruntime.OrtHardwareDeviceType
     usable = [item for item in found if (item.device.type == kinds.NPU) is (device != EMULATOR)]
-    with captured_output() as lines:
+    with captured_output():
         try:
             options.add_provider_for_devices(usable, {"backend_path": package.get_qnn_htp_path()})
             return onnxruntime.InferenceSession(data, options)
@@ -168,5 +168,5 @@ def _session(artifact: Artifact, device: str, data: bytes) -> Any:
     chip = artifact.manifest.details
     raise BackendError(
         f"{device} does not take {artifact.folder}, which is built for Hexagon V{chip.get('htp_arch')} "
-        f"({chip.get('part')}): {one_line(' '.join(str(reason or lines).split()), MAX_REASON)}"
+        f"({chip.get('part')}): {one_line(' '.join(str(reason).split()), MAX_REASON)}"
     ) from reason
