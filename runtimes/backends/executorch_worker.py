@@ -45,7 +45,7 @@ def main() -> None:
         except Exception as error:
             answer(answers, {"error": f"{type(error).__name__}: {error}"})
             continue
-        answer(answers, {"shape": array.shape, "type": str(array.dtype), "bytes": array.nbytes})
+        answer(answers, {"shape": array.shape, "type": str(array.dtype)})
         answers.write(array.data.cast("B"))
         answers.flush()
 
@@ -61,9 +61,7 @@ def load(model: bytes, threads: int) -> tuple[Loaded, dict[str, Any]]:
     method = program.load_method("forward")
     meta = method.method_meta()
     inputs = [list(meta.input_tensor_meta(i).sizes()) for i in range(meta.num_inputs())]
-    kinds = [meta.input_tensor_meta(i).dtype() for i in range(meta.num_inputs())]
-    about = {"inputs": inputs, "kinds": kinds, "threads": portable_lib._threadpool_get_thread_count()}
-    return Loaded(method, program, model), about
+    return Loaded(method, program, model), {"inputs": inputs, "threads": portable_lib._threadpool_get_thread_count()}
 
 
 class Loaded:
