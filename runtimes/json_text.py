@@ -14,32 +14,31 @@ _STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
-def parse_json(text: str | bytes, *, depth: int = DEPTH, finite: bool = False) -> Any:
+def parse_json(text: str | bytes, *, finite: bool = False) -> Any:
     """The value of a JSON text.
 
     Args:
         text: characters, or bytes in UTF-8, UTF-16 or UTF-32.
-        depth: deepest nesting of lists and objects that is allowed.
         finite: refuse NaN, Infinity, and numbers too large for a float, which Python takes and JSON does not have.
 
     Raises:
-        ValueError: not JSON, nested deeper than ``depth``, or a number that is not finite where ``finite`` is asked.
+        ValueError: not JSON, nested deeper than :data:`DEPTH`, or a number that ``finite`` refuses.
     """
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text))
-    if text.count("[") + text.count("{") > depth:
-        _check_depth(text, depth)
+    if text.count("[") + text.count("{") > DEPTH:
+        _check_depth(text)
     if finite:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     return json.loads(text)
 
 
-def _check_depth(text: str, limit: int) -> None:
+def _check_depth(text: str) -> None:
     depth = 0
     for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
         depth += 1 if bracket in "[{" else -1
-        if depth > limit:
-            raise ValueError(f"it is nested deeper than {limit} levels")
+        if depth > DEPTH:
+            raise ValueError(f"it is nested deeper than {DEPTH} levels")
 
 
 def _refuse_constant(name: str) -> float:
