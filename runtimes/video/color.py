@@ -112,14 +112,12 @@ class Converter:
 
     def to_rgb(self, frame: VideoFrame, *, alpha: bool = False) -> Array:
         """(H, W, 3) uint8, or uint16 where the frame has more than 8 bits; with ``alpha`` (H, W, 4)."""
-        names = ("rgba64le", "rgba") if alpha else ("rgb48le", "rgb24")
-        name = names[0] if bit_depth(frame.format) > 8 else names[1]
+        name = rgb_format(deep=bit_depth(frame.format) > 8, alpha=alpha)
         return np.ascontiguousarray(self._convert(frame, name, rgb_in=frame.format.is_rgb, rgb_out=True).to_ndarray())
 
     def from_rgb(self, rgb: Array, name: str) -> VideoFrame:
         """A frame of pixel format ``name`` in this video's matrix and range, from (H, W, 3) or, with alpha, 4."""
-        names = ("rgba64le", "rgba") if rgb.shape[2] == 4 else ("rgb48le", "rgb24")
-        frame = VideoFrame.from_ndarray(rgb, format=names[0] if rgb.dtype == np.uint16 else names[1])
+        frame = VideoFrame.from_ndarray(rgb, format=format_of(rgb))
         if self._color.full and without_jpeg_name(name) in _ROUNDED:
             deep = self._convert(frame, without_jpeg_name(name) + "16le", rgb_in=True, rgb_out=False)
             return self._tag(_rounded(deep, name))
@@ -179,6 +177,18 @@ def _rounded(deep: VideoFrame, name: str) -> VideoFrame:
         out = np.frombuffer(memoryview(target), np.uint8).reshape(target.height, -1)
         out[:, : target.width] = (rows.astype(np.uint32) + half) // 257
     return frame
+
+
+def rgb_format(*, deep: bool, alpha: bool) -> str:
+    """The pixel format of arrays with 16 bits (``deep``) or 8, with transparency or without."""
+    if deep:
+        return "rgba64le" if alpha else "rgb48le"
+    return "rgba" if alpha else "rgb24"
+
+
+def format_of(rgb: Array) -> str:
+    """The pixel format of an (H, W, 3) array, or of (H, W, 4) with transparency."""
+    return rgb_format(deep=rgb.dtype == np.uint16, alpha=rgb.shape[2] == 4)
 
 
 def bit_depth(format: VideoFormat) -> int:

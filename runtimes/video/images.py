@@ -8,12 +8,10 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from runtimes.atomic import sync, temporary_folder
 from runtimes.errors import UsageError
 from runtimes.frames import Array, size_of
-from runtimes.video.color import STANDARD, seconds
+from runtimes.video.color import STANDARD, format_of, seconds
 from runtimes.video.errors import VideoError
 from runtimes.video.sink import free_name, refuse_second_writer
 from runtimes.video.source import SourceFrame, SourceInfo
@@ -65,7 +63,7 @@ class ImageFolder:
             start=Fraction(0),
             duration=len(self._paths) / rate,
             color=STANDARD,
-            pixel_format=self._format_of(first),
+            pixel_format=format_of(first),
             alpha=self._alpha,
         )
 
@@ -78,7 +76,7 @@ class ImageFolder:
         start = 0 if since is None else max(0, int(since * self._rate))
         for index, path in enumerate(self._paths[start:], start):
             rgb = read_image(path, alpha=self._alpha)
-            depth = self._format_of(rgb)
+            depth = format_of(rgb)
             if (size_of(rgb), depth) != (self.info.size, self.info.pixel_format):
                 raise VideoError(
                     f"{path} is {size_of(rgb)} {depth}, the images before it are {self.info.size} "
@@ -86,10 +84,6 @@ class ImageFolder:
                     "bring them to one size and depth first"
                 )
             yield SourceFrame(time=index / self._rate, duration=1 / self._rate, rgb=rgb)
-
-    def _format_of(self, picture: Array) -> str:
-        deep, plain = ("rgba64le", "rgba") if self._alpha else ("rgb48le", "rgb24")
-        return deep if picture.dtype == np.uint16 else plain
 
     def close(self) -> None:
         """Nothing is held open."""
