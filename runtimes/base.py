@@ -165,7 +165,7 @@ class Runtime(ABC):
         for step in steps:
             self.spec.timesteps.check(step)
         with self._lock, self._computing():
-            frames = self._interpolate(img0, img1, steps)
+            frames = self._interpolate(img0, img1, steps) if steps else []
         return frames[0] if single else frames
 
     def _interpolate(self, img0: Array, img1: Array, steps: Sequence[float]) -> list[Array]:

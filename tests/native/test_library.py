@@ -95,6 +95,10 @@ def test_several_t_are_what_each_gives_alone(runtime: NativeRuntime, frames: Fra
         assert np.array_equal(frame, runtime.interpolate(img0, img1, step))
 
 
+def test_no_t_gives_no_frame(runtime: NativeRuntime, frames: Frames) -> None:
+    assert runtime.interpolate(*frames(), []) == []
+
+
 @pytest.mark.parametrize("size", ["1278x718"])
 def test_bytes_are_those_of_pytorch(artifact: Artifacts, frames: Frames, size: str) -> None:
     img0, img1 = frames(size)
