@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from ctypes import byref, c_size_t
 from dataclasses import replace
@@ -123,6 +124,9 @@ class NativeRuntime(Runtime):
         files = (File * len(contents))(*(File.of(name, data) for name, data in contents.items()))
         options = Options.of(device=device.removeprefix(PREFIX), threads=tuning.threads or 0, unproven=ALLOW_UNPROVEN)
         self._handle = self._library.open_memory(files, options)
+        # Also where the runtime is dropped without being closed: the library's memory would stay.
+        self._end = weakref.finalize(self, self._library.call, "ifrnet_close", self._handle)
+        self._end.atexit = False
         info = self._library.describe(self._handle)
         super().__init__(
             artifact.manifest,
@@ -186,4 +190,4 @@ class NativeRuntime(Runtime):
         return outputs
 
     def _close(self) -> None:
-        self._library.call("ifrnet_close", self._handle)
+        self._end()

@@ -26,7 +26,7 @@ from runtimes.backends.native import NativeRuntime, library
 from runtimes.backends.native_abi import Comparison, File, Options
 from runtimes.compare import psnr
 from runtimes.contract import Precision, Verdict
-from runtimes.errors import ArtifactError, ParityError
+from runtimes.errors import ArtifactError, ParityError, RuntimesError
 from runtimes.frames import to_tensor
 from runtimes.registry import runners, verify
 from runtimes.verdicts import FILE
@@ -97,6 +97,16 @@ def test_several_t_are_what_each_gives_alone(runtime: NativeRuntime, frames: Fra
 
 def test_no_t_gives_no_frame(runtime: NativeRuntime, frames: Frames) -> None:
     assert runtime.interpolate(*frames(), []) == []
+
+
+def test_a_runtime_that_is_dropped_is_closed(artifact: Artifacts) -> None:
+    runtime = load(artifact("ncnn"), device=DEVICE, threads=1)
+    assert isinstance(runtime, NativeRuntime)
+    handle = runtime._handle
+    library().describe(handle)
+    del runtime
+    with pytest.raises(RuntimesError, match="this runtime was closed"):
+        library().describe(handle)
 
 
 @pytest.mark.parametrize("size", ["1278x718"])
