@@ -294,7 +294,7 @@ def _find(artifact: Artifact, name: str | None) -> tuple[Backend, Device]:
     module = runner(artifact.manifest.backend, name)
     if reason := module.missing():
         raise BackendError(reason)
-    name = name or module.DEFAULT_DEVICE
+    name = module.DEFAULT_DEVICE if name is None else name
     found = next((device for device in module.devices() if device.name == name), None)
     if found is None:
         known = ", ".join(device.name for device in module.devices()) or "none"
