@@ -81,6 +81,9 @@ IGNORED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 """What training scripts leave beside the weights: figures, options and paths. Nothing of that name is called.
 Python 3.13 alone writes paths as of ``pathlib._local``."""
 
+UNCALLED = b"\nbytearray\n", b"\nbytes\n"
+"""A name that PyTorch's safe reader calls with any number, for gigabytes of zeros (2.13); one of :data:`IGNORED`."""
+
 _READING = threading.Lock()
 """PyTorch keeps the names that it allows for the whole process."""
 
@@ -162,7 +165,7 @@ def _instead(data: bytes) -> str:
 def _legacy_in_protocol_2(data: bytes) -> bytes:
     stream = io.BytesIO(data)
     pickles = [to_protocol_2(stream) for _ in range(LEGACY_PICKLES)]
-    return b"".join(pickles) + data[stream.tell() :]
+    return b"".join(pickles).replace(*UNCALLED) + data[stream.tell() :]
 
 
 def _unpacked(data: bytes, source: str) -> bytes:
@@ -197,7 +200,8 @@ def _checked_pickle(data: bytes, source: str) -> bytes:
         raise CheckpointError(
             f"{source} has a pickle of {len(data)} bytes; expected at most {MAX_PICKLE_BYTES}: save model.state_dict()"
         )
-    return to_protocol_2(io.BytesIO(data)) if protocol_of(data) > SAFE_PROTOCOL else data
+    plain = to_protocol_2(io.BytesIO(data)) if protocol_of(data) > SAFE_PROTOCOL else data
+    return plain.replace(*UNCALLED)
 
 
 def _other_archive(names: list[str]) -> str | None:

@@ -159,6 +159,14 @@ def test_hostile_pickles_are_refused_and_run_nothing(
     assert os.listdir(tmp_path) == ["net.pth"]
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pickle_that_would_fill_the_memory_does_not(protocol: int, tmp_path: Path, assert_refused: Refusal) -> None:
+    name = b"cbuiltins\nbytearray\n" if protocol == 2 else b"\x8c\x08builtins\x8c\x09bytearray\x93"
+    data = b"\x80" + bytes([protocol]) + name + b"J\xff\xff\xff\x0f\x85R."
+    (tmp_path / "net.pth").write_bytes(zipped(**{"net/data.pkl": data, "net/version": b"3\n"}))
+    assert_refused(tmp_path / "net.pth", r"holds a _Ignored; expected a state dict")
+
+
 def test_reading_leaves_the_allowed_names_of_pytorch_as_they_were(weights: State, tmp_path: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
     torch.save({"net": weights, "psnr": np.float64(1.0)}, tmp_path / "net.pth")
