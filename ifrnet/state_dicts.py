@@ -187,7 +187,8 @@ def _tables_in(content: Mapping[object, object], path: tuple[object, ...]) -> It
 
 
 def _is_tensor(value: object) -> bool:
-    return type(value) in (Tensor, nn.Parameter)
+    """Whether a value is a tensor with one shape, which a nested one has not."""
+    return type(value) in (Tensor, nn.Parameter) and not _tensor(value).is_nested
 
 
 def _tensor(value: object) -> Tensor:

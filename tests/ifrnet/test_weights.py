@@ -297,9 +297,11 @@ def test_files_that_hold_something_else_are_refused(suffix: str, case: str, weig
         (lambda w: w.to("meta"), "expected floating-point numbers"),
         (lambda w: torch.complex(w, w), "is torch.complex64"),
         (lambda w: w[:1, :1, :1, :1].expand(2**20, 2**20, 3, 3), "fits no variant"),
+        (lambda w: torch.nested.nested_tensor([w[0], w[0, :1]]), "holds a Tensor under"),
     ],
-    ids=["sparse", "meta", "complex", "terabytes of one value"],
+    ids=["sparse", "meta", "complex", "terabytes of one value", "nested"],
 )
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_tensors_that_are_not_plain_are_refused(
     make: Callable[[Tensor], Tensor], message: str, weights: State, tmp_path: Path
 ) -> None:
