@@ -50,7 +50,11 @@ class Candidate:
 
 
 def candidates(selection: Selection) -> list[Candidate]:
-    """All rows, with the reason where one cannot run; nothing is exported yet."""
+    """All rows, with the reason where one cannot run; nothing is exported yet.
+
+    Raises:
+        BenchmarkError: a device is named that neither these backends nor PyTorch have.
+    """
     rows: list[Candidate] = []
     for name in (name for name in TARGETS if name not in ELSEWHERE):
         module = target(name)
@@ -59,7 +63,21 @@ def candidates(selection: Selection) -> list[Candidate]:
                 runner.ABOUT.name == module.BACKEND or not runner.missing()
             ):
                 rows += _rows(name, module, runner, selection)
+    there = dict.fromkeys(("cpu", *torch_gpus(), *(row.device for row in rows)))
+    for device in selection.devices or ():
+        if device not in there:
+            raise BenchmarkError(
+                f"--devices {device}: none of pytorch, {', '.join(selection.backends)} has a device of that name; "
+                "python -m runtimes devices lists those of this machine"
+            )
     return rows
+
+
+def torch_gpus() -> list[str]:
+    """GPUs that PyTorch runs on."""
+    import torch
+
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 
 def _rows(name: str, module: Target, runner: Backend, selection: Selection) -> Iterator[Candidate]:

@@ -15,7 +15,7 @@ from benchmarks.options import LatencyOptions, Selection
 from benchmarks.report import environment
 from benchmarks.report.progress import Progress
 from benchmarks.report.results_file import Kind, Results, command_line
-from benchmarks.speed.candidates import Candidate, candidates, provide
+from benchmarks.speed.candidates import Candidate, candidates, provide, torch_gpus
 from benchmarks.speed.complexity import complexity
 from benchmarks.speed.eager import Layout
 from benchmarks.speed.machine_limits import COPY_MB, PRODUCTS, load_copy, load_product, products_here
@@ -226,10 +226,7 @@ def _planned(
 
 def _torch_devices(chosen: Selection) -> list[str]:
     """The CPU, which is the baseline, and GPUs that were not excluded."""
-    import torch
-
-    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return ["cpu", *(gpu for gpu in gpus if chosen.devices is None or gpu in chosen.devices)]
+    return ["cpu", *(gpu for gpu in torch_gpus() if chosen.devices is None or gpu in chosen.devices)]
 
 
 def _summary(networks: Sequence[RunningRow], rows: Sequence[Row], empty: RunningRow) -> dict[str, Any]:

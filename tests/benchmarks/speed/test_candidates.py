@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.options import Selection
 from benchmarks.speed.candidates import ELSEWHERE, candidates
 from export.targets import TARGETS, target
@@ -57,6 +58,13 @@ def test_devices_say_why_they_are_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert reasons["vulkan:1"] == "no driver"
     named = candidates(_selection(**chosen, devices=("vulkan:0",)))
     assert [(row.device, row.runnable) for row in named] == [("vulkan:0", True)]
+
+
+def test_a_device_that_nothing_has_is_refused() -> None:
+    chosen = {"backends": ("onnxruntime",), "precisions": (Precision.FP32,)}
+    assert candidates(_selection(**chosen, devices=("cpu",)))
+    with pytest.raises(BenchmarkError, match="--devices cpuu: none of pytorch, onnxruntime has a device of that name"):
+        candidates(_selection(**chosen, devices=("cpu", "cpuu")))
 
 
 def test_a_missing_package_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
