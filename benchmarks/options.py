@@ -10,9 +10,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report.environment import available_cores
 from export.options import DEFAULT_SIZE
 from export.targets import TARGETS, target
-from runtimes.cli import Parser
+from runtimes.cli import Parser, frame_size
 from runtimes.contract import Precision, Size
-from runtimes.errors import UsageError
 from runtimes.registry import BACKENDS
 
 
@@ -156,7 +155,7 @@ def add_selection(parser: Parser) -> None:
     add = parser.add_argument
     precisions = [precision.value for precision in Precision]
     add("--model", default="ifrnet_s", help="built-in name, checkpoint file, or random:VARIANT (default: %(default)s)")
-    add("--size", type=size, default=DEFAULT_SIZE, help="frame size (default: %(default)s)")
+    add("--size", type=frame_size, default=DEFAULT_SIZE, help="frame size (default: %(default)s)")
     add(
         "--threads",
         type=int,
@@ -172,14 +171,6 @@ def add_selection(parser: Parser) -> None:
         default=Path("artifacts"),
         help="artifacts; missing ones are exported (default: %(default)s)",
     )
-
-
-def size(text: str) -> Size:
-    """An argparse type for frame sizes."""
-    try:
-        return Size.parse(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def selection(args: argparse.Namespace) -> Selection:

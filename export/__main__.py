@@ -12,7 +12,7 @@ from export.errors import ExportError
 from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, Delegate, ExportOptions
 from export.qnn_socs import DEFAULT_SOC
 from export.targets import TARGETS, lacking, target
-from runtimes.cli import Parser, run
+from runtimes.cli import Parser, frame_size, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
 from runtimes.errors import UsageError
 
@@ -50,11 +50,11 @@ def parser() -> Parser:
     add("--weights", metavar="NAME", help="which network of a checkpoint that holds several, for example ema")
     for precision in Precision:
         add(f"--{precision}", dest="precisions", action="append_const", const=precision, help=_HELP[precision])
-    add("--size", type=_size, help=f"frame size of a static artifact (default: {DEFAULT_SIZE})")
+    add("--size", type=frame_size, help=f"frame size of a static artifact (default: {DEFAULT_SIZE})")
     add("--dynamic", action="store_true", help="any frame size, within the range below")
-    add("--min-size", type=_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.minimum})")
-    add("--opt-size", type=_size, help=f"with --dynamic, what to tune for (default: {DYNAMIC_RANGE.typical})")
-    add("--max-size", type=_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.maximum})")
+    add("--min-size", type=frame_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.minimum})")
+    add("--opt-size", type=frame_size, help=f"with --dynamic, what to tune for (default: {DYNAMIC_RANGE.typical})")
+    add("--max-size", type=frame_size, help=f"with --dynamic (default: {DYNAMIC_RANGE.maximum})")
     add("--scale", type=float, default=1.0, help="run the network on frames resized by this; 0.5 for UHD")
     add("--calibration", type=Path, metavar="FILE", help="INT8 scales, see python -m calibration; built-in ones ship")
     drop = ExportOptions.max_drop
@@ -95,13 +95,6 @@ _HELP = {
     Precision.BF16: "bfloat16",
     Precision.INT8: "8-bit integers with calibrated scales",
 }
-
-
-def _size(text: str) -> Size:
-    try:
-        return Size.parse(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

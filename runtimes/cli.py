@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from runtimes.errors import RuntimesWarning
+from runtimes.contract import Size
+from runtimes.errors import RuntimesWarning, UsageError
 from runtimes.printable import one_line
 
 BUG, INTERRUPTED = 3, 130
@@ -50,6 +51,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(1, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
+
+
+def frame_size(text: str) -> Size:
+    """A frame size, for argparse."""
+    try:
+        return Size.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
-from runtimes.cli import Parser
+from runtimes.cli import Parser, frame_size
 from runtimes.contract import Size
-from runtimes.errors import UsageError
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +67,7 @@ def configure(parser: Parser) -> None:
     """The options of ``npu``."""
     add = parser.add_argument
     add("--model", default="ifrnet_s", help="built-in name or checkpoint file (default: %(default)s)")
-    add("--size", type=_size, action="append", help="of the frames; repeatable (default: 320x180)")
+    add("--size", type=frame_size, action="append", help="of the frames; repeatable (default: 320x180)")
     add("--per-clip", type=int, default=2, metavar="N", help="pairs of each of the clips (default: %(default)s)")
     add("--footage", type=Path, help="the footage cache; what it lacks is fetched into it")
     add(
@@ -77,13 +76,6 @@ def configure(parser: Parser) -> None:
         metavar="NAME",
         help="arithmetic to measure, see docs/qnn.md; repeatable (default: all)",
     )
-
-
-def _size(text: str) -> Size:
-    try:
-        return Size.parse(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def execute(args: argparse.Namespace) -> int:

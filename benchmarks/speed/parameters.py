@@ -8,10 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.options import size
 from benchmarks.report.results_file import check_output, write_text
 from export.options import DEFAULT_SIZE
-from runtimes.cli import Parser
+from runtimes.cli import Parser, frame_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +34,7 @@ def configure(parser: Parser) -> None:
     from ifrnet.variants import VARIANTS
 
     add = parser.add_argument
-    add("--size", type=size, default=DEFAULT_SIZE, help="frame size (default: %(default)s)")
+    add("--size", type=frame_size, default=DEFAULT_SIZE, help="frame size (default: %(default)s)")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
     add("--json", type=Path, metavar="PATH", help="write the figures")
 

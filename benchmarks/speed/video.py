@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.options import VideoBenchmarkOptions, size
+from benchmarks.options import VideoBenchmarkOptions
 from benchmarks.report.environment import available_cores
 from benchmarks.report.machine_folder import add_output, check, output_path
-from runtimes.cli import Parser
+from runtimes.cli import Parser, frame_size
 from runtimes.commands.shipped import add_artifact
 from runtimes.contract import Size
 
@@ -32,7 +32,7 @@ def configure(parser: Parser) -> None:
     add = parser.add_argument
     add_artifact(parser)
     add("--device", help="where it runs (default: the backend's)")
-    add("--size", type=size, default=Size(1280, 720), help="frame size (default: %(default)s)")
+    add("--size", type=frame_size, default=Size(1280, 720), help="frame size (default: %(default)s)")
     add("--threads", type=int, default=available_cores(), help="CPU threads of the network (default: %(default)s)")
     add(
         "--clip",

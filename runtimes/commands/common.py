@@ -1,19 +1,16 @@
-"""What the subcommands share: argument types, and how warnings are shown."""
+"""What the subcommands share: the type of a time, and how warnings are shown."""
 
 from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
-from runtimes.contract import Size
-from runtimes.errors import RuntimesError, RuntimesWarning
+from runtimes.errors import RuntimesWarning
 from runtimes.printable import note
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -31,21 +28,6 @@ def notes() -> Iterator[None]:
         warnings.simplefilter("default", RuntimesWarning)
         warnings.showwarning = show  # type: ignore[assignment]  # its last two parameters pass through *rest
         yield
-
-
-def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """For argparse: errors of ours become its own, which are one line and exit code 1."""
-
-    def convert(text: str) -> T:
-        try:
-            return parse(text)
-        except RuntimesError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
-
-
-size = argument(Size.parse)
 
 
 def timestep(text: str) -> Fraction:

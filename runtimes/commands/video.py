@@ -11,8 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes.cli import INTERRUPTED, Parser
-from runtimes.commands.common import notes, size
+from runtimes.cli import INTERRUPTED, Parser, frame_size
+from runtimes.commands.common import notes
 from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.commands.watch import interruptible, watching
 from runtimes.contract import Size
@@ -112,7 +112,7 @@ def _network(group: argparse._ArgumentGroup) -> None:
     add("--tta", action="store_true", help="average over flips and the reversal of time: better, at 8 times the cost")
     add(
         "--tile",
-        type=size,
+        type=frame_size,
         metavar="WxH",
         help="work on tiles of this size, where memory is short; a note tells the cost",
     )
