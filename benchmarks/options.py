@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.environment import available_cores
 from export.options import DEFAULT_SIZE
 from export.targets import TARGETS, target
 from runtimes.cli import Parser, frame_size
 from runtimes.contract import Precision, Size
+from runtimes.environment import available_cores
 from runtimes.registry import BACKENDS
 
 

@@ -54,6 +54,11 @@ def processor() -> str:
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def instruction_sets() -> tuple[str, ...]:
     """The architecture, then which of :data:`INSTRUCTION_SETS` the CPU has.
 

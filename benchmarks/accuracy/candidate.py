@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import AccuracyOptions
-from benchmarks.report.environment import available_cores
 from runtimes.cli import Parser
+from runtimes.environment import available_cores
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import AccuracyOptions
-from benchmarks.report.environment import available_cores
 from benchmarks.report.results_file import check_output
 from runtimes.cli import Parser
+from runtimes.environment import available_cores
 
 EPILOG = """\
 PSNR is that of float frames in [0, 1], averaged over samples; SSIM has a 3-D window, as in IFRNet's evaluation; IE is

@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from runtimes.device import Device
-from runtimes.environment import instruction_sets, package_versions, processor
+from runtimes.environment import available_cores, instruction_sets, package_versions, processor
 from runtimes.registry import backend
 
 BUSY = 0.5
 """Load average above which timings are called noisy: some other program is running."""
-
-
-def available_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe() -> dict[str, Any]:

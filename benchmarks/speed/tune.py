@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.environment import available_cores
 from runtimes.cli import Parser
+from runtimes.environment import available_cores
 from runtimes.registry import backend, runner
 from runtimes.tuning import Choices, Tuning, write_tuning
 

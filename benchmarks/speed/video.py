@@ -6,11 +6,11 @@ import argparse
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import VideoBenchmarkOptions
-from benchmarks.report.environment import available_cores
 from benchmarks.report.machine_folder import add_output, check, output_path
 from runtimes.cli import Parser, frame_size
 from runtimes.commands.shipped import add_artifact
 from runtimes.contract import Size
+from runtimes.environment import available_cores
 
 EPILOG = """\
 Every second frame of a clip is taken out and made again, by python -m runtimes video and by FFmpeg's minterpolate with

@@ -30,6 +30,7 @@ from runtimes.artifact import Artifact
 from runtimes.backends.native_library import ForkGuard
 from runtimes.base import Runtime
 from runtimes.device import About, Device
+from runtimes.environment import available_cores
 from runtimes.errors import BackendError, DeviceUnavailableError
 from runtimes.frames import Array
 from runtimes.printable import MAX_REASON, one_line
@@ -94,7 +95,7 @@ class ExecutorchRuntime(Runtime):
     """A process that holds the method ``forward`` of a file. Several t of a pair are whole runs: it has no halves."""
 
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
-        self._process = Process(artifact, tuning.threads or _processors())
+        self._process = Process(artifact, tuning.threads or available_cores())
         try:
             artifact.check_sizes(self._process.inputs[:2])
         except BaseException:
@@ -252,8 +253,3 @@ def _end(child: subprocess.Popen[bytes], printed: IO[bytes], owner: int) -> None
         if file is not None:
             with suppress(OSError):  # of what was not told yet
                 file.close()
-
-
-def _processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

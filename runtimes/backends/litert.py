@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -17,6 +16,7 @@ from runtimes.backends.native_library import ForkGuard, captured_output
 from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
+from runtimes.environment import available_cores
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.printable import MAX_REASON, one_line
@@ -64,7 +64,7 @@ class LitertRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         _forks.check()
         self._artifact = artifact
-        self._threads = tuning.threads or _processors()
+        self._threads = tuning.threads or available_cores()  # its own default is one thread
         self._interpreter = self.load(artifact.data(".tflite"))
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._tensors = {item["name"]: int(item["index"]) for item in (*inputs, *outputs)}
@@ -141,8 +141,3 @@ class LitertHalves:
         self._second.set_tensor(self._tensors[INPUT_NAMES[2]], t)
         self._second.invoke()
         return np.asarray(self._second.get_tensor(self._tensors[OUTPUT_NAME]))
-
-
-def _processors() -> int:
-    """LiteRT's own default is one thread."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

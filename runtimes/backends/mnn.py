@@ -26,6 +26,7 @@ from runtimes.backends.native_library import ForkGuard, captured_output
 from runtimes.base import Halves, Runtime
 from runtimes.contract import INPUT_NAMES, OUTPUT_NAME, Precision
 from runtimes.device import About, Device
+from runtimes.environment import available_cores
 from runtimes.errors import BackendError
 from runtimes.frames import Array
 from runtimes.graph_cut import cut_values
@@ -109,7 +110,7 @@ class MnnRuntime(Runtime):
     def __init__(self, artifact: Artifact, device: str, tuning: Tuning) -> None:
         _forks.check()
         self._artifact = artifact
-        self._threads = tuning.threads or _processors()
+        self._threads = tuning.threads or available_cores()  # its own default is four threads on any machine
         self._whole = self.part(INPUT_NAMES, [OUTPUT_NAME])
         with captured_output():
             inputs = self._whole.module.get_info()["inputs"]
@@ -248,11 +249,6 @@ def ordered(output: Any) -> Order:
             order[value.name] = value.op_type, list(value.inputs)
             waiting.pop()
     return order
-
-
-def _processors() -> int:
-    """MNN's own default is four threads on any machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
