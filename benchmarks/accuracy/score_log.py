@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from runtimes.atomic import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +56,13 @@ class ScoreLog:
             self._read(path, first)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(first + "\n", encoding="utf-8")
+            write_text(path, first + "\n")
 
     def _read(self, path: Path, first: str) -> None:
-        whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
+        try:
+            whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
+        except ValueError as error:
+            raise BenchmarkError(f"{path} is damaged ({error}): remove it and measure again") from error
         lines = whole.split("\n")
         if lines[0] != first:
             raise BenchmarkError(
@@ -71,7 +75,7 @@ class ScoreLog:
         except (ValueError, TypeError) as error:
             raise BenchmarkError(f"{path} is damaged ({error}): remove it and measure again") from error
         if torn:  # the process was killed while it wrote: that window is measured again
-            path.write_text(whole + "\n", encoding="utf-8")
+            write_text(path, whole + "\n")
 
     @property
     def scores(self) -> list[Score]:

@@ -50,7 +50,8 @@ def measure(options: AccuracyOptions, arguments: Sequence[str], progress: Progre
             "perceptual": squeezenet is not None,
             "weights": [network.runtime.manifest.checkpoint.get("sha256") for network in networks.values()],
         }
-        journal = ScoreLog(options.journal, header)
+        files = [dict(network.runtime.manifest.files) for network in networks.values()]
+        journal = ScoreLog(options.journal, {**header, "root": str(options.root), "files": files})
         before = len({score.id for score in journal.scores})
         progress.stage(f"{dataset.name}: {len(dataset)} samples, {before} of them done before", len(dataset), before)
         _score(dataset, methods, journal, progress, options.models[0] if options.models else None, squeezenet)

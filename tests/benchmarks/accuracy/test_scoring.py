@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,43 @@ def test_another_measurement_is_not_continued(tmp_path: Path, capsys: pytest.Cap
     assert _accuracy("--dataset", "ucf101", "--root", root, "--json", out) == 1
     assert "was begun by another measurement" in capsys.readouterr().err
     assert out.with_name("a.json.partial").exists()
+    out.with_name("a.json.partial").write_bytes(b"\xff\xfe\n")
+    assert _accuracy("--dataset", "ucf101", "--root", root, "--json", out) == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_another_root_and_other_files_of_an_artifact_are_another_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.accuracy import scoring
+    from export.__main__ import main as export
+
+    what = ["--target", "onnx", "--model", "random:ifrnet_s", "--size", "64x48", "--out", str(tmp_path / "artifacts")]
+    assert export(what) == 0
+    ((path,), out) = (tmp_path / "artifacts").iterdir(), tmp_path / "a.json"
+    first, second = (vimeo90k(tmp_path / name) for name in ("first", "second"))
+
+    def begin(root: Path) -> int:
+        return _accuracy("--dataset", "vimeo90k", "--root", root, "--artifact", path, "--json", out)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "_score", raise_interrupt)
+        assert begin(first) == 130
+        assert begin(first) == 130
+    assert begin(second) == 1
+    assert "was begun by another measurement" in capsys.readouterr().err
+    data = json.loads((path / "manifest.json").read_text())
+    model = next(name for name in data["files"] if name.endswith(".onnx"))
+    content = (path / model).read_bytes() + b"\x32\x00"  # an empty description, in ONNX
+    (path / model).write_bytes(content)
+    data["files"][model] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(data))
+    assert begin(first) == 1
+    assert "was begun by another measurement" in capsys.readouterr().err
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_artifact_is_measured_like_its_model(artifacts: Path, latency_file: Path, tmp_path: Path) -> None:
