@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from export.declarations import Tolerance
+from export.errors import ExportError
 from export.mil_runtime import MilRuntime
 from ifrnet.model import IFRNet, interpolate, pair_mean
 from ifrnet.variants import size_multiple
@@ -92,7 +93,11 @@ class Reference:
         self._rounded: dict[tuple[Size, float, torch.dtype], NDArray[np.float32]] = {}
 
     def cases(self, size: Size) -> tuple[Case, ...]:
-        """The comparisons at one size."""
+        """The comparisons at one size.
+
+        Raises:
+            ExportError: the network gives no frames, so that there is nothing to compare with.
+        """
         if size not in self._cases:
             scene = Scene.of(size)
             frames = scene.frames()
@@ -117,6 +122,11 @@ class Reference:
         step = torch.full((1, 1, 1, 1), t)
         with torch.inference_mode():
             expected = interpolate(self._model, img0, img1, step, self._scale)
+        if not expected.isfinite().all():
+            raise ExportError(
+                f"PyTorch itself gives values that are not finite with these weights ({scene.size}, t = {t}); expected "
+                "frames: the training diverged, take an earlier checkpoint"
+            )
         return Case(
             scene=scene,
             t=t,

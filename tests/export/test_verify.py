@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import export.verify
 from export.declarations import Tolerance
+from export.errors import ExportError
 from export.parity_frames import moving_pair
 from export.verify import (
     ROUNDINGS,
@@ -186,6 +187,15 @@ def test_rounding_leaves_the_model_alone_and_rounds_weights_and_activations() ->
 def test_a_middle_checkpoint_is_compared_at_the_middle() -> None:
     cases = Reference(random_model("ifrnet_s"), Timesteps.MIDDLE, 1.0).cases(Size(64, 48))
     assert [case.t for case in cases] == [0.5]
+
+
+def test_weights_that_diverged_are_blamed_themselves() -> None:
+    """Each is finite, and what comes of them is not."""
+    model = random_model("ifrnet_s")
+    for parameter in model.parameters():
+        parameter.mul_(1e30)
+    with pytest.raises(ExportError, match=r"PyTorch itself gives values that are not finite .*\(64x48, t = 0\.25\)"):
+        Reference(model, Timesteps.ANY, 1.0).cases(Size(64, 48))
 
 
 def test_the_scale_does_not_change_the_unit_of_flow() -> None:
