@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from benchmarks.accuracy.samples import Padding, Sample, crop
 from benchmarks.errors import BenchmarkError
+from calibration.footage import read_8_bits
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -76,12 +77,10 @@ class Files:
 
     def samples(self, done: Container[str] = ()) -> Iterator[Sample]:
         """See :class:`benchmarks.accuracy.samples.Dataset`."""
-        from ifrnet.training.samples import read_image
-
         for item in self.questions:
             if item.window not in done:
                 frame0, truth, frame1 = (
-                    crop(read_image(path), self.crop) for path in (item.frame0, item.truth, item.frame1)
+                    crop(read_8_bits(path), self.crop) for path in (item.frame0, item.truth, item.frame1)
                 )
                 if not frame0.shape == truth.shape == frame1.shape:
                     raise BenchmarkError(f"the frames of {item.id} differ in size; {self.name} expects {self.layout}")
@@ -104,13 +103,20 @@ def _nothing(name: str, missing: Path, layout: str) -> BenchmarkError:
     return BenchmarkError(f"{missing} is missing; {name} expects {layout}")
 
 
+def _lines(listing: Path) -> list[str]:
+    try:
+        return listing.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{listing} is no text: {error}; fetch it again") from error
+
+
 def vimeo90k(root: Path) -> Files:
     """Test split of the triplets (Xue et al., IJCV 2019), 448x256."""
     layout = "ROOT/tri_testlist.txt and ROOT/sequences/<id>/im1.png, im2.png, im3.png"
     listing = root / "tri_testlist.txt"
     if not listing.is_file():
         raise _nothing("vimeo90k", listing, layout)
-    names = [line.strip() for line in listing.read_text().splitlines() if line.strip()]
+    names = [line.strip() for line in _lines(listing) if line.strip()]
     if not names:
         raise BenchmarkError(f"{listing} names no triplet; vimeo90k expects {layout}")
     folder = root / "sequences"
@@ -142,7 +148,7 @@ def snu_film(root: Path) -> Files:
         listing = base / f"test-{mode}.txt"
         if not listing.is_file():
             raise _nothing("snu_film", listing, layout)
-        for number, line in enumerate(listing.read_text().splitlines(), start=1):
+        for number, line in enumerate(_lines(listing), start=1):
             parts = [root / part.removeprefix(LIST_PREFIX) for part in line.split()]
             if len(parts) not in (0, 3):
                 raise BenchmarkError(f"{listing}, line {number} has {len(parts)} paths; snu_film expects {layout}")

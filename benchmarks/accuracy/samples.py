@@ -112,8 +112,14 @@ def padded(sample: Sample, padding: Padding) -> tuple[Sample, Window]:
 
 
 def crop(frame: NDArray[Any], side: int | None) -> NDArray[Any]:
-    """The centre of a frame (H, W, 3), ``side`` pixels high and wide; all of it for None."""
+    """The centre of a frame (H, W, 3), ``side`` pixels high and wide; all of it for None.
+
+    Raises:
+        BenchmarkError: a smaller frame.
+    """
     if side is None:
         return frame
-    top, left = (max(length - side, 0) // 2 for length in frame.shape[:2])
+    if min(frame.shape[:2]) < side:
+        raise BenchmarkError(f"--crop {side}: a frame is {frame.shape[1]}x{frame.shape[0]}, ask for less than that")
+    top, left = ((length - side) // 2 for length in frame.shape[:2])
     return frame[top : top + side, left : left + side]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.accuracy.datasets import open_dataset
 from benchmarks.accuracy.methods import Network
@@ -16,6 +17,7 @@ from benchmarks.errors import BenchmarkError
 from runtimes.base import Runtime
 from runtimes.contract import Timesteps
 from runtimes.frames import Array, to_tensor
+from runtimes.video.errors import VideoError
 from tests.benchmarks.accuracy.miniatures import LAYOUTS, cut, multiframe, save, snu_film, ucf101
 
 FIRST_FILE = {
@@ -127,6 +129,20 @@ def test_the_crop_is_central_and_only_for_8x(tmp_path: Path) -> None:
     assert "whole frames" in open_dataset("adobe240", root).notes[0]
     with pytest.raises(BenchmarkError, match="--crop is for gopro and adobe240"):
         open_dataset("ucf101", root, 32)
+    height, width = whole.truth.shape[:2]
+    with pytest.raises(BenchmarkError, match=f"--crop {height + 1}: a frame is {width}x{height}"):
+        next(iter(open_dataset("gopro", root, height + 1).samples()))
+
+
+def test_files_that_are_no_text_and_no_frames_are_refused(tmp_path: Path) -> None:
+    root = snu_film(tmp_path / "lists")
+    (root / "test-hard.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(BenchmarkError, match=r"test-hard.txt is no text"):
+        open_dataset("snu_film", root)
+    root = ucf101(tmp_path / "frames")
+    Image.new("1", (30000, 20000)).save(root / "1" / "frame_02.png")
+    with pytest.raises(VideoError, match="declares a size that is not decoded"):
+        list(open_dataset("ucf101", root).samples())
 
 
 def test_incomplete_sets_are_said_to_be(opened: Dataset) -> None:
