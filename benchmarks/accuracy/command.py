@@ -19,6 +19,8 @@ with the true one. --squeezenet adds a distance in the features of that network:
 Footage is also reported by motion, the 95th percentile of OpenCV's DIS flow between the two frames: below 20 px, 20 to
 45 px, and beyond, which is where methods differ most.
 
+A checkpoint that serves t = 0.5 only has no rows at the quarters of footage.
+
 Pans slide a window over single frames of that footage, by 10 to 120 px: whether a large motion is found at all.
 
 Artifacts and builds are also compared with the first --model in PyTorch: 'loss' is its PSNR against the true frame

@@ -139,8 +139,10 @@ class Network:
             )
         self.runtime, self._padding = runtime, dataset.padding
 
-    def __call__(self, sample: Sample) -> Prediction:
-        """See :data:`Method`."""
+    def __call__(self, sample: Sample) -> Prediction | None:
+        """See :data:`Method`; None at a t that the checkpoint does not serve."""
+        if sample.t != 0.5 and self.runtime.spec.timesteps is Timesteps.MIDDLE:
+            return None
         shown, window = padded(sample, self._padding)
         t = np.full((1, 1, 1, 1), sample.t, np.float32)
         output = self.runtime.infer(to_tensor(shown.frame0), to_tensor(shown.frame1), t)

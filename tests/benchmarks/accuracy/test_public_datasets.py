@@ -72,6 +72,7 @@ def test_the_network_sees_padded_frames_and_answers_true_ones(opened: Dataset) -
     sample = next(iter(opened.samples()))
     runtime = Recorder(opened)
     out = Network(runtime, opened)(sample)
+    assert out is not None
     assert out.shape == (1, 3, *sample.truth.shape[:2])
     np.testing.assert_allclose(out, 0.5 * (to_tensor(sample.frame0) + to_tensor(sample.frame1)), atol=1e-6)
     img0, _, t = runtime.shown[0]

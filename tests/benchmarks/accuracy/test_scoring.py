@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.__main__ import PROGRAM, main
 from benchmarks.report.results_file import Kind, Results, load_results
+from ifrnet.weights import CHECKPOINTS
 from runtimes.cli import run
 from tests.benchmarks.accuracy.miniatures import LAYOUTS, ucf101, vimeo90k
 
@@ -120,6 +121,20 @@ def test_another_root_and_other_files_of_an_artifact_are_another_measurement(
 
 def raise_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_checkpoint_for_the_middle_is_measured_where_it_serves(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(CHECKPOINTS / "ifrnet_s.safetensors", model := tmp_path / "middle.safetensors")
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    model.with_suffix(".json").write_text(json.dumps({"sha256": digest, "timesteps": [0.5]}))
+    what = ("--dataset", "footage", "--root", cache, "--per-clip", "1", "--no-baselines", "--model", model)
+    out = tmp_path / "a.json"
+    assert _accuracy(*what, "--json", out) == 0
+    parts = {row["part"] for row in _read(out).rows}
+    assert {"phone", "all live action", "all animation"} <= parts
+    assert not any("quarters" in part for part in parts)
 
 
 def test_an_artifact_is_measured_like_its_model(artifacts: Path, latency_file: Path, tmp_path: Path) -> None:
