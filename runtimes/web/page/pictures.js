@@ -15,7 +15,8 @@ function nameOf(file) {
 }
 
 /**
- * The size to work at: never larger than the picture, even sides of at least 32.
+ * The size to work at: the picture's own, or one with even sides of at least 32 where that is larger than asked for, or
+ * smaller than 32.
  *
  * @param {{width: number, height: number}} size
  * @param {number} longest side in pixels
