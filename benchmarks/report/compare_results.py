@@ -152,7 +152,7 @@ def _line(
         ratio = new / old if kind is Kind.LATENCY else old / new
         known = [row["noise"] for row in (before, after) if row["noise"] is not None]
         noise = sum(known) if len(known) == 2 else None
-        change = _classify(ratio, sum(known), tolerance)
+        change = _classify(ratio, noise or 0.0, tolerance)
         if after.get("verdict") == Verdict.FAILED and before.get("verdict") != Verdict.FAILED:
             change = Change.PARITY
     return Line(name=name, old=old, new=new, ratio=ratio, noise=noise, change=change, reason=reason)

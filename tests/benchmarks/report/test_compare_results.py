@@ -33,6 +33,11 @@ def test_what_counts_as_a_change(make_results: Make, median_ms: float, noise: fl
     assert _change(old, new) is expected
 
 
+def test_noise_that_one_row_alone_knows_excuses_nothing(make_results: Make) -> None:
+    (line,) = compare(make_results({"noise": 0.5}), make_results({"median_ms": 120.0, "noise": None}), 0.05)
+    assert (line.noise, line.change) == (None, Change.SLOWER)
+
+
 def test_throughput_is_slower_when_fewer_frames_come(make_results: Make) -> None:
     old, new = make_results({}, kind=Kind.THROUGHPUT), make_results({"fps": 8.0}, kind=Kind.THROUGHPUT)
     (line,) = compare(old, new, 0.05)
