@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.report.machine_folder import RESULTS
-from benchmarks.report.results_file import NAIVE, Kind, Results, load_results, write_text
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results, using, write_text
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -55,12 +55,20 @@ def index(folder: Path) -> str:
             f"{folder} holds no MACHINE/latency-*.json: python -m benchmarks latency --save writes one"
         )
     found = {path: load_results(path, Kind.LATENCY) for path in paths}
+    videos = {path: load_results(path, Kind.VIDEO) for path in sorted(folder.glob("*/video-*.json"))}
+    for path, results in found.items():
+        with using(path):  # each alone first, so that what is wrong with one names it
+            _order(results)
+            _machines({path: results})
+            _table({path: results})
+    for path, results in videos.items():
+        with using(path):
+            _videos({path: results})
     names = list(dict.fromkeys(path.name for path in sorted(paths, key=lambda path: _order(found[path]))))
     parts = [HEAD, *_machines(found)]
     for name in names:
         parts += ["", *_table({path: results for path, results in found.items() if path.name == name})]
-    parts += _videos({path: load_results(path, Kind.VIDEO) for path in sorted(folder.glob("*/video-*.json"))})
-    return "\n".join(parts) + "\n"
+    return "\n".join([*parts, *_videos(videos)]) + "\n"
 
 
 def _order(results: Results) -> tuple[str, int, str]:
@@ -125,8 +133,8 @@ def _videos(found: Mapping[Path, Results]) -> list[str]:
             share, quality = row.get("infer_share"), row["psnr"]
             cells = (
                 f"[{path.parent.name}]({path.parent.name}/{path.stem}.md)",
-                results.settings["source"],
-                results.settings["size"],
+                str(results.settings["source"]),
+                str(results.settings["size"]),
                 " ".join(part for part in (row["backend"], row["precision"]) if part != "-"),
                 f"{row['fps']:.3g}",
                 "-" if share is None else f"{share:.0%}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report.results_file import NAIVE, Kind, Results, load_results
+from benchmarks.report.results_file import NAIVE, Kind, Results, load_results, using
 from runtimes.atomic import replacing
 from runtimes.cli import Parser
 from runtimes.registry import BACKENDS
@@ -43,7 +43,8 @@ def execute(args: argparse.Namespace) -> int:
     out = args.out or args.results.with_suffix(".png")
     if out.suffix not in SUFFIXES:
         raise BenchmarkError(f"--out {out}: expected a name that ends in {', '.join(SUFFIXES)}")
-    draw(results, out)
+    with using(args.results):
+        draw(results, out)
     print(f"wrote {out}")
     return 0
 

@@ -6,7 +6,8 @@ import json
 import math
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -44,6 +45,9 @@ KEYS = {
     Kind.ACCURACY: ("name",),
 }
 """What every row of a kind has; null where it could not be measured."""
+
+POSITIVE = ("median_ms", "fps")
+"""What ratios are made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,15 +131,22 @@ def load_results(path: Path, *kinds: Kind) -> Results:
             f"{path} has format {data['format']!r}, this version reads {FORMAT}: measure again, or read it with the "
             "version that wrote it"
         )
-    try:
+    with using(path):
         results = _parse(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = one_line(error, MAX_REASON)
-        raise BenchmarkError(f"{path} is not a results file: {type(error).__name__}: {reason}") from error
     if results.kind not in kinds:
         wanted = " or ".join(kinds)
         raise BenchmarkError(f"{path} holds {results.kind} results; expected {wanted}: give a file of that kind")
     return results
+
+
+@contextmanager
+def using(path: Path) -> Iterator[None]:
+    """Raises BenchmarkError for what the file ``path`` lacks, or has of another type than the block needs."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = one_line(error, MAX_REASON)
+        raise BenchmarkError(f"{path} is not a results file: {type(error).__name__}: {reason}") from error
 
 
 def _parse(data: Mapping[str, Any]) -> Results:
@@ -148,11 +159,13 @@ def _parse(data: Mapping[str, Any]) -> Results:
             text = key in ("backend", "precision", "device", "mode", "name")
             if not (isinstance(row[key], str) if text else _is_number(row[key])):
                 raise TypeError(f"{key} of row {number} is {row[key]!r}")
+            if key in POSITIVE and row[key] is not None and row[key] <= 0.0:
+                raise ValueError(f"{key} of row {number} is {row[key]!r}, expected more than 0")
     return Results(
         kind=kind,
         command=str(data["command"]),
         settings=dict(data["settings"]),
-        environment=dict(data["environment"]),
+        environment={**data["environment"], "packages": dict(data["environment"].get("packages", {}))},
         rows=rows,
         summary=dict(data["summary"]),
         created=str(data["created"]),

@@ -109,3 +109,23 @@ def test_the_command_writes_the_readme(make_results: Make, tmp_path: Path, capsy
     results.save(tmp_path / "a" / file_name(results))
     assert main(["index", str(tmp_path)]) == 0
     assert (tmp_path / "README.md").read_text() == index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("summary", {}),
+        ("summary", {"baseline": {"tried_ms": {"NCHW": "150"}}}),
+        ("settings", {"model": "ifrnet_s", "size": "wide"}),
+        ("environment", {}),
+    ],
+)
+def test_a_file_that_the_index_cannot_use_is_named(
+    make_results: Make, tmp_path: Path, part: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_results({}).save(tmp_path / "one" / "latency-a.json")
+    replace(make_results({}), **{part: value}).save(tmp_path / "two" / "latency-a.json")  # type: ignore[arg-type]
+    assert run(PROGRAM, main, ["index", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'two' / 'latency-a.json'} is not a results file: " in line
+    assert not (tmp_path / "README.md").exists()

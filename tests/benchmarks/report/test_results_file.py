@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,20 @@ def test_rows_of_wrong_types_are_refused(make_results: Make, tmp_path: Path, key
     path.write_text(json.dumps(data))
     with pytest.raises(BenchmarkError, match=f"{key} of row 0"):
         load_results(path, Kind.LATENCY)
+
+
+@pytest.mark.parametrize("value", [0, -1.0])
+def test_times_that_no_ratio_can_be_made_of_are_refused(make_results: Make, tmp_path: Path, value: float) -> None:
+    make_results({"median_ms": value}).save(tmp_path / "a.json")
+    with pytest.raises(BenchmarkError, match=r"median_ms of row 0 is .*, expected more than 0"):
+        load_results(tmp_path / "a.json", Kind.LATENCY)
+
+
+def test_packages_that_are_no_mapping_are_refused(make_results: Make, tmp_path: Path) -> None:
+    results = make_results({})
+    replace(results, environment={**results.environment, "packages": True}).save(tmp_path / "a.json")
+    with pytest.raises(BenchmarkError, match="is not a results file"):
+        load_results(tmp_path / "a.json", Kind.LATENCY)
 
 
 def test_a_missing_key_is_named(make_results: Make, tmp_path: Path) -> None:
