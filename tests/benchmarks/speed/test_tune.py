@@ -88,7 +88,7 @@ def test_the_whole_command(
     ("arguments", "message"),
     [
         (["nowhere"], "nowhere is not an artifact"),
-        (["nowhere", "--rounds", "0"], "--rounds 0: expected 1 to 1000"),
+        (["nowhere", "--rounds", "1"], "--rounds 1: expected 2 to 1000"),
         (["nowhere", "--gain", "2"], "--gain 2: expected a share from 0 to below 1"),
     ],
 )
