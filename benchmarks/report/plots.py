@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,12 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
+def require_matplotlib() -> None:
+    """Raises BenchmarkError where it is missing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise BenchmarkError("matplotlib, which draws the plot, is not installed: pip install 'ifrnet-export[bench]'")
+
+
 def draw(results: Results, path: Path) -> None:
     """One point a measured row; the file appears only when it is whole.
 
@@ -58,10 +65,9 @@ def draw(results: Results, path: Path) -> None:
     rows = [row for row in results.rows if row["median_ms"] is not None and row.get("psnr_loss") is not None]
     if not rows:
         raise BenchmarkError("no row of these results was measured, so there is nothing to draw")
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise BenchmarkError("matplotlib is not installed: pip install 'ifrnet-export[bench]'") from error
+    require_matplotlib()
+    import matplotlib
+
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "ifrnet"  # the same picture for the same results
     from matplotlib.figure import Figure

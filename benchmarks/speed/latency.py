@@ -8,6 +8,7 @@ from dataclasses import replace
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import LatencyOptions, add_selection, selection
 from benchmarks.report.machine_folder import add_output, check, output_path
+from benchmarks.report.plots import require_matplotlib
 from runtimes.cli import Parser
 
 EPILOG = """\
@@ -47,6 +48,8 @@ def execute(args: argparse.Namespace) -> int:
         if not low <= getattr(args, name) <= high:
             raise BenchmarkError(f"--{name} {getattr(args, name)}: expected {low} to {high}")
     check(args)
+    if args.json or args.save:
+        require_matplotlib()
     from rich.console import Console
 
     from benchmarks.report.progress import Progress

@@ -270,6 +270,15 @@ def test_bad_input_is_one_line(
     assert "Traceback" not in error
 
 
+def test_a_plot_that_cannot_be_drawn_is_told_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("benchmarks.speed.leaderboard.measure", pytest.fail)
+    assert run(PROGRAM, main, ["latency", *SMALL, "--json", str(tmp_path / "a.json")]) == 1
+    assert "matplotlib, which draws the plot, is not installed" in capsys.readouterr().err
+
+
 def test_frames_by_halving_come_in_ones_less_than_powers_of_two() -> None:
     for count in (1, 3, 7, 15):
         check_timesteps(count, Timesteps.MIDDLE)
