@@ -67,6 +67,8 @@ def execute(args: argparse.Namespace) -> int:
     for option in ("pairs", "threads"):
         if not 1 <= getattr(args, option) <= 1024:
             raise BenchmarkError(f"--{option} {getattr(args, option)}: expected 1 to 1024")
+    if args.per_clip is not None and args.per_clip < 1:
+        raise BenchmarkError(f"--per-clip {args.per_clip}: expected at least 1")
     torch.set_num_threads(args.threads)
     console = Console()
     with Progress(Console(stderr=True)) as progress:
@@ -151,13 +153,17 @@ def provenance_rows(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[s
 
 
 def compared(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[int, float, float, float]]:
-    """Part -> samples, and PSNR in dB of OpenCV's DIS, of the checkpoint so far and of the candidate."""
+    """Part -> samples, and PSNR in dB of OpenCV's DIS, of the checkpoint so far and of the candidate.
+
+    Without parts whose t the candidate does not serve.
+    """
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(row["part"], {})[row["name"]] = row
     return {
         part: (own[name]["samples"], own["OpenCV DIS"]["psnr"], own[f"{name} so far"]["psnr"], own[name]["psnr"])
         for part, own in found.items()
+        if name in own
     }
 
 

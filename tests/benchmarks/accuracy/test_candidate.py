@@ -88,6 +88,7 @@ def test_a_dataset_that_is_done_is_not_measured_again(tmp_path: Path, monkeypatc
 def test_parts_are_compared_with_the_checkpoint_so_far_and_with_dis() -> None:
     figures = {"OpenCV DIS": 30.0, "new so far": 31.0, "new": 30.5, "averaging": 20.0}
     rows = [{"part": "a", "name": name, "samples": 3, "psnr": psnr} for name, psnr in figures.items()]
+    rows.append({"part": "at a t that the candidate does not serve", "name": "OpenCV DIS", "samples": 3, "psnr": 30.0})
     assert candidate.compared(rows, "new") == {"a": (3, 30.0, 31.0, 30.5)}
 
 
@@ -96,6 +97,7 @@ def test_parts_are_compared_with_the_checkpoint_so_far_and_with_dis() -> None:
     [
         (["--name", "ifrnet_x"], "--name ifrnet_x: expected a built-in model to compare with (ifrnet_s)"),
         (["--pairs", "0"], "--pairs 0: expected 1 to 1024"),
+        (["--per-clip", "0"], "--per-clip 0: expected at least 1"),
         ([], "nowhere.pt does not exist; a run writes it every few minutes"),
     ],
 )
