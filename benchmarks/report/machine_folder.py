@@ -92,3 +92,17 @@ def output_path(args: Namespace, results: Results) -> Path | None:
         return chosen
     folder: Path = args.save
     return folder / machine_folder(results.environment) / file_name(results)
+
+
+def save_and_print(args: Namespace, results: Results) -> None:
+    """Write the files that the options ask for, print the table, and name the files."""
+    from rich.console import Console
+
+    from benchmarks.report.tables import print_results, save_all
+
+    path = output_path(args, results)
+    written = save_all(results, path) if path else []  # first: a closed pipe must not cost the results
+    console = Console()
+    print_results(console, results)
+    for file in written:
+        console.print(f"wrote {file}", highlight=False, soft_wrap=True)

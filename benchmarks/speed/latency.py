@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import LatencyOptions, add_selection, selection
-from benchmarks.report.machine_folder import add_output, check, output_path
+from benchmarks.report.machine_folder import add_output, check, save_and_print
 from benchmarks.report.plots import require_matplotlib
 from runtimes.cli import Parser
 
@@ -53,15 +53,9 @@ def execute(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.report.progress import Progress
-    from benchmarks.report.tables import print_results, save_all
     from benchmarks.speed.leaderboard import measure
 
-    console = Console()
     with Progress(Console(stderr=True)) as progress:
         results = measure(options, args.arguments, progress)
-    path = output_path(args, results)
-    written = save_all(results, path) if path else []  # first: a closed pipe must not cost the results
-    print_results(console, results)
-    for file in written:
-        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+    save_and_print(args, results)
     return 0

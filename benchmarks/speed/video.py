@@ -6,7 +6,7 @@ import argparse
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import VideoBenchmarkOptions
-from benchmarks.report.machine_folder import add_output, check, output_path
+from benchmarks.report.machine_folder import add_output, check, save_and_print
 from runtimes.cli import Parser, frame_size
 from runtimes.commands.shipped import add_artifact
 from runtimes.contract import Size
@@ -70,18 +70,12 @@ def execute(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from benchmarks.report.progress import Progress
-    from benchmarks.report.tables import print_results, save_all
     from benchmarks.speed.video_rows import check_measured, measure
     from runtimes.video.errors import require_video_packages
 
     require_video_packages()
-    console = Console()
     with Progress(Console(stderr=True)) as progress:
         results = measure(options, args.arguments, progress)
     check_measured(results)
-    path = output_path(args, results)
-    written = save_all(results, path) if path else []
-    print_results(console, results)
-    for file in written:
-        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+    save_and_print(args, results)
     return 0
