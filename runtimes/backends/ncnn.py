@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -161,7 +162,8 @@ class NcnnHalves:
     """The encoder and the rest of one net: ncnn computes what a blob needs and no more."""
 
     def __init__(self, runtime: NcnnRuntime, blobs: list[str]) -> None:
-        self._runtime, self._blobs = runtime, blobs
+        self._runtime: NcnnRuntime = weakref.proxy(runtime)  # which holds these halves, and goes with its last user
+        self._blobs = blobs
 
     def encode(self, img0: NDArray[np.float32], img1: NDArray[np.float32]) -> dict[str, Any]:
         """See :class:`runtimes.base.Halves`."""

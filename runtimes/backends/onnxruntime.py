@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +130,7 @@ class OrtRuntime(Runtime):
         )
 
     def _infer(self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]) -> Array:
-        return self._bound(self._session, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)), {})
+        return self.bound(self._session, dict(zip(INPUT_NAMES, (img0, img1, t), strict=True)), {})
 
     def _cut(self) -> Halves | None:
         if _is_ort(self._artifact) or importlib.util.find_spec("onnx") is None:
@@ -137,9 +138,9 @@ class OrtRuntime(Runtime):
         first, second = halves(self._artifact.data(".onnx"))
         encode = _session(self._artifact, self._device, self._tuning, first)
         decode = _session(self._artifact, self._device, self._tuning, second)
-        return OrtHalves(encode, decode, self._device, self._bound)
+        return OrtHalves(encode, decode, self._device, self)
 
-    def _bound(
+    def bound(
         self,
         session: onnxruntime.InferenceSession,
         arrays: Mapping[str, NDArray[np.float32]],
@@ -171,9 +172,10 @@ class OrtHalves:
         encode: onnxruntime.InferenceSession,
         decode: onnxruntime.InferenceSession,
         device: str,
-        bound: Callable[..., Array],
+        runtime: OrtRuntime,
     ) -> None:
-        self._encode, self._decode, self._bound = encode, decode, bound
+        self._encode, self._decode = encode, decode
+        self._runtime: OrtRuntime = weakref.proxy(runtime)  # which holds these halves, and goes with its last user
         kind, _, index = device.partition(":")
         self._place = kind, int(index or 0)
 
@@ -190,7 +192,7 @@ class OrtHalves:
 
     def decode(self, encoded: dict[str, onnxruntime.OrtValue], t: NDArray[np.float32], shape: tuple[int, ...]) -> Array:
         """See :class:`runtimes.base.Halves`."""
-        return self._bound(self._decode, {INPUT_NAMES[2]: t}, encoded, shape)
+        return self._runtime.bound(self._decode, {INPUT_NAMES[2]: t}, encoded, shape)
 
 
 def _shape(value: Any) -> list[int | None]:

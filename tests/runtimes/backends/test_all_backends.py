@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import warnings
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -255,6 +257,19 @@ def test_closed(target: str, artifact: Any, frames: Frames) -> None:
     runtime.close()
     with pytest.raises(RuntimesError, match="is closed; load it again"):
         runtime.interpolate(*frames())
+
+
+def test_a_runtime_that_is_dropped_goes_at_once(target: str, artifact: Any, frames: Frames) -> None:
+    """It holds up to gigabytes, and Python looks for cycles by the number of objects."""
+    runtime = load(artifact(target), threads=1)
+    runtime.interpolate(*frames(), (0.25, 0.8))
+    here = weakref.ref(runtime)
+    gc.disable()
+    try:
+        del runtime
+        assert here() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "vulkan:99", "CPU ", "cpu:1", "../x", ""])
