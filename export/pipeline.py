@@ -78,13 +78,18 @@ def check_options(options: ExportOptions) -> None:
 
     Raises:
         ExportError: an option or a precision that a target does not have.
-        UsageError: a folder that cannot be written to, or a device to verify on that none of the targets has here,
-            naming those there are.
+        UsageError: a folder that cannot be written to, scales that none of the targets takes, or a device to verify on
+            that none of them has here, naming those there are.
     """
     check_folder(options.out)
     for name in options.targets:
         target(name).check(options)
         check_precisions(name, options)
+    graphs = {target(name).graph_precision(precision) for name in options.targets for precision in options.precisions}
+    if options.calibration is not None and Precision.INT8 not in graphs:
+        raise UsageError(
+            f"--calibration {options.calibration}: {', '.join(options.targets)} needs no scales, leave it out"
+        )
     if not options.verify_devices:
         return
     backends = [module for name in options.targets for module in runners(target(name).BACKEND)]

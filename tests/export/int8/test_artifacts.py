@@ -115,6 +115,11 @@ def test_options_without_int8_or_sense_are_refused(options: list[str]) -> None:
         main(["--target", "onnx", *options])
 
 
+def test_scales_for_a_target_that_takes_none_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"--calibration x.json: mnn needs no scales, leave it out"):
+        main(["--target", "mnn", "--int8", "--calibration", "x.json"])
+
+
 def test_too_much_work_in_float_is_no_int8_artifact() -> None:
     stage = Int8(load_model("ifrnet_s"), OPTIONS)
     names = list(stage.check_built("x", Compiled()).details["calibration"]) and sorted(stage._scales.scales)
