@@ -19,6 +19,7 @@ from runtimes.artifact import MANIFEST, read_manifest
 from runtimes.cli import Parser
 from runtimes.compare import psnr
 from runtimes.contract import Timesteps, Verdict
+from runtimes.video.stills import read_8_bits
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -126,17 +127,15 @@ NEXT = """
 
 
 def read_frame(path: Path) -> Frame:
-    """An (H, W, 3) uint8 picture.
+    """An (H, W, 3) uint8 picture; 16 bits are rounded.
 
     Raises:
         BenchmarkError: there is none.
+        VideoError: not an image, or larger than what is decoded.
     """
-    from PIL import Image
-
     if not path.is_file():
         raise BenchmarkError(f"{path} is missing: run from the repository, or pass --frames with a folder that has it")
-    with Image.open(path) as image:
-        return np.array(image.convert("RGB"))
+    return read_8_bits(path)
 
 
 def distance(a: Frame, b: Frame) -> float:

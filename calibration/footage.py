@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from export.int8.clip import CLIP, HELD_ASIDE
 from export.int8.errors import CalibrationError
 from ifrnet.footage.video import Frame, read_frames
-from runtimes.frames import to_frame, to_tensor
-from runtimes.video.stills import read_image
+from runtimes.video.stills import read_8_bits
 
 MIN_SIDE = 64
 MAX_FRAMES = 20000
@@ -81,13 +78,3 @@ def _images(folder: Path) -> Iterator[tuple[str, Frame]]:
         raise CalibrationError(f"{folder} holds no images; expected frames as {', '.join(IMAGES)}")
     for path in paths:
         yield str(path), read_8_bits(path)
-
-
-def read_8_bits(path: Path) -> Frame:
-    """(H, W, 3) uint8 RGB of an image file; 16 bits are rounded.
-
-    Raises:
-        VideoError: missing, not an image, or larger than what is decoded.
-    """
-    image = read_image(path)
-    return image if image.dtype == np.uint8 else to_frame(to_tensor(image), np.dtype(np.uint8))

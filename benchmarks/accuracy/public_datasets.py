@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from benchmarks.accuracy.samples import Padding, Sample, crop
 from benchmarks.errors import BenchmarkError
-from calibration.footage import read_8_bits
+from runtimes.video.stills import read_8_bits
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

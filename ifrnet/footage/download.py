@@ -16,13 +16,13 @@ from typing import IO
 from ifrnet.footage.archives import find_archive, open_archive
 from ifrnet.footage.catalogue import MEDIA, PACKAGES, Media, Package
 from ifrnet.footage.errors import FootageError
+from runtimes import environment
 from runtimes.atomic import write_bytes
 
 
 def cache_folder() -> Path:
     """``$IFRNET_CACHE/footage``, or ``~/.cache/ifrnet/footage``."""
-    root = os.environ.get("IFRNET_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "ifrnet") / "footage"
+    return environment.cache_folder() / "footage"
 
 
 def fetch(name: str, cache: Path | None = None, archives: Path | None = None) -> Path:

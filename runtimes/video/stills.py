@@ -14,7 +14,7 @@ import numpy as np
 
 from runtimes.atomic import replacing
 from runtimes.errors import UsageError
-from runtimes.frames import Array
+from runtimes.frames import Array, to_frame, to_tensor
 from runtimes.video.errors import VideoError, require_video_packages
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -36,7 +36,8 @@ _DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk head
 
 
 def read_image(path: Path, *, alpha: bool = False) -> Array:
-    """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits. EXIF orientation is applied, transparency dropped.
+    """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits and from 16 bits of grey. EXIF orientation is applied,
+    transparency dropped.
 
     With ``alpha`` (H, W, 4), opaque where the file has no transparency.
 
@@ -50,10 +51,22 @@ def read_image(path: Path, *, alpha: bool = False) -> Array:
     with opened(path) as image:
         if not _is_deep_png(path):
             upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith(("I", "F")):  # Pillow's conversion turns all beyond 255 into white
+                return _deep_grey(np.asarray(upright), path, alpha)
             if alpha:
                 return np.asarray(upright.convert("RGBA"))
             return np.asarray(upright.convert("RGBA").convert("RGB") if upright.mode == "P" else upright.convert("RGB"))
     return _read_deep_png(path, "rgba64le" if alpha else "rgb48le")
+
+
+def read_8_bits(path: Path) -> Array:
+    """(H, W, 3) uint8 RGB of an image file; 16 bits are rounded.
+
+    Raises:
+        VideoError: missing, not an image, or larger than what is decoded.
+    """
+    image = read_image(path)
+    return image if image.dtype == np.uint8 else to_frame(to_tensor(image), np.dtype(np.uint8))
 
 
 def may_be_transparent(path: Path) -> bool:
@@ -97,6 +110,15 @@ def check_pixels(width: int, height: int, path: object) -> None:
             f"{path} is {width}x{height}, {width * height / 1e6:.0f} million pixels; expected at most "
             f"{MAX_PIXELS / 1e6:.0f} million: scale it down first"
         )
+
+
+def _deep_grey(values: Array, path: Path, alpha: bool) -> Array:
+    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
+        raise VideoError(
+            f"{path} holds {values.dtype} from {values.min()} to {values.max()}; expected 8 or 16 bits: convert it"
+        )
+    grey = values.astype(np.uint16)
+    return np.stack([grey, grey, grey, *([np.full_like(grey, 65535)] if alpha else [])], axis=2)
 
 
 def _read_deep_png(path: Path, format: str) -> Array:

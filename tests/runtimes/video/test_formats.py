@@ -58,6 +58,23 @@ def test_folder_of_16_bits_stays_deep(artifact: Path, tmp_path: Path) -> None:
     assert np.abs(middle - (a.astype(float) + b) / 2).max() <= 1
 
 
+@pytest.mark.parametrize("suffix", [".tiff", ".pgm"])
+def test_grey_of_16_bits_stays_deep(tmp_path: Path, suffix: str) -> None:
+    grey = draw(0)[..., 0].astype(np.uint16) * 257 - 3
+    Image.fromarray(grey).save(tmp_path / f"grey{suffix}")
+    read = read_image(tmp_path / f"grey{suffix}", alpha=True)
+    assert read.dtype == np.uint16
+    assert (read[..., :3] == grey[..., None]).all()
+    assert (read[..., 3] == 65535).all()
+
+
+@pytest.mark.parametrize("values", [np.float32(0.5), np.int32(70000), np.int32(-1)])
+def test_values_beyond_16_bits_are_refused(tmp_path: Path, values: np.generic) -> None:
+    Image.fromarray(np.full((8, 8), values)).save(tmp_path / "data.tiff")
+    with pytest.raises(VideoError, match=r"data.tiff holds \w+ from .*; expected 8 or 16 bits"):
+        read_image(tmp_path / "data.tiff")
+
+
 @pytest.mark.parametrize("damage", ["truncated", "changed"])
 def test_a_deep_png_that_is_damaged(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "deep.png"
