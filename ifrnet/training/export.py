@@ -59,7 +59,7 @@ def export_weights(
         output: path without suffix; its last part is the checkpoint's name.
         command: what trained it, for the provenance.
         data: rows of what it was trained on, beside what ``--data`` said, which names no licence.
-        openly_licensed: its data are what ``prepare`` downloads: rows with their licences as well.
+        openly_licensed: its data are what ``prepare`` downloads: rows with their licences.
         evaluation: figures, for example the rows of the accuracy benchmark's JSON.
 
     Returns:
@@ -88,8 +88,9 @@ def export_weights(
             RuntimesWarning,
             stacklevel=2,
         )
-    learnt_from = [{"name": source} for source in sources] + (data or [])
-    rows = [*learnt_from, *(openly_licensed_data() if openly_licensed else ()), *teachers(state.options, state.parent)]
+    # Where each has its licence, what --data named stands in the options alone.
+    learnt_from = openly_licensed_data() if openly_licensed else [{"name": source} for source in sources]
+    rows = [*(data or []), *learnt_from, *teachers(state.options, state.parent)]
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
     # One entry: safetensors writes several in an order that changes from run to run.
     content = to_safetensors(half, metadata={"timesteps": json.dumps(timesteps) if timesteps != "any" else "any"})

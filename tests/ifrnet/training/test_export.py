@@ -131,8 +131,7 @@ def test_only_what_prepare_downloads_is_listed_as_openly_licensed(
     ):
         exported(*given)
     monkeypatch.setattr(export, "picture_count", lambda: 3)
-    own = [*({"name": text} for text in given), {"name": "my films", "licence": "mine"}]
-    assert exported(*given) == [*own, *openly_licensed_data()]
+    assert exported(*given) == [{"name": "my films", "licence": "mine"}, *openly_licensed_data()]
     with pytest.raises(TrainingError, match=r"clips=.*@0\.5 \(home/party\.mp4\), which .*: leave the option out"):
         exported(*given, sources=("bbb", "home/party.mp4"))
     with pytest.raises(TrainingError, match=r"--data clips=nowhere was, since nowhere is not there"):
