@@ -194,7 +194,7 @@ def _what_changes(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -
         "",
         f"docs/export.md, on the built-in weights: live action {live['psnr']:.2f} dB (SSIM {live['ssim']:.4f}), "
         f"animation {film['psnr']:.2f} ({film['ssim']:.4f}).",
-        "Before it ships, what INT8 loses where it loses most, ONNX Runtime at a small size:",
+        "Before it ships, INT8's gate on ONNX Runtime at a small size, which two candidates have failed:",
         f"  python -m export --target onnx --int8 --size 160x96 --model {folder}/{name}.safetensors "
         f"--calibration {folder}/{name}.int8.json --out {folder}/int8",
         "To ship it:",

@@ -36,7 +36,7 @@ _DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk head
 
 
 def read_image(path: Path, *, alpha: bool = False) -> Array:
-    """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits and from 16 bits of grey. EXIF orientation is applied,
+    """(H, W, 3) RGB, uint8; uint16 from PNG files of 16 bits and from 16 bits of gray. EXIF orientation is applied,
     transparency dropped.
 
     With ``alpha`` (H, W, 4), opaque where the file has no transparency.
@@ -52,7 +52,7 @@ def read_image(path: Path, *, alpha: bool = False) -> Array:
         if not _is_deep_png(path):
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith(("I", "F")):  # Pillow's conversion turns all beyond 255 into white
-                return _deep_grey(np.asarray(upright), path, alpha)
+                return _deep_gray(np.asarray(upright), path, alpha)
             if alpha:
                 return np.asarray(upright.convert("RGBA"))
             return np.asarray(upright.convert("RGBA").convert("RGB") if upright.mode == "P" else upright.convert("RGB"))
@@ -112,13 +112,13 @@ def check_pixels(width: int, height: int, path: object) -> None:
         )
 
 
-def _deep_grey(values: Array, path: Path, alpha: bool) -> Array:
+def _deep_gray(values: Array, path: Path, alpha: bool) -> Array:
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
         raise VideoError(
             f"{path} holds {values.dtype} from {values.min()} to {values.max()}; expected 8 or 16 bits: convert it"
         )
-    grey = values.astype(np.uint16)
-    return np.stack([grey, grey, grey, *([np.full_like(grey, 65535)] if alpha else [])], axis=2)
+    gray = values.astype(np.uint16)
+    return np.stack([gray, gray, gray, *([np.full_like(gray, 65535)] if alpha else [])], axis=2)
 
 
 def _read_deep_png(path: Path, format: str) -> Array:

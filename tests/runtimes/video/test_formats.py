@@ -59,12 +59,12 @@ def test_folder_of_16_bits_stays_deep(artifact: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".tiff", ".pgm"])
-def test_grey_of_16_bits_stays_deep(tmp_path: Path, suffix: str) -> None:
-    grey = draw(0)[..., 0].astype(np.uint16) * 257 - 3
-    Image.fromarray(grey).save(tmp_path / f"grey{suffix}")
-    read = read_image(tmp_path / f"grey{suffix}", alpha=True)
+def test_gray_of_16_bits_stays_deep(tmp_path: Path, suffix: str) -> None:
+    gray = draw(0)[..., 0].astype(np.uint16) * 257 - 3
+    Image.fromarray(gray).save(tmp_path / f"gray{suffix}")
+    read = read_image(tmp_path / f"gray{suffix}", alpha=True)
     assert read.dtype == np.uint16
-    assert (read[..., :3] == grey[..., None]).all()
+    assert (read[..., :3] == gray[..., None]).all()
     assert (read[..., 3] == 65535).all()
 
 
