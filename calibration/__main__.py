@@ -45,7 +45,7 @@ def parser() -> Parser:
     )
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     scales = commands.add_parser("scales", help="calibrate the scales of a checkpoint")
-    _common(scales, samples=64)
+    _common(scales, samples=128)
     out = scales.add_mutually_exclusive_group(required=True)
     out.add_argument("--out", type=Path, help="JSON file to write")
     out.add_argument("--shipped", action="store_true", help="write where the package keeps those of built-in models")
@@ -71,7 +71,7 @@ def _common(command: argparse.ArgumentParser, *, samples: int) -> None:
     source.add_argument(
         "--frames", type=Path, help="footage: a folder of images of one size, in the order of their names"
     )
-    add("--samples", type=int, default=samples, help="how many pairs to use (default: %(default)s)")
+    add("--samples", type=int, default=samples, help="how many pairs to use at most (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the choice of pairs (default: %(default)s)")
     add("--threads", type=int, help="CPU threads (default: PyTorch's)")
 

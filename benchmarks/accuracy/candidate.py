@@ -49,7 +49,7 @@ def configure(parser: Parser) -> None:
     add("--openly-licensed", action="store_true", help="it was trained on prepare's footage alone: list the licences")
     add("--trained-by", help="the command line that trained it, for the provenance")
     add("--per-clip", type=int, metavar="N", help="pairs of each clip, of either kind (default: 15)")
-    add("--pairs", type=int, default=64, help="to calibrate on (default: %(default)s)")
+    add("--pairs", type=int, default=128, help="to calibrate on at most (default: %(default)s)")
     add("--threads", type=int, default=available_cores(), help="CPU threads (default: all, %(default)s)")
 
 
@@ -194,7 +194,7 @@ def _what_changes(rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -
         "",
         f"docs/export.md, on the built-in weights: live action {live['psnr']:.2f} dB (SSIM {live['ssim']:.4f}), "
         f"animation {film['psnr']:.2f} ({film['ssim']:.4f}).",
-        "Before it ships, INT8's gate on ONNX Runtime at a small size, which two candidates have failed:",
+        "Before it ships, INT8's gate on ONNX Runtime at a small size, the first to fail:",
         f"  python -m export --target onnx --int8 --size 160x96 --model {folder}/{name}.safetensors "
         f"--calibration {folder}/{name}.int8.json --out {folder}/int8",
         "To ship it:",
