@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from export.int8.quantize import LEVELS, quantize_weight
-from export.int8.recipe import layer_name, rule_for
+from export.int8.recipe import COARSEST, layer_name, rule_for
 from export.source import Source
 
 LOWEST, HIGHEST = -128, 127
@@ -43,7 +43,8 @@ class _Int8Convolution(nn.Module):
 
 
 def with_int8_convolutions(source: Source) -> Source:
-    """The same network with the convolutions of the recipe in int8.
+    """The same network with the convolutions of the recipe in int8, and the coarsest decoder, which loses nothing here:
+    each image has scales of its own.
 
     Raises:
         CalibrationError: a convolution that no rule of the recipe covers.
@@ -58,5 +59,5 @@ def _replace(module: nn.Module, prefix: str) -> None:
         path = f"{prefix}{name}"
         if type(child) is not nn.Conv2d:
             _replace(child, f"{path}.")
-        elif rule_for(layer_name(path)).int8:
+        elif (rule := rule_for(layer_name(path))).int8 or rule is COARSEST:
             setattr(module, name, _Int8Convolution(child))

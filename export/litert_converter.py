@@ -25,17 +25,16 @@ def convert(program: Path, result: Path) -> None:
 def quantize(model: Path, plan: Path, result: Path) -> None:
     """A float32 ``.tflite`` with its convolutions stored otherwise.
 
-    The plan is JSON: ``{"float16": true}`` stores weights in half precision; ``{"int8": [names], "ranges": {tensor:
-    [least, largest]}}`` makes those convolutions int8 whose outputs have these names.
+    The plan is JSON: ``{"int8": [names], "ranges": {tensor: [least, largest]}}`` makes those convolutions int8 whose
+    outputs have these names, and stores the weights of all others in half precision. ``{}`` stores all of them so.
     """
     from ai_edge_quantizer import quantizer
 
     wanted = json.loads(plan.read_text(encoding="utf-8"))
     worker = quantizer.Quantizer(str(model))
-    if wanted.get("float16"):
-        _store_float16(worker)
-        ranges = None
-    else:
+    _store_float16(worker)
+    ranges = None
+    if wanted:
         _make_int8(worker, wanted["int8"])
         ranges = {name: _statistics(*values) for name, values in wanted["ranges"].items()}
     done = worker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)

@@ -155,7 +155,7 @@ def stored_weights(file: File, wanted: Wanted) -> str:
     for operator in found:
         expected = STORED[wanted.precision]
         if wanted.precision is Precision.INT8 and layer_of(file, operator) not in wanted.scales:
-            expected = STORED[Precision.FP32]
+            expected = STORED[Precision.FP16]
         if (kind := storage(file, operator)) != expected:
             return f"the weights of {file.name(operator.outputs[0])} are stored as {kind}, not {expected}"
     return "" if found else "the file has no convolutions"

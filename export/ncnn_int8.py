@@ -98,6 +98,8 @@ def write_int8(param: str, data: bytes, quantized: Sequence[Quantized]) -> tuple
         if weights and item:
             pending.discard(item.name)
             layer, weights = _quantized(weights, item)
+        elif weights and is_tagged(layer):
+            weights = _halved(weights)
         lines.append(layer)
         if weights:
             parts += _bytes(weights)
@@ -130,6 +132,12 @@ def _quantized(weights: Weights, item: Quantized) -> tuple[Layer, Weights]:
         kernel=integers + bytes(-len(integers) % 4),
         rest=np.concatenate((weights.rest, *scales)).astype(np.float32),
     )
+
+
+def _halved(weights: Weights) -> Weights:
+    """Float weights, of which int8 leaves few, in half the bytes; ncnn computes with them as it would otherwise."""
+    half = np.frombuffer(weights.kernel, "<f4").astype("<f2").tobytes()
+    return replace(weights, stored=Stored.FLOAT16, kernel=half + bytes(-len(half) % 4))
 
 
 def _bytes(weights: Weights) -> Iterator[bytes]:

@@ -92,7 +92,7 @@ def sum_rows(model: Any) -> int:
 
 
 def halve_weights(model: Any) -> None:
-    """Store the kernels of the convolutions in float16, in place; biases, slopes and sampling positions stay.
+    """Store the float32 kernels of the convolutions in float16, in place; biases, slopes and sampling positions stay.
 
     ``save_model(compress_to_fp16=True)`` would round every constant, those of the sampling positions as well: 66 dB
     instead of 90 on frames of 256x160, and less the wider they are.
@@ -102,6 +102,8 @@ def halve_weights(model: Any) -> None:
     for node in model.get_ordered_ops():
         if node.get_type_name() in CONVOLUTIONS:
             kernel = node.input_value(1).get_node()
+            if kernel.get_type_name() == "Multiply":  # int8 weights and their scales
+                continue
             if kernel.get_type_name() != "Constant":
                 raise ExportError(f"the kernel of {node.get_friendly_name()} is no Constant: {kernel.get_type_name()}")
             half = opset10.constant(kernel.data.astype(np.float16))

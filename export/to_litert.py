@@ -115,7 +115,7 @@ def convert(source: Source, precision: Precision) -> bytes:
         ordered = put_in_order(plain.read_bytes(), kernels(convolutions(source)))
         if precision is Precision.FP32:
             return ordered
-        wanted: dict[str, Any] = plan(source, File(ordered)) if precision is Precision.INT8 else {"float16": True}
+        wanted: dict[str, Any] = plan(source, File(ordered)) if precision is Precision.INT8 else {}
         plain.write_bytes(ordered)
         (Path(scratch) / "plan.json").write_text(json.dumps(wanted), encoding="utf-8")
         run("quantize", plain, Path(scratch) / "plan.json", model)

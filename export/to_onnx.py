@@ -81,11 +81,13 @@ def _in_integers(source: Source) -> tuple[ModelProto, list[str]]:
     """
     from export.errors import SentinelError
     from export.int8.output_ranges import convolutions, output_ranges
-    from export.onnx_int8 import FLOAT_OUTPUTS, int8_layers, quantise_outputs
+    from export.onnx_int8 import int8_layers, quantise_outputs
+    from export.to_web import store_in_half
 
-    layers = {n: c for n, c in convolutions(source).items() if n in source.scales and not n.startswith(FLOAT_OUTPUTS)}
-    model = quantise_outputs(source.onnx, output_ranges(source, layers))
+    layers = convolutions(source)
+    model = quantise_outputs(source.onnx, output_ranges(source, {name: layers[name] for name in source.scales}))
+    model = store_in_half(model)
     ran = int8_layers(model.SerializeToString())
-    if lost := sorted(set(layers) - set(ran)):
+    if lost := sorted(set(source.scales) - set(ran)):
         raise SentinelError(f"sentinel int8-layers: ONNX Runtime computes {lost[0]} in float ({len(lost)} such layers)")
     return model, ran

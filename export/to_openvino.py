@@ -123,7 +123,7 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     )
     if half:
         keep_marks(ir)
-    if precision is Precision.FP16:
+    if precision in (Precision.FP16, Precision.INT8):
         halve_weights(ir)
     name_by_position(ir)
     path = folder / "model.xml"

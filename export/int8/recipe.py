@@ -34,6 +34,12 @@ class Rule:
     reason: str
 
 
+COARSEST = Rule(
+    pattern=r"decoder4\..*",
+    int8=False,
+    reason="finds large motion on 1/256 of the pixels: 3 % of the work, and most of what int8 would lose on footage",
+)
+
 RULES = (
     Rule(
         pattern=r"encoder\.pyramid1\.0\.0",
@@ -50,6 +56,7 @@ RULES = (
         int8=False,
         reason="gives flow (in decoder 1 also mask and residual): an error here moves or tints pixels directly",
     ),
+    COARSEST,
     Rule(pattern=r"encoder\.pyramid\d\.\d\.0", int8=True, reason="features in, features out"),
     Rule(pattern=r"decoder\d\.features", int8=True, reason="features and warped features, of like range"),
     Rule(pattern=r"decoder\d\.block\.conv\d(\.0)?", int8=True, reason="ResBlocks: 80 % of the work, features only"),

@@ -206,12 +206,12 @@ def test_what_int8_holds(int8: Path) -> None:
     names = sorted(chosen(scales))
     assert set(scales) - set(names) == {name for name in int8_layers(scales) if name.startswith("encoder.")}
     assert manifest.details["int8_layers"] == names
-    assert manifest.details["int8_share"] > 0.88
-    floats = 8 + 3 + 4  # encoder, flow into a decoder (t into the last is depthwise), flow out of each
-    assert manifest.details["convolutions"] == {"float32": floats, "int8": len(names)}
+    assert manifest.details["int8_share"] > 0.85
+    floats = 8 + 3 + 4 + 7  # encoder, flow into a decoder (t into the last is depthwise), flow out of each, decoder 4
+    assert manifest.details["convolutions"] == {"float16": floats, "int8": len(names)}
     assert manifest.details["quality"]["cpu"]["drop"] <= 0.1
     assert manifest.details["calibration"]["pairs"] > 0
-    assert (int8 / "model.tflite").stat().st_size <= 4.5e6
+    assert (int8 / "model.tflite").stat().st_size <= 5.5e6
     wanted = Wanted(precision=Precision.INT8, size=SIZE, scales=chosen(scales))
     check_file(File((int8 / "model.tflite").read_bytes()), wanted)
 
