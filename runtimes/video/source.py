@@ -169,7 +169,7 @@ class VideoSource:
     def _frames(self, since: Fraction | None) -> Iterator[SourceFrame]:
         if since is not None:
             self._seek(since)
-        last: Fraction | None = None
+        last, length = None, Fraction(0)
         for frame in self._raw():
             time = self._time(frame, last)
             if last is not None and time <= last:
@@ -184,9 +184,9 @@ class VideoSource:
                 )
             assert self._stream.time_base is not None
             duration = frame.duration * self._stream.time_base if frame.duration else None
-            last = time
+            last, length = time, duration or Fraction(0)
             yield SourceFrame(time=time, duration=duration, native=frame)
-        self._say_where_it_ended(last)
+        self._say_where_it_ended(last, length)
 
     def close(self) -> None:
         """See :class:`Source`."""
@@ -252,7 +252,8 @@ class VideoSource:
             except av.error.FFmpegError:  # InvalidDataError as a rule; some decoders give other ones
                 self._bad += 1
 
-    def _say_where_it_ended(self, last: Fraction | None) -> None:
+    def _say_where_it_ended(self, last: Fraction | None, length: Fraction) -> None:
+        """``last`` is the time of the last frame, ``length`` how long it shows: the still that ends a recording."""
         if last is None:
             return
         if self._bad:
@@ -266,7 +267,7 @@ class VideoSource:
                 "a lot, remux it first (ffmpeg -fflags +genpts -c copy)"
             )
         declared, rate = self.info.duration, self.info.rate or self._stream.average_rate
-        if declared is not None and rate and self.info.start + declared - last > max(2 / rate, Fraction(1, 2)):
+        if declared is not None and rate and self.info.start + declared - last - length > max(2 / rate, Fraction(1, 2)):
             self._note(
                 f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: "
                 "it is truncated"

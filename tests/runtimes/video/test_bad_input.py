@@ -85,6 +85,15 @@ def test_truncated_file_is_done_as_far_as_it_goes(
     assert f"ends at {(count // 2 - 1) / 25:.3f} s of the 2.400 s it declares: it is truncated" in said
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_still_at_the_end_is_not_called_truncated(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    source = write_clip(tmp_path / f"in{suffix}", Clip(times=[*even(25, 5), Fraction(4)]))
+    assert main(["video", str(source), str(tmp_path / f"out{suffix}"), "--artifact", str(artifact)]) == 0
+    assert "truncated" not in capsys.readouterr().err
+
+
 def test_damaged_packets_cost_themselves_only(
     artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
