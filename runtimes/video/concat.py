@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from runtimes.video.encode import MOV, container_options
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
-from runtimes.video.seal import sealed_frames
+from runtimes.video.seal import sealed, sealed_frames
 from runtimes.video.sink import StagedFile
 
 
@@ -66,12 +67,14 @@ class _Part:
     """What is known of a part once it is closed again: there may be more parts than files that can be open.
 
     ``shown`` is when each packet is shown, in output units and the order of the file; empty for a part without frames.
+    ``end`` is when the last of them ends.
     """
 
     path: Path
     tag: PartTag
     encoding: tuple[Any, ...] = ()
     shown: Sequence[int] = ()
+    end: int = 0
 
 
 def _read(path: Path) -> _Part:
@@ -88,11 +91,11 @@ def _read(path: Path) -> _Part:
             raise VideoError(f"{path} is not a part made with --chunk: it has {count} video streams")
         context = container.streams.video[0].codec_context
         encoding = tuple(getattr(context, key) for key in ("name", "width", "height", "pix_fmt", "extradata"))
-        frames = sealed_frames(path)
+        frames, length = sealed(path)
         shown = [packet.pts for packet in _retimed(container, tag) if packet.pts is not None]
     if len(shown) != frames or not shown:
         raise VideoError(f"{path} has {len(shown)} of its {frames} frames: make that chunk again")
-    return _Part(path=path, tag=tag, encoding=encoding, shown=shown)
+    return _Part(path=path, tag=tag, encoding=encoding, shown=shown, end=round(tag.start / tag.unit) + length)
 
 
 def _open(path: Path) -> InputContainer:
@@ -152,11 +155,14 @@ def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: Othe
         stream.time_base = first.unit
         if other_streams is not None:
             other_streams.attach(output)
-        schedule = iter(_decode_times([time for part in parts for time in part.shown]))
+        shown = [time for part in parts for time in part.shown]
+        schedule = iter(_decode_times(shown))
+        following = dict(pairwise([*sorted(shown), parts[-1].end]))
         for part in parts:
             with _open(part.path) as container:
                 for packet in _retimed(container, part.tag):
-                    packet.dts = next(schedule)
+                    assert packet.pts is not None
+                    packet.dts, packet.duration = next(schedule), following[packet.pts] - packet.pts
                     time = packet.dts * part.tag.unit
                     packet.stream = stream
                     _mux(output, packet, other_streams)
@@ -198,7 +204,6 @@ def _retimed(container: InputContainer, tag: PartTag) -> Iterator[Packet[VideoSt
         assert packet.pts is not None
         base = packet.pts * unit if base is None else base  # a part begins with a key frame, shown first
         packet.pts = round((packet.pts * unit - base + tag.start) / tag.unit)
-        packet.duration = round((packet.duration or 0) * unit / tag.unit)
         packet.time_base = tag.unit
         yield packet
 

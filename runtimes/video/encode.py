@@ -164,7 +164,7 @@ class VideoSink:
                 self._companions.close()
             self._close()
             if self._tags:  # a part
-                seal(self._file.staging, self._count)
+                seal(self._file.staging, self._count, round((self._end - self._shift) / self._unit))
             self._file.finish()
         except BaseException:
             self.discard()

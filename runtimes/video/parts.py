@@ -97,7 +97,7 @@ class PartTag:
         file = StagedFile(path, force=force)
         try:
             file.staging.write_text(json.dumps(self.to_metadata()))
-            seal(file.staging, 0)
+            seal(file.staging, 0, 0)
             file.finish()
         except BaseException:
             file.discard()

@@ -1,4 +1,4 @@
-"""The last bytes of a part: how many frames it has, and the SHA-256 of all bytes before.
+"""The last bytes of a part: how many frames it has, when the last one ends, and the SHA-256 of all bytes before.
 
 A part that was cut, or changed on its way from another machine, still opens and plays, with fewer frames. The seal
 tells it from a whole one. It is wrapped in what containers skip: a free box of MP4, a void element of Matroska.
@@ -14,7 +14,7 @@ from runtimes.video.errors import VideoError
 
 _MARK = b"ifrnet-part-seal"
 _DIGITS = 16
-_LENGTH = len(_MARK) + 1 + _DIGITS + 1 + 64
+_LENGTH = len(_MARK) + 2 * (1 + _DIGITS) + 1 + 64
 _BLOCK = 1 << 20
 
 _WRAPPERS = {
@@ -28,17 +28,26 @@ _WRAPPERS = {
 """What stands before the seal; of NUT, the start of an index, which readers skip where it is not at the end."""
 
 
-def seal(path: Path, frames: int) -> None:
-    """Append the seal to a finished file of ``frames`` frames. Raises OSError when the disk is full."""
+def seal(path: Path, frames: int, end: int) -> None:
+    """Append the seal to a finished file of ``frames`` frames; the last ends at ``end``, which NUT does not store.
+
+    Raises OSError when the disk is full.
+    """
+    numbers = f" {frames:0{_DIGITS}d} {end:0{_DIGITS}d} "
     with path.open("ab") as file:
-        file.write(_WRAPPERS.get(path.suffix.lower(), b"") + _MARK + f" {frames:0{_DIGITS}d} ".encode("ascii"))
+        file.write(_WRAPPERS.get(path.suffix.lower(), b"") + _MARK + numbers.encode("ascii"))
     digest = _digest(path, path.stat().st_size)
     with path.open("ab") as file:
         file.write(digest.encode("ascii"))
 
 
 def sealed_frames(path: Path) -> int:
-    """How many frames a part has, after a check of every byte.
+    """How many frames a part has; see :func:`sealed`."""
+    return sealed(path)[0]
+
+
+def sealed(path: Path) -> tuple[int, int]:
+    """How many frames a part has, and when the last one ends, in units of its times; after a check of every byte.
 
     Raises:
         VideoError: it has no seal, or was changed since.
@@ -46,13 +55,12 @@ def sealed_frames(path: Path) -> int:
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(size - _LENGTH, 0))
-        mark, _, rest = file.read().partition(b" ")
-    frames, _, digest = rest.partition(b" ")
-    if mark != _MARK or not frames.isdigit():
+        mark, frames, end, digest = [*file.read().split(b" ", 3), b"", b"", b""][:4]
+    if mark != _MARK or not (frames.isdigit() and end.isdigit()):
         raise VideoError(f"{path} is not whole: the seal at its end is missing; make that chunk again")
     if _digest(path, size - len(digest)) != digest.decode("ascii", "replace"):
         raise VideoError(f"{path} is damaged: its bytes are not those that were written; make that chunk again")
-    return int(frames)
+    return int(frames), int(end)
 
 
 def is_whole(path: Path) -> bool:

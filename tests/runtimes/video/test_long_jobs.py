@@ -80,6 +80,19 @@ def test_chunks_joined_are_the_single_run(
         assert packets(tmp_path / "whole.mp4") == packets(tmp_path / "joined.mp4")
 
 
+@pytest.mark.parametrize("part", [".nut", ".mp4", ".mkv"])
+def test_a_still_at_the_end_keeps_its_length(artifact: Path, tmp_path: Path, part: str) -> None:
+    """NUT stores when a frame begins, and not for how long it shows."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=[*even(25, 30), Fraction(9)]))
+    arguments = ["--artifact", str(artifact), "--preset", "ultrafast"]
+    parts = [tmp_path / f"{i}{part}" for i in (1, 2)]
+    for i, path in enumerate(parts, 1):
+        assert main(["video", str(source), str(path), *arguments, "--chunk", f"{i}/2"]) == 0
+    assert main(["concat", *map(str, parts), "-o", str(tmp_path / "out.mkv")]) == 0
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.duration == 9 * av.time_base
+
+
 def test_chunks_in_mp4_and_with_b_frames(artifact: Path, tmp_path: Path) -> None:
     """The default encoder reorders frames; joined, they decode to what each part decodes to."""
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 40)))

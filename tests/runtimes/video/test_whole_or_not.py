@@ -84,7 +84,7 @@ def test_a_seal_is_no_frame(artifact: Path, tmp_path: Path, suffix: str) -> None
 def test_a_seal_tells_every_changed_byte(tmp_path: Path) -> None:
     path = tmp_path / "part.nut"
     path.write_bytes(bytes(range(50)))
-    seal(path, 7)
+    seal(path, 7, 14)
     whole = path.read_bytes()
     assert sealed_frames(path) == 7
     for index in range(len(whole)):
