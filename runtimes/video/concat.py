@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.containers import one_line, open_input, open_output
-from runtimes.video.encode import MOV, container_options
+from runtimes.video.encode import MOV, container_options, reach
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
@@ -156,13 +156,16 @@ def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: Othe
         if other_streams is not None:
             other_streams.attach(output)
         shown = [time for part in parts for time in part.shown]
-        schedule = iter(_decode_times(shown))
+        schedule = _decode_times(shown)
+        delay, decoded = shown[0] - schedule[0], iter(schedule)
         following = dict(pairwise([*sorted(shown), parts[-1].end]))
         for part in parts:
             with _open(part.path) as container:
                 for packet in _retimed(container, part.tag):
                     assert packet.pts is not None
-                    packet.dts, packet.duration = next(schedule), following[packet.pts] - packet.pts
+                    packet.dts, packet.duration = next(decoded), following[packet.pts] - packet.pts
+                    if packet.dts == schedule[-1] and path.suffix.lower() in MOV:
+                        reach(packet, parts[-1].end, delay)
                     time = packet.dts * part.tag.unit
                     packet.stream = stream
                     _mux(output, packet, other_streams)

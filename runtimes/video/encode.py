@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 from av.codec.context import Flags
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
@@ -64,6 +65,7 @@ class VideoSink:
         self._tags, self._count = dict(tags or {}), 0
         self._shift = output_format.shift
         self._end = output_format.origin
+        self._delay: int | None = None
         try:
             free_tags = bool(tags) or (other_streams is not None and not other_streams.needs_itunes_tags(path))
             muxing = container_options(path, output_format.unit, tags=free_tags, fast_start=not tags)
@@ -143,6 +145,10 @@ class VideoSink:
     def _encode(self, picture: VideoFrame | None) -> None:
         with one_line(f"{self._stream.codec_context.name} cannot encode a frame"):
             packets = self._stream.encode(picture)
+        if packets and self._delay is None:
+            self._delay = delay_of(packets[0])
+        if packets and picture is None and self._file.final.suffix.lower() in MOV:
+            reach(packets[-1], round((self._end - self._shift) / packets[-1].time_base), self._delay or 0)
         for packet in packets:
             try:
                 self._container.mux_one(packet)
@@ -200,6 +206,25 @@ class VideoSink:
         except (av.error.FFmpegError, OSError, ValueError):
             pass  # the trailer of a file that is removed in the next line
         self._file.discard()
+
+
+def delay_of(first: Packet[VideoStream]) -> int:
+    """How long before it shows the first packet of a video is decoded."""
+    return 0 if first.pts is None or first.dts is None else first.pts - first.dts
+
+
+def reach(last: Packet[VideoStream], end: int, delay: int) -> None:
+    """Let the last packet of an MP4 reach the end of the video, in its units.
+
+    A track there is as long as its decode times. Those of B-frames run ahead of what is shown by some frames, and where
+    the last frames show longer than the first, seconds would be missing.
+    """
+    if last.pts is None or last.dts is None:
+        return
+    missing = end - delay - last.dts - (last.duration or 0)
+    if missing > 0:
+        later = min(missing, last.pts - last.dts)
+        last.dts, last.duration = last.dts + later, (last.duration or 0) + missing - later
 
 
 def container_options(path: Path, unit: Fraction, *, tags: bool, fast_start: bool) -> dict[str, str]:

@@ -32,7 +32,7 @@ from runtimes.video.resume import run_in_parts
 from runtimes.video.stills import write_image
 from runtimes.video.summary import Progress
 from runtimes.video.timeline import Timing
-from tests.runtimes.video.clips import Blender, Clip, draw, even, read_video, write_artifact, write_clip
+from tests.runtimes.video.clips import Blender, Clip, draw, even, read_video, seconds_of, write_artifact, write_clip
 from tests.runtimes.video.test_bad_input import command
 from tests.runtimes.video.test_other_streams import packets
 
@@ -91,6 +91,21 @@ def test_a_still_at_the_end_keeps_its_length(artifact: Path, tmp_path: Path, par
     assert main(["concat", *map(str, parts), "-o", str(tmp_path / "out.mkv")]) == 0
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert container.duration == 9 * av.time_base
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_an_mp4_with_b_frames_is_as_long_as_what_it_shows(artifact: Path, tmp_path: Path, resume: list[str]) -> None:
+    """Its length is that of decode times, which are those of frames before."""
+    times = [*even(25, 12), Fraction(2), Fraction(5), Fraction(9)]
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=times)), tmp_path / "out.mp4"
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), *resume]) == 0
+    with av.open(str(target)) as container:
+        video: Any = container.streams.video[0]
+        assert video.codec_context.has_b_frames
+        assert video.duration * video.time_base == 9
+        frames = [(seconds_of(frame), frame.duration * video.time_base) for frame in container.decode(video=0)]
+    assert [time for time, _ in frames[-3:]] == [Fraction(7, 2), 5, 7]
+    assert sum(frames[-1]) == 9
 
 
 def test_chunks_in_mp4_and_with_b_frames(artifact: Path, tmp_path: Path) -> None:
