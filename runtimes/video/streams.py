@@ -18,11 +18,16 @@ def open_video(path: str) -> InputContainer:
     """Open a file, or y4m on standard input.
 
     Raises:
-        VideoError: missing, or not a video.
+        VideoError: missing, a pipe or a device, or not a video.
     """
     if path != STDIN and not Path(path).exists():
         raise VideoError(
             f"{path} does not exist: pass a video, a GIF, a folder of images, or - for y4m on standard input"
+        )
+    if path != STDIN and not Path(path).is_file():
+        raise VideoError(
+            f"{path} is a pipe, a folder or a device, and a video is read more than once: pass a file, or - for y4m on "
+            "standard input"
         )
     return open_input(path)
 

@@ -57,6 +57,16 @@ def test_not_a_video(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "holds no images" in refuse(capsys, [tmp_path / "empty", tmp_path / "out.mp4", "--artifact", artifact])
 
 
+def test_a_pipe_is_read_from_standard_input_only(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Opened a second time, it waits for ever."""
+    os.mkfifo(tmp_path / "in.mkv")
+    line = refuse(capsys, [tmp_path / "in.mkv", tmp_path / "out.mp4", "--artifact", artifact])
+    assert "in.mkv is a pipe, a folder or a device" in line
+    assert line.endswith("pass a file, or - for y4m on standard input")
+
+
 def test_no_video_stream(artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound = write_sound(clip, tmp_path / "sound.mp4")
     line = refuse(capsys, [sound, tmp_path / "out.mp4", "--artifact", artifact])
