@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from runtimes.frames import Array
 from runtimes.video.errors import VideoError
@@ -65,7 +68,8 @@ class Color:
 
     @classmethod
     def of(cls, frame: VideoFrame) -> Color:
-        """Read a decoded frame's tags. Unspecified: 709 from 720 lines up, else 601; limited range.
+        """Read a decoded frame's tags. Unspecified: 709 from 720 lines up, else 601; limited range, of
+        gray full range.
 
         Raises:
             VideoError: a matrix that swscale does not have, such as YCgCo.
@@ -83,7 +87,8 @@ class Color:
             )
         full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
         if frame.color_range == ColorRange.UNSPECIFIED and not full:
-            assumed.append("limited range")
+            full = _is_gray(frame.format)  # FFmpeg makes no other gray
+            assumed.append("full range" if full else "limited range")
         return cls(
             matrix=matrix,
             full=full,
@@ -147,6 +152,8 @@ class Converter:
         how: Interpolation = _EXACT,
     ) -> VideoFrame:
         matrix = _MATRICES[self._color.matrix]
+        if _is_gray(frame.format) != _is_gray(VideoFormat(name)):
+            return self._convert_gray(frame, name, rgb_in=rgb_in, rgb_out=rgb_out, width=width, height=height, how=how)
         own = ColorRange.JPEG if self._color.full or name.startswith("yuvj") else ColorRange.MPEG
         return self._reformatter.reformat(
             frame,
@@ -161,6 +168,19 @@ class Converter:
             threads=1,  # the pipeline's stages run side by side already
         )
 
+    def _convert_gray(self, frame: VideoFrame, name: str, *, rgb_in: bool, **rest: Any) -> VideoFrame:
+        """By way of YUV, whose luma it is: swscale takes all gray for full range, and for another matrix's."""
+        if _is_gray(frame.format):
+            yuv = VideoFrame(frame.width, frame.height, _with_chroma(frame.format.name))
+            for plane in yuv.planes[1:]:
+                _samples(plane, yuv.format)[:] = 1 << bit_depth(yuv.format) - 1
+            _samples(yuv.planes[0], yuv.format)[:] = _samples(frame.planes[0], frame.format)
+            return self._convert(yuv, name, rgb_in=False, **rest)
+        yuv = self._convert(frame, _with_chroma(name), rgb_in=rgb_in, **rest)
+        gray = VideoFrame(yuv.width, yuv.height, name)
+        _samples(gray.planes[0], gray.format)[:] = _samples(yuv.planes[0], yuv.format)
+        return gray
+
     def _tag(self, frame: VideoFrame) -> VideoFrame:
         if not frame.format.is_rgb:
             frame.colorspace = self._color.matrix
@@ -169,13 +189,27 @@ class Converter:
         return frame
 
 
+def _is_gray(format: VideoFormat) -> bool:
+    """Whether there is luma alone, in whole numbers."""
+    return format.name.startswith("gray") and not format.name.startswith("grayf")
+
+
+def _with_chroma(gray: str) -> str:
+    """YUV of the same bits: ``gray10le`` is the luma of ``yuv444p10le``."""
+    return f"yuv444p{gray.removeprefix('gray')}"
+
+
+def _samples(plane: VideoPlane, format: VideoFormat) -> NDArray[Any]:
+    """(H, W), to read and to write."""
+    kind = "u1" if bit_depth(format) <= 8 else ">u2" if format.is_big_endian else "<u2"
+    return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)[:, : plane.width]
+
+
 def _rounded(deep: VideoFrame, name: str) -> VideoFrame:
     """Full-range planes of 16 bits -> 8 bits, to the nearest. Neutral chroma is 32768 and 128: not 257 times."""
     frame = VideoFrame(deep.width, deep.height, name)
     for source, target, half in zip(deep.planes, frame.planes, (128, 256, 256), strict=True):
-        rows = np.frombuffer(memoryview(source), np.uint16).reshape(source.height, -1)[:, : source.width]
-        out = np.frombuffer(memoryview(target), np.uint8).reshape(target.height, -1)
-        out[:, : target.width] = (rows.astype(np.uint32) + half) // 257
+        _samples(target, frame.format)[:] = (_samples(source, deep.format).astype(np.uint32) + half) // 257
     return frame
 
 

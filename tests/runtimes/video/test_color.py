@@ -8,7 +8,7 @@ import pytest
 
 from runtimes.contract import Size
 from runtimes.frames import Array
-from runtimes.video.color import STANDARD, Color, Converter
+from runtimes.video.color import STANDARD, Color, Converter, bit_depth
 from runtimes.video.errors import VideoError
 from tests.runtimes.video.clips import draw
 
@@ -72,7 +72,38 @@ def test_conventions_for_what_is_not_said() -> None:
     assert (large.matrix, large.assumed) == (1, "BT.709 and limited range")
     assert Color.of(frame_of(Size(64, 64), colorspace=9, color_range=2)) == Color(matrix=9, full=True)
     assert Color.of(frame_of(Size(64, 64), "yuvj420p")).full
+    gray, told = Color.of(frame_of(Size(64, 64), "gray10le")), Color.of(frame_of(Size(64, 64), "gray", color_range=1))
+    assert (gray.full, gray.assumed, told.full) == (True, "BT.601 and full range", False)
     assert Color.of(frame_of(Size(64, 64), "rgb24")) == STANDARD
+
+
+def luma_of(frame: av.VideoFrame) -> Array:
+    plane, deep = frame.planes[0], bit_depth(frame.format) > 8
+    samples = np.frombuffer(memoryview(plane), np.uint16 if deep else np.uint8)
+    return samples.reshape(plane.height, -1)[:, : plane.width].astype(int)
+
+
+@pytest.mark.parametrize(
+    ("gray", "yuv"), [("gray", "yuv420p"), ("gray10le", "yuv420p10le"), ("gray12le", "yuv444p12le")]
+)
+@pytest.mark.parametrize("full", [False, True])
+def test_gray_keeps_its_numbers_in_yuv(gray: str, yuv: str, full: bool) -> None:
+    """Those of original frames, and of frames that come by way of RGB; in gray again too."""
+    converter, frame = Converter(Color(matrix=1, full=full)), frame_of(Size(64, 64), gray)
+    depth = bit_depth(frame.format)
+    ramp = np.tile(np.linspace(16, 235, frame.planes[0].line_size // (1 + (depth > 8))), (64, 1))
+    dtype = np.uint16 if depth > 8 else np.uint8
+    frame.planes[0].update((ramp * (1 << depth - 8)).astype(dtype).tobytes())
+    between = converter.to_rgb(frame)
+    for found in (converter.reformat(frame, yuv), converter.from_rgb(between, yuv), converter.from_rgb(between, gray)):
+        assert np.abs(luma_of(found) - luma_of(frame)).max() <= (1 << depth - 8)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_gray_of_a_video_in_colour_is_its_luma(full: bool) -> None:
+    converter = Converter(Color(matrix=1, full=full))
+    frame = converter.from_rgb(draw(0, Size(64, 64)), "yuv444p")
+    assert np.abs(luma_of(converter.reformat(frame, "gray")) - luma_of(frame)).max() <= full
 
 
 def test_a_matrix_that_cannot_be_converted_is_refused() -> None:
