@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,9 @@ FASTEST = 50
 """Frames a second: GIF counts in hundredths, and viewers slow down whatever is shorter than two."""
 
 _UNIT = Fraction(1, 100)
+
+_CONTROL = b"\x21\xf9\x04"
+"""How a graphic control extension begins; a byte of flags and the length of the frame follow."""
 
 
 class GifSink:
@@ -41,9 +45,7 @@ class GifSink:
             )
         self._staged = StagedFile(path, force=force)
         size = output_format.size
-        last = round(100 / output_format.rate) if output_format.rate else 4  # the muxer would take one hundredth
-        options = {"loop": "0", "final_delay": str(last)}
-        self._container = open_output(self._staged.staging, options, format="gif")
+        self._container = open_output(self._staged.staging, {"loop": "0"}, format="gif")
         stream = self._container.add_stream("gif", rate=100)
         stream.width, stream.height, stream.pix_fmt = size.width, size.height, "pal8"
         stream.time_base = stream.codec_context.time_base = _UNIT
@@ -51,6 +53,7 @@ class GifSink:
         self._format = "rgba" if output_format.alpha else "rgb24"
         self._graph = _palettes(size.width, size.height, self._format)
         self._origin, self._last = output_format.origin, -1
+        self._length, self._bytes = 0, 0
 
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
         """See :class:`~runtimes.video.sink.Sink`.
@@ -73,13 +76,24 @@ class GifSink:
         mapped = self._graph.pull()
         assert isinstance(mapped, VideoFrame)
         mapped.pts, mapped.time_base, mapped.duration = frame.pts, _UNIT, frame.duration
-        self._container.mux(self._stream.encode(mapped))
+        packets = self._stream.encode(mapped)
+        self._length, self._bytes = frame.duration, sum(packet.size for packet in packets)
+        self._container.mux(packets)
 
     def finish(self, *, whole: bool = True) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""
         self._container.mux(self._stream.encode(None))
         self._container.close()
+        self._say_length_of_last()
         self._staged.finish()
+
+    def _say_length_of_last(self) -> None:
+        """The muxer knows how long a frame shows by the next one. The last one ends the file, but for a byte."""
+        with self._staged.staging.open("r+b") as file:
+            file.seek(-1 - self._bytes, os.SEEK_END)
+            if file.read(len(_CONTROL)) == _CONTROL:  # otherwise it is the only one, and does not end
+                file.seek(1, os.SEEK_CUR)
+                file.write(min(max(2, self._length), 0xFFFF).to_bytes(2, "little"))
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""

@@ -151,6 +151,15 @@ def test_gif_does_not_drift(artifact: Path, tmp_path: Path) -> None:
     assert set(durations) == {30, 40}
 
 
+def test_gif_keeps_the_pause_at_its_end(artifact: Path, tmp_path: Path) -> None:
+    images = [Image.fromarray(draw(i)) for i in range(4)]
+    images[0].save(tmp_path / "in.gif", save_all=True, append_images=images[1:], duration=[100, 100, 100, 2000])
+    assert job(artifact, tmp_path / "in.gif", tmp_path / "out.gif") == 0
+    with Image.open(tmp_path / "out.gif") as gif:
+        durations = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
+    assert durations == [50] * 6 + [1000] * 2
+
+
 def test_gif_refuses_what_viewers_slow_down(artifact: Path, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(30, 4), rate=Fraction(30)))
     with pytest.raises(VideoError, match=r"at most 50 frames a second, this would be 60: pass --fps 50"):
