@@ -106,12 +106,14 @@ class OtherStreams:
         for stream in self._source.streams:
             if stream.index != video.index:
                 self._attach(stream)
-        tags = kept_tags(self._source.metadata)
+        tags, own = kept_tags(self._source.metadata), kept_tags(video.metadata)
+        if options.shift and any([_drop_timecode(tags), _drop_timecode(own)]):
+            self._note(f"the timecode of {options.path} is that of its beginning: left out with --start")
         if self._has_cover and output.format.name == "mp4" and (lost := sorted(set(map(str.lower, tags)) - _ITUNES)):
             self._note(f"beside a cover picture MP4 has names for some tags only: {', '.join(lost)} are left out")
         output.metadata.update(tags)
         mine = output.streams.video[0]
-        mine.metadata.update(kept_tags(video.metadata))
+        mine.metadata.update(own)
         mine.disposition = video.disposition
         if chapters := self._source.chapters():
             for chapter in chapters:
@@ -289,6 +291,14 @@ def _first_packets(path: Path) -> dict[int, list[Packet[Stream]]]:
         except av.error.FFmpegError:
             pass  # damaged: what is there is tried
     return found
+
+
+def _drop_timecode(tags: dict[str, str]) -> bool:
+    """Whether there was one."""
+    found = [key for key in tags if key.lower() == "timecode"]
+    for key in found:
+        del tags[key]
+    return bool(found)
 
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -221,6 +221,27 @@ def test_start_and_end(artifact: Path, tmp_path: Path, suffix: str, slowmo: list
     assert length == pytest.approx(0.8 * factor, abs=0.15)
 
 
+@pytest.mark.parametrize("stretch", [[], ["--start", "0.2"]])
+def test_a_timecode_is_that_of_the_first_frame_or_left_out(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], stretch: list[str]
+) -> None:
+    """As cameras write it; in MP4 and MOV it is a track."""
+    plain = write_clip(tmp_path / "a.mp4", Clip(times=even(25, 10)))
+    source, target = tmp_path / "a.mov", tmp_path / "b.mov"
+    with av.open(str(plain)) as before, av.open(str(source), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0])
+        stream.metadata["timecode"] = "10:20:30:00"
+        for packet in before.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                after.mux(packet)
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), *stretch]) == 0
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].metadata.get("timecode") == (None if stretch else "10:20:30:00")
+        assert len(container.streams) == (1 if stretch else 2)
+    assert ("is that of its beginning: left out with --start" in capsys.readouterr().err) == bool(stretch)
+
+
 def test_start_alone_and_end_alone(artifact: Path, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 20)))
     for options, count in ((["--start", "0.4"], 20), (["--end", "0.4"], 20), (["--start", "0", "--end", "9"], 40)):
