@@ -243,6 +243,28 @@ void threads(const char *folder, const ifrnet_info &info) {
     expect(IFRNET_ARGUMENT, ifrnet_close(runtime), "closed", "close after close");
 }
 
+// An app frees its images when close has returned: nothing is written to them from then on.
+void close_waits(const char *folder, const ifrnet_info &info) {
+    ifrnet_runtime *runtime = open(folder);
+    const std::vector<float> steps(16, 0.5f);
+    const std::vector<float> frame(3 * static_cast<size_t>(info.width) * static_cast<size_t>(info.height), 0.5f);
+    std::vector<float> out(steps.size() * frame.size(), -1.0f);
+    std::atomic<bool> begun{false};
+    ifrnet_status status = IFRNET_INTERNAL;
+    std::thread running([&] {
+        begun = true;
+        status = ifrnet_infer(runtime, frame.data(), frame.data(), steps.data(), steps.size(), out.data(), out.size());
+    });
+    while (!begun)
+        std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    expect(IFRNET_OK, ifrnet_close(runtime), "", "close beside a call");
+    const bool written = out.back() >= 0.0f;
+    running.join();
+    check(written == (status == IFRNET_OK), "close waits for the call that runs");
+    check(status == IFRNET_OK || status == IFRNET_ARGUMENT, "the call beside a close is done or refused");
+}
+
 void cancelling(ifrnet_runtime *runtime, const ifrnet_info &info) {
     std::vector<float> steps;
     for (int i = 1; i < 400; i++)
@@ -277,6 +299,7 @@ int main(int count, char **arguments) {
     images(runtime, info);
     timesteps(runtime, info);
     threads(folder, info);
+    close_waits(folder, info);
     cancelling(runtime, info);
     expect(IFRNET_OK, ifrnet_close(runtime), "", "close");
     expect(IFRNET_ARGUMENT, ifrnet_describe(runtime, nullptr), "", "describe after close");

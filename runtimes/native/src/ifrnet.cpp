@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -25,32 +26,52 @@ thread_local std::string last_error;
 // Handles are numbers that are never used twice, so a closed one is known for what it is.
 class Table {
 public:
-    ifrnet_runtime *add(std::shared_ptr<Runtime> runtime) {
+    ifrnet_runtime *add(std::unique_ptr<Runtime> runtime) {
+        const auto gone = std::make_shared<std::promise<void>>();
+        Entry entry{nullptr, gone->get_future()};
+        entry.runtime.reset(runtime.release(), [gone](Runtime *last) {
+            delete last;
+            gone->set_value();
+        });
         const std::lock_guard<std::mutex> guard(mutex_);
-        runtimes_[++last_] = std::move(runtime);
+        runtimes_.emplace(++last_, std::move(entry));
         return reinterpret_cast<ifrnet_runtime *>(last_);
     }
 
     std::shared_ptr<Runtime> find(ifrnet_runtime *handle) {
         const std::lock_guard<std::mutex> guard(mutex_);
+        return entry(handle)->second.runtime;
+    }
+
+    // The runtime is found no more, and released when this returns: the calls that run on it have ended.
+    void close(ifrnet_runtime *handle) {
+        std::unique_lock<std::mutex> guard(mutex_);
+        const auto found = entry(handle);
+        const std::future<void> gone = std::move(found->second.gone);
+        std::shared_ptr<Runtime> runtime = std::move(found->second.runtime);
+        runtimes_.erase(found);
+        guard.unlock();
+        runtime.reset();
+        gone.wait();
+    }
+
+private:
+    struct Entry {
+        std::shared_ptr<Runtime> runtime;
+        std::future<void> gone; // when the last of its holders let it go
+    };
+    using Entries = std::map<uintptr_t, Entry>;
+
+    Entries::iterator entry(ifrnet_runtime *handle) {
         const auto found = runtimes_.find(reinterpret_cast<uintptr_t>(handle));
         if (found == runtimes_.end())
             fail(IFRNET_ARGUMENT, handle ? "this runtime was closed, or is none of ifrnet_open's"
                                          : "runtime is a null pointer; expected one of ifrnet_open's");
-        return found->second;
+        return found;
     }
 
-    std::shared_ptr<Runtime> take(ifrnet_runtime *handle) {
-        std::shared_ptr<Runtime> runtime = find(handle); // a second closing thread may come between
-        const std::lock_guard<std::mutex> guard(mutex_);
-        if (runtimes_.erase(reinterpret_cast<uintptr_t>(handle)) == 0)
-            fail(IFRNET_ARGUMENT, "this runtime was closed, or is none of ifrnet_open's");
-        return runtime;
-    }
-
-private:
     std::mutex mutex_;
-    std::map<uintptr_t, std::shared_ptr<Runtime>> runtimes_;
+    Entries runtimes_;
     uintptr_t last_ = 0x1000; // no address that a program would hold
 };
 
@@ -195,7 +216,7 @@ void write_all(const std::vector<Found> &found, Struct *array, size_t *count, co
 }
 
 void open(Artifact artifact, const OpenOptions &options, ifrnet_runtime **runtime) {
-    *runtime = table().add(std::make_shared<Runtime>(std::move(artifact), options));
+    *runtime = table().add(std::make_unique<Runtime>(std::move(artifact), options));
 }
 
 }  // namespace
@@ -308,6 +329,6 @@ ifrnet_status ifrnet_verify(ifrnet_runtime *runtime, ifrnet_comparison *comparis
 ifrnet_status ifrnet_close(ifrnet_runtime *runtime) {
     return guarded([&] {
         if (runtime)
-            table().take(runtime);
+            table().close(runtime);
     });
 }
