@@ -127,7 +127,9 @@ async function collect(response, name, limit, progress) {
   const parts = [];
   let bytes = 0;
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error) => {
+      throw new ArtifactError(`${name} broke off after ${bytes} bytes (${error instanceof Error ? error.message : error}): look at the connection and try again`);
+    });
     if (done) break;
     bytes += value.length;
     if (bytes > limit) {

@@ -1,0 +1,45 @@
+"""The module in a real browser, as a page calls that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PREPARED = """
+    const { openArtifact } = await import("./ifrnet.js");
+    const folder = "artifacts/ifrnet_s-web-fp16-dynamic/";
+    const size = { width: 64, height: 64 };
+    const said = (promise) => promise.then(() => "fine", (error) => `${error.name}: ${error.message}`);
+"""
+
+
+def evaluate(page: Page, body: str) -> Any:
+    return page.evaluate(f"async () => {{ {PREPARED} {body} }}")
+
+
+def test_a_download_that_breaks_off_is_an_error_of_the_artifact(open_page: Callable[..., Page]) -> None:
+    message = evaluate(
+        open_page(),
+        """
+        const fetched = globalThis.fetch;
+        globalThis.fetch = async (url) => {
+            const response = await fetched(url);
+            if (!String(url).endsWith("model.onnx")) return response;
+            const start = (await response.arrayBuffer()).slice(0, 1000);
+            return new Response(new ReadableStream({
+                pull(stream) {
+                    if (stream.desiredSize > 0 && !stream.sent) stream.enqueue(new Uint8Array(start));
+                    if (stream.sent) stream.error(new TypeError("network error"));
+                    stream.sent = true;
+                },
+            }));
+        };
+        return said(openArtifact(folder));
+        """,
+    )
+    assert message == (
+        "ArtifactError: model.onnx broke off after 1000 bytes (network error): look at the connection and try again"
+    )
