@@ -122,7 +122,7 @@ export class Runtime {
    */
   interpolate(first: Picture, second: Picture, t?: number): Promise<ImageData>;
 
-  /** The same in the network's own form: float32, 3 x height x width, RGB in [0, 1]. It rejects for the same reasons. */
+  /** The same in the network's own form: float32, 3 x height x width, RGB in [0, 1]. It rejects for the same reasons, and values beyond. */
   infer(img0: Float32Array, img1: Float32Array, t: number, size: Size): Promise<Float32Array>;
 
   close(): Promise<void>;

@@ -160,6 +160,7 @@ export class Runtime {
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
   async #run(img0, img1, t, { width, height }) {
     if (!this.#session) throw new EngineError("the artifact is closed: open it again");
+    if (![img0, img1].every((frame) => frame.every((value) => value >= 0 && value <= 1))) throw new FrameError("a frame has values outside of [0, 1]: expected finite ones within, so divide levels by their peak");
     const { Tensor } = this.#ort;
     const shape = [1, 3, height, width];
     const feeds = { img0: new Tensor("float32", img0, shape), img1: new Tensor("float32", img1, shape), t: new Tensor("float32", new Float32Array([t]), [1, 1, 1, 1]) };

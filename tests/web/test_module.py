@@ -43,3 +43,17 @@ def test_a_download_that_breaks_off_is_an_error_of_the_artifact(open_page: Calla
     assert message == (
         "ArtifactError: model.onnx broke off after 1000 bytes (network error): look at the connection and try again"
     )
+
+
+def test_values_that_no_frame_has_are_refused(open_page: Callable[..., Page]) -> None:
+    messages = evaluate(
+        open_page(),
+        """
+        const runtime = await openArtifact(folder);
+        const frame = (value) => new Float32Array(3 * 64 * 64).fill(value);
+        const ask = (value) => said(runtime.infer(frame(0.5), frame(value), 0.5, size));
+        return Promise.all([200, -0.01, NaN, Infinity, 0, 1].map(ask));
+        """,
+    )
+    assert all(message.startswith("FrameError: a frame has values outside of [0, 1]") for message in messages[:4])
+    assert messages[4:] == ["fine", "fine"]
