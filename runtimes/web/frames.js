@@ -26,10 +26,11 @@ export function toTensor(bytes, channels, pixels) {
  *
  * @param {Float32Array} tensor 3 x height x width
  * @param {import("./ifrnet.js").Size} size
+ * @param {PredefinedColorSpace} colorSpace
  * @returns {ImageData}
  */
-export function toImage(tensor, { width, height }) {
-  const image = new ImageData(width, height);
+export function toImage(tensor, { width, height }, colorSpace) {
+  const image = new ImageData(width, height, { colorSpace });
   const { data } = image; // clamps and rounds half to even
   const pixels = width * height;
   for (let i = 0; i < pixels; i++) {
@@ -76,7 +77,11 @@ export function checkPair(first, second) {
   if (first.width !== second.width || first.height !== second.height) {
     throw new FrameError(`the pictures are ${first.width}x${first.height} and ${second.width}x${second.height}: both must have one size`);
   }
+  if (first.colorSpace !== second.colorSpace) {
+    throw new FrameError(`the colours of the pictures are ${first.colorSpace} and ${second.colorSpace}: both must have one colour space`);
+  }
   for (const { data } of [first, second]) {
+    if (!(data instanceof Uint8ClampedArray)) throw new FrameError("a picture has pixels of floats, expected bytes: call getImageData without pixelFormat");
     for (let i = 3; i < data.length; i += 4) {
       if (data[i] !== 255) throw new FrameError("a picture has transparent parts, and the network knows colour only: draw it on a background first");
     }

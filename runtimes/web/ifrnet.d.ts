@@ -38,7 +38,7 @@ export type Device = "wasm" | "webgpu";
 
 export type Verdict = "passed" | "failed" | "not run";
 
-/** Anything with pixels. Both of a pair have one size, and no transparent parts. */
+/** Anything with pixels. Both of a pair have one size, and no transparent parts; `ImageData` has bytes. */
 export type Picture = ImageData | ImageBitmap | VideoFrame | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas;
 
 export interface Options {
@@ -115,9 +115,9 @@ export class Runtime {
   verify(progress?: (done: number, total: number) => void): Promise<ProofRecord>;
 
   /**
-   * The frame at `t` between two pictures of one size.
+   * The frame at `t` between two pictures of one size and colour space, in that colour space.
    *
-   * @throws {FrameError} the sizes differ or are not taken, parts are transparent, or t is not served.
+   * @throws {FrameError} sizes or colour spaces differ or are not taken, parts are transparent, or t is not served.
    * @throws {EngineError} the proof failed on this device, or none passed yet on a GPU.
    */
   interpolate(first: Picture, second: Picture, t?: number): Promise<ImageData>;

@@ -104,7 +104,7 @@ export class Runtime {
     const [before, after] = [pixelsOf(first), pixelsOf(second)];
     const size = checkPair(before, after);
     const [img0, img1] = [before, after].map(({ data }) => toTensor(data, 4, size.width * size.height));
-    return toImage(await this.infer(img0, img1, t, size), size);
+    return toImage(await this.infer(img0, img1, t, size), size, before.colorSpace);
   }
 
   /**

@@ -57,3 +57,27 @@ def test_values_that_no_frame_has_are_refused(open_page: Callable[..., Page]) ->
     )
     assert all(message.startswith("FrameError: a frame has values outside of [0, 1]") for message in messages[:4])
     assert messages[4:] == ["fine", "fine"]
+
+
+def test_colours_stay_in_their_space(open_page: Callable[..., Page]) -> None:
+    space, mixed, floats = evaluate(
+        open_page(),
+        """
+        const runtime = await openArtifact(folder);
+        const red = (colorSpace, settings) => {
+            const context = new OffscreenCanvas(64, 64).getContext("2d", { colorSpace });
+            context.fillStyle = "red";
+            context.fillRect(0, 0, 64, 64);
+            return context.getImageData(0, 0, 64, 64, settings);
+        };
+        const wide = red("display-p3");
+        const middle = await runtime.interpolate(wide, wide);
+        const floats = red("srgb", { pixelFormat: "rgba-float16" });
+        const bytes = floats.data instanceof Uint8ClampedArray;
+        const answer = bytes ? null : await said(runtime.interpolate(floats, floats));
+        return [middle.colorSpace, await said(runtime.interpolate(wide, red("srgb"))), answer];
+        """,
+    )
+    assert space == "display-p3"
+    assert mixed == ("FrameError: the colours of the pictures are display-p3 and srgb: both must have one colour space")
+    assert floats is None or "pixels of floats, expected bytes" in floats
