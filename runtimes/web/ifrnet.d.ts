@@ -46,7 +46,10 @@ export interface Options {
   device?: Device;
   /** URL of the folder with onnxruntime-web's files; default: `engine/` beside this module. */
   engine?: string;
-  /** CPU threads. They need a page that is cross-origin isolated; elsewhere there is one. */
+  /**
+   * CPU threads. They need a page that is cross-origin isolated; elsewhere there is one. They start once in a page or worker,
+   * with the first artifact: later ones get as many, and `Runtime.threads` says so.
+   */
   threads?: number;
   /** `conditions` of runtimes whose proof passed in this browser before: one of them need not prove itself again. */
   proved?: readonly string[];

@@ -204,9 +204,10 @@ async function loadEngine(folder, device, threads) {
   } catch (error) {
     throw new EngineError(`ONNX Runtime for the web is not at ${base} (${firstLine(error)}): serve its files there`);
   }
+    // It starts once; a later artifact gets the threads that there are.
+    if (!ort.env.wasm.wasmBinary) ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
   ort.env.wasm.wasmPaths = base;
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
   return ort;
 }
 

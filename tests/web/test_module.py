@@ -81,3 +81,17 @@ def test_colours_stay_in_their_space(open_page: Callable[..., Page]) -> None:
     assert space == "display-p3"
     assert mixed == ("FrameError: the colours of the pictures are display-p3 and srgb: both must have one colour space")
     assert floats is None or "pixels of floats, expected bytes" in floats
+
+
+def test_threads_are_those_that_the_engine_started_with(open_page: Callable[..., Page]) -> None:
+    threads, workers = evaluate(
+        open_page(),
+        """
+        let workers = 0;
+        globalThis.Worker = class extends Worker { constructor(...a) { super(...a); workers++; } };
+        const first = await openArtifact(folder, { threads: 1 });
+        const second = await openArtifact(folder, { threads: 2 });
+        return [[first.threads, second.threads], workers];
+        """,
+    )
+    assert (threads, workers) == ([1, 1], 0)
