@@ -43,7 +43,12 @@ export async function openArtifact(source, options = {}) {
   } catch (error) {
     throw new EngineError(`the browser cannot load ${artifact.manifest.name} on ${device} (${firstLine(error)})`);
   }
-  checkShapes(session, artifact.manifest);
+  try {
+    checkShapes(session, artifact.manifest);
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
   return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [] });
 }
 
@@ -155,12 +160,12 @@ export class Runtime {
     if (img0.length !== 3 * width * height || img1.length !== img0.length) throw new FrameError(`a frame of ${width}x${height} has ${3 * width * height} values, these have ${img0.length} and ${img1.length}`);
     if (!(t > 0 && t < 1 && Math.fround(t) < 1 && Math.fround(t) > 0)) throw new FrameError(`t is ${t}: expected a number between 0 and 1`);
     if (this.manifest.timesteps === "0.5" && t !== 0.5) throw new FrameError(`t is ${t}, and this network makes the middle frame only: ask for 0.5`);
+    if (![img0, img1].every((frame) => frame.every((value) => value >= 0 && value <= 1))) throw new FrameError("a frame has values outside of [0, 1]: expected finite ones within, so divide levels by their peak");
   }
 
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
   async #run(img0, img1, t, { width, height }) {
     if (!this.#session) throw new EngineError("the artifact is closed: open it again");
-    if (![img0, img1].every((frame) => frame.every((value) => value >= 0 && value <= 1))) throw new FrameError("a frame has values outside of [0, 1]: expected finite ones within, so divide levels by their peak");
     const { Tensor } = this.#ort;
     const shape = [1, 3, height, width];
     const feeds = { img0: new Tensor("float32", img0, shape), img1: new Tensor("float32", img1, shape), t: new Tensor("float32", new Float32Array([t]), [1, 1, 1, 1]) };
@@ -199,13 +204,13 @@ async function loadEngine(folder, device, threads) {
   let ort;
   try {
     ort = await import(`${base}${module}`);
+    // It starts once; a later artifact gets the threads that there are.
+    if (!ort.env.wasm.wasmBinary) ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
     // All of it before ONNX Runtime starts, so that whoever waits for its threads does not wait for the network.
     ort.env.wasm.wasmBinary ??= await download(`${base}${binary}`);
   } catch (error) {
     throw new EngineError(`ONNX Runtime for the web is not at ${base} (${firstLine(error)}): serve its files there`);
   }
-    // It starts once; a later artifact gets the threads that there are.
-    if (!ort.env.wasm.wasmBinary) ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
   ort.env.wasm.wasmPaths = base;
   ort.env.logLevel = "error";
   return ort;

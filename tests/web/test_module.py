@@ -95,3 +95,31 @@ def test_threads_are_those_that_the_engine_started_with(open_page: Callable[...,
         """,
     )
     assert (threads, workers) == ([1, 1], 0)
+
+
+def test_a_network_that_is_refused_is_released(open_page: Callable[..., Page]) -> None:
+    message, released = evaluate(
+        open_page(),
+        """
+        const fetched = globalThis.fetch;
+        globalThis.fetch = async (url) => {
+            const response = await fetched(url);
+            if (!String(url).endsWith("manifest.json")) return response;
+            const manifest = await response.json();
+            const sizes = { minimum: "64x64", typical: "64x64", maximum: "64x64" };
+            return new Response(JSON.stringify({ ...manifest, sizes }));
+        };
+        const { InferenceSession } = await import("./engine/ort.wasm.min.mjs");
+        const create = InferenceSession.create;
+        let released = 0;
+        InferenceSession.create = async (...given) => {
+            const session = await create.apply(InferenceSession, given);
+            const release = session.release.bind(session);
+            session.release = () => { released++; return release(); };
+            return session;
+        };
+        return [await said(openArtifact(folder)), released];
+        """,
+    )
+    assert "are of different sizes" in message
+    assert released == 1
