@@ -256,6 +256,17 @@ def test_a_photo_is_turned_as_its_camera_was_held(
     assert np.abs(made[0] - made[1]).max() <= 8  # decoders of JPEG differ by a level or two
 
 
+@pytest.mark.parametrize(("mode", "said"), [("RGBA", True), ("LA", True), ("RGB", False), ("L", False), ("P", False)])
+def test_transparency_is_not_left_out_in_silence(
+    ifrnet: Program, proven: Path, pair: tuple[Path, Path], mode: str, said: bool
+) -> None:
+    first, output = pair[0].with_name("first.png"), pair[0].with_name("c.png")
+    Image.open(pair[0]).convert(mode).save(first)
+    done = ifrnet("interpolate", first, pair[1], "-o", output, "--artifact", proven)
+    assert done.returncode == 0, done
+    assert ("transparency is left out" in done.stderr) == said
+
+
 def test_an_output_is_replaced_only_when_asked(
     ifrnet: Program, proven: Path, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -109,7 +109,7 @@ Picture read_picture(const std::string &path) {
     if (!pixels) throw usage(path + " is damaged: " + stbi_failure_reason());
     const size_t values = size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height);
     const int way = orientation(bytes);
-    Picture picture{width, height, upright({pixels.get(), pixels.get() + values}, width, height, way)};
+    Picture picture{width, height, upright({pixels.get(), pixels.get() + values}, width, height, way), channels % 2 == 0};
     if (way >= 5) std::swap(picture.width, picture.height);
     return picture;
 }

@@ -9,9 +9,10 @@ namespace program {
 struct Picture {
     int width = 0, height = 0;
     std::vector<uint8_t> rgb; // (height, width, 3)
+    bool transparent = false; // the file may have transparent parts, which are left out here
 };
 
-// PNG, JPEG or BMP of 8 bits, upright; transparency is dropped.
+// PNG, JPEG or BMP of 8 bits, upright.
 // Throws Stop: missing, damaged, larger than 2^26 pixels, 16 bits.
 Picture read_picture(const std::string &path);
 

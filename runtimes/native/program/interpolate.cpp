@@ -73,6 +73,7 @@ int run(const Arguments &arguments) {
     const ifrnet_unproven wanted = unproven(arguments);
     const std::string folder = artifact_folder(arguments);
     Picture first = read_picture(arguments.file(0)), second = read_picture(arguments.file(1));
+    if (first.transparent || second.transparent) warn("transparency is left out: python -m runtimes video keeps it");
     const Session session(folder, arguments, wanted);
     std::vector<Picture> between(steps.size(), Picture{first.width, first.height, {}});
     std::vector<ifrnet_image> images;
