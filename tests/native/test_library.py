@@ -204,6 +204,14 @@ def test_a_proof_that_can_be_kept_nowhere_holds_for_the_runtime(from_memory: Cal
     library().call("ifrnet_close", handle)
 
 
+def test_comparisons_of_another_size_are_refused_before_the_proof(from_memory: Callable[[int], c_void_p]) -> None:
+    handle, count = from_memory(INSPECT), c_size_t(16)
+    with pytest.raises(RuntimesError, match=r"comparisons\[0\].size is 0"):
+        library().call("ifrnet_verify", handle, (Comparison * count.value)(), byref(count))
+    assert library().describe(handle).proven == 0
+    library().call("ifrnet_close", handle)
+
+
 def test_a_failed_proof_that_can_be_kept_nowhere_is_told_whole(
     folder: Path, from_memory: Callable[[int], c_void_p]
 ) -> None:

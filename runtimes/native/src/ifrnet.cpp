@@ -315,8 +315,11 @@ ifrnet_status ifrnet_cancel(ifrnet_runtime *runtime) {
 ifrnet_status ifrnet_verify(ifrnet_runtime *runtime, ifrnet_comparison *comparisons, size_t *count) {
     return guarded([&] {
         const std::shared_ptr<Runtime> found = table().find(runtime);
-        if (comparisons)
+        if (comparisons) {
             need(count, "count");
+            if (*count)
+                check_size(comparisons->size, sizeof *comparisons, "comparisons[0]"); // before seconds of work
+        }
         std::vector<Comparison> results;
         const Belief belief = found->verify(results);
         if (count)
