@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifrnet.training.samples import Batch, Sample, collate
-from ifrnet.training.synthetic import GRAINS, INVERSIONS, PAD, Scene
-from ifrnet.warp import warp
+from ifrnet.training.synthetic import INVERSIONS, PAD, Scene
 
 
 class Motions(NamedTuple):
@@ -68,7 +67,6 @@ class Scenes(NamedTuple):
         motions: (N, L, 6 + 5 W) float32, the fields of :class:`Motions` with W waves.
         t: (N, 1, 1, 1) float32.
         noise: (N, 1, 1, 1) float32, standard deviation in levels.
-        grain: (N, 1, 1, 1) float32, see :class:`ifrnet.training.synthetic.Scene`.
         seed: of the noise.
     """
 
@@ -77,15 +75,14 @@ class Scenes(NamedTuple):
     motions: Tensor
     t: Tensor
     noise: Tensor
-    grain: Tensor
     seed: int
 
     def render(self, device: torch.device) -> Batch:
         """Frames 0, t and 1 and the flows of the topmost layer from t to either, on ``device``."""
         side = self.pictures.shape[-1] - 2 * PAD
-        pictures, opacities, t, noise, grain = (
+        pictures, opacities, t, noise = (
             x.to(device).float()
-            for x in (self.pictures, self.opacities, self.t, self.noise, self.grain)  # bytes travel
+            for x in (self.pictures, self.opacities, self.t, self.noise)  # bytes travel
         )
         opacities = opacities / 255.0
         motions = _motions(self.motions.to(device))
@@ -93,22 +90,21 @@ class Scenes(NamedTuple):
         y, x = (axis.expand(*pictures.shape[:2], -1, -1) for axis in torch.meshgrid(line, line, indexing="ij"))
         generator = torch.Generator(device).manual_seed(self.seed)
         frames, flows = [], []
-        truth = _over(_canvas(pictures, side), _canvas(opacities, side))
         top = _canvas(opacities, side) > 0.5  # (N, L, 1, S, S)
-        for dt, share in ((-t, 1.0 - t), (1.0 - t, t)):
+        for dt in (-t, 1.0 - t):
             before = motions.inverse(x, y, dt)
             frame = _over(_sampled(pictures, before, "bicubic"), _sampled(opacities, before, "bilinear"))
+            frame = frame + noise * torch.randn(frame.shape, device=device, generator=generator)
+            frames.append(_quantised(frame))
             each = torch.stack(motions.displacement(x, y, dt), dim=2)  # (N, L, 2, S, S)
             flow = each[:, 0]
             for layer in range(1, each.shape[1]):
                 flow = torch.where(top[:, layer], each[:, layer], flow)
             flows.append(flow)
-            drawn = noise * _grains(grain, side, generator)
-            truth = truth + share * warp(drawn, flow)
-            frames.append(_quantised(frame + drawn))
+        truth = _quantised(_over(_canvas(pictures, side), _canvas(opacities, side)))
         img0, img1 = frames
         flow0, flow1 = flows
-        return Batch(img0, img1, _quantised(truth), t, flow0, flow1, torch.ones_like(t))
+        return Batch(img0, img1, truth, t, flow0, flow1, torch.ones_like(t))
 
 
 class Pending(NamedTuple):
@@ -146,12 +142,12 @@ def _scenes(scenes: Sequence[Scene]) -> Scenes:
             opacities[n, k] = 255 if layer.opacity is None else np.rint(255.0 * layer.opacity)
             motions[n, k, :6] = (*motion.velocity, motion.rotation, motion.zoom, *motion.centre)
             motions[n, k, 6 : 6 + motion.waves.size] = motion.waves.ravel()
-    t, noise, grain = (
+    t, noise = (
         torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
-        for values in zip(*((scene.t, scene.noise, scene.grain) for scene in scenes), strict=True)
+        for values in ([scene.t for scene in scenes], [scene.noise for scene in scenes])
     )
     stacks = [torch.from_numpy(array) for array in (pictures, opacities, motions)]
-    return Scenes(stacks[0], stacks[1], stacks[2], t, noise, grain, scenes[0].seed)
+    return Scenes(stacks[0], stacks[1], stacks[2], t, noise, scenes[0].seed)
 
 
 def _motions(packed: Tensor) -> Motions:
@@ -184,16 +180,6 @@ def _over(pictures: Tensor, opacities: Tensor) -> Tensor:
     for layer in range(1, pictures.shape[1]):
         frame = frame + opacities[:, layer] * (pictures[:, layer] - frame)
     return frame
-
-
-def _grains(grain: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Noise of standard deviation 1 with grains of 2 ** ``grain`` (N, 1, 1, 1) pixels: (N, 3, S, S)."""
-    result = torch.zeros((len(grain), 3, side, side), device=grain.device)
-    for k in range(GRAINS):
-        cells = (len(grain), 3, side >> k, side >> k)
-        drawn = torch.randn(cells, device=grain.device, generator=generator)
-        result = torch.where(grain == k, F.interpolate(drawn, (side, side), mode="bicubic"), result)
-    return result
 
 
 def _quantised(frame: Tensor) -> Tensor:

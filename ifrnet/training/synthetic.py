@@ -31,16 +31,8 @@ REACH = 0.6
 What has left the canvas teaches to copy from the other frame, and where all has left there is no motion to be learnt.
 """
 
-NOISY = 0.5
-"""Share of scenes with noise.
-
-What a codec leaves of it moves with the picture and changes from one frame to the next, so the true frame has that of
-both, by time. With a true frame free of noise the network learnt to smooth, and at t = 1/4 to take nearly as much from
-the far frame as from the near one.
-"""
-
-GRAINS = 4
-"""Noise has grains of 1, 2, 4, ... pixels: so many sizes."""
+NOISY = 0.3
+"""Share of scenes with noise on the input frames."""
 
 STILL = 0.35
 """Share of scenes whose camera stands still: what moves over it moves on its own, as on a street.
@@ -72,7 +64,7 @@ class SyntheticOptions:
         rotation: largest turn from frame 0 to frame 1 in radians.
         zoom: largest logarithm of the zoom.
         ripple: largest amplitude of the local deformation in pixels.
-        noise: largest standard deviation of the noise, in levels of 255.
+        noise: largest standard deviation of the noise on the input frames, in levels of 255.
         defocus: largest standard deviation of the blur of a picture out of focus, and of the edge of a cut-out, in
             pixels; logarithmically uniform like the motion.
         defocused: share of pictures that are out of focus.
@@ -143,20 +135,18 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is to be rendered: layers from the background up, the time of the true frame, the noise.
+    """What is to be rendered: layers from the background up, the time of the true frame, the noise on the others.
 
     Attributes:
         layers: the background and what moves over it.
         t: in (0, 1).
         noise: standard deviation in levels of 255.
-        grain: binary logarithm of the size of its grains in pixels.
         seed: of the noise, where PyTorch draws it.
     """
 
     layers: Sequence[Layer]
     t: float
     noise: float = 0.0
-    grain: int = 0
     seed: int = 0
 
 
@@ -201,7 +191,7 @@ class SyntheticMotion:
         t = float(rng.uniform(*TIMES)) if t is None else t
         layers = self._layers(t, rng)
         noise = float(rng.uniform(0.0, self.options.noise)) if rng.random() < NOISY else 0.0
-        return Scene(layers=layers, t=t, noise=noise, grain=int(rng.integers(GRAINS)), seed=int(rng.integers(2**31)))
+        return Scene(layers=layers, t=t, noise=noise, seed=int(rng.integers(2**31)))
 
     def render(self, scene: Scene, rng: np.random.Generator) -> Sample:
         """Frames 0, t and 1 of a scene and the flows of the topmost layer from t to either; ``rng`` for the noise."""
@@ -216,34 +206,15 @@ class SyntheticMotion:
             flow0[top] = layer.motion.displacement(self._x, self._y, -t)[top]
             flow1[top] = layer.motion.displacement(self._x, self._y, 1.0 - t)[top]
         img0, truth, img1 = frames
-        if scene.noise > 0.0:
-            noise0, noise1 = (self._noise(scene, rng) for _ in range(2))
-            truth = truth + (1.0 - t) * self._carried(noise0, flow0) + t * self._carried(noise1, flow1)
-            img0, img1 = img0 + noise0, img1 + noise1
         return Sample(
-            img0=_quantised(img0),
-            img1=_quantised(img1),
-            truth=_quantised(truth),
+            img0=_quantised(img0, scene.noise, rng),
+            img1=_quantised(img1, scene.noise, rng),
+            truth=_quantised(truth, 0.0, rng),
             t=t,
             flow0=flow0,
             flow1=flow1,
             trust=1.0,
         )
-
-    def _noise(self, scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Noise of a frame, (S, S, 3) in levels."""
-        import cv2
-
-        side, cells = self.options.side, self.options.side >> scene.grain
-        drawn = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(scene.noise)
-        return np.asarray(cv2.resize(drawn, (side, side), interpolation=cv2.INTER_CUBIC))
-
-    def _carried(self, noise: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Noise of a frame where the flow (S, S, 2) to that frame finds it, as the network warps pictures."""
-        import cv2
-
-        x, y = self._x + flow[..., 0], self._y + flow[..., 1]
-        return np.asarray(cv2.remap(noise, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
     def _compose(self, layers: Sequence[Layer], dt: float) -> NDArray[np.float32]:
         """The scene at time t + ``dt``: each layer sampled through its inverse motion, over those below."""
@@ -369,6 +340,8 @@ class SyntheticMotion:
         return np.asarray(soft, dtype=np.float32)
 
 
-def _quantised(frame: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Levels as bytes."""
+def _quantised(frame: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Add noise of the given deviation in levels, round, clamp to bytes."""
+    if noise > 0.0:
+        frame = frame + rng.standard_normal(frame.shape, dtype=np.float32) * np.float32(noise)
     return np.clip(np.rint(frame), 0.0, 255.0).astype(np.uint8)
