@@ -12,11 +12,15 @@ demo: $(VENV)/installed
 # One process for each group: a native runtime that crashes takes only its own group with it. The training tests are apart
 # from the runtimes: PyTorch's data loader handles SIGCHLD, and in the same process as all native runtimes the first child
 # that ended after them killed it (SIGSEGV inside waitpid).
+# Artifacts that more than one group wants are exported by the first: MADE holds copies of them, from an empty start.
 # EXPECT=onnxruntime,ncnn:cpu,... names the backends that have to run there, so that none can vanish in a skip;
 # EXPECT_NATIVE the same of libifrnet, EXPECT_WEB of browsers.
+MADE := $(CURDIR)/build/test-artifacts
+test: export IFRNET_TEST_ARTIFACTS := $(MADE)
 test: $(VENV)/installed vulkan native-for-tests
+	rm -rf $(MADE)
 	$(RUN) -m pytest tests/ifrnet
-	$(RUN) -m pytest tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py
+	$(RUN) -m pytest tests/runtimes tests/test_imports.py tests/test_coverage_of_backends.py tests/test_shared_artifacts.py
 	$(if $(EXPECT_NATIVE),IFRNET_EXPECT_BACKENDS=$(EXPECT_NATIVE)) $(RUN) -m pytest tests/native
 	$(if $(EXPECT),IFRNET_EXPECT_BACKENDS=$(EXPECT)) $(RUN) -m pytest tests/calibration tests/export
 	$(RUN) -m pytest tests/benchmarks tests/test_wheel.py tests/test_examples.py tests/test_licences.py

@@ -4,6 +4,8 @@ A backend that is not installed skips its tests with the reason. So that coverag
 ``IFRNET_EXPECT_BACKENDS`` names those that have to run
 (``onnxruntime,openvino,ncnn:cpu,ncnn:vulkan,mnn,litert,executorch,coreml:file,qnn:emulator,tensorrt:build``); a session
 of the whole suite that ran others fails.
+
+``IFRNET_TEST_ARTIFACTS`` names an empty folder through which the sessions of one ``make test`` share what they export.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +23,7 @@ import pytest
 
 from runtimes.contract import Precision, Size, SizeRange
 from runtimes.registry import backend
+from runtimes.staged_folder import staged_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from runtimes.base import Runtime
 
 EXPECTED = "IFRNET_EXPECT_BACKENDS"
+
+SHARED = "IFRNET_TEST_ARTIFACTS"
 
 RAN = pytest.StashKey[set[str]]()
 
@@ -78,9 +84,15 @@ class Artifacts:
 
     The default model is random weights that move and serve any t; ``model="ifrnet_s"`` is the built-in checkpoint.
     Treat the folders as read-only: copy one to change it.
+
+    Args:
+        out: where this session keeps them.
+        shared: where other sessions find copies of them, and this one finds theirs. What it holds has to be of the same
+            sources, packages and machine: nothing but the arguments of the call tells two artifacts apart.
     """
 
     out: Path
+    shared: Path | None = None
     made: dict[object, Path] = field(default_factory=dict)
 
     def __call__(
@@ -136,10 +148,24 @@ class Artifacts:
                 out=self.out / f"{len(self.made)}",
                 verify_devices=verify_devices,
             )
-            pipeline = Pipeline(options, lambda line: None)
-            (job,) = pipeline.jobs()
-            self.made[key] = pipeline.build(job).path
+            theirs = self._theirs(model, key)
+            if theirs is not None and theirs.is_dir():
+                shutil.copytree(theirs, options.out)
+                (self.made[key],) = options.out.iterdir()
+            else:
+                pipeline = Pipeline(options, lambda line: None)
+                (job,) = pipeline.jobs()
+                self.made[key] = pipeline.build(job).path
+                if theirs is not None:
+                    with staged_folder(theirs, force=False) as folder:
+                        shutil.copytree(options.out, folder, dirs_exist_ok=True)
         return self.made[key]
+
+    def _theirs(self, model: str, key: tuple[object, ...]) -> Path | None:
+        """Where the sessions share an artifact; a checkpoint file, which each writes for itself, is not shared."""
+        if self.shared is None or Path(model).is_file():
+            return None
+        return self.shared / hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 @pytest.fixture(scope="session")
@@ -159,7 +185,8 @@ def middle_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     """Factory of small artifacts: ``artifact("onnx")``, ``artifact("openvino", dynamic=True)``, ..."""
-    return Artifacts(tmp_path_factory.mktemp("artifacts"))
+    shared = os.environ.get(SHARED)
+    return Artifacts(tmp_path_factory.mktemp("artifacts"), Path(shared) if shared else None)
 
 
 @pytest.fixture(scope="session")
