@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,37 +10,21 @@ import pytest
 
 from export.targets import TARGETS, target
 from runtimes.contract import Precision
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All targets once more, as a user would build them."""
-    out = tmp_path_factory.mktemp("second")
-    export_elsewhere("--target", "all", "--model", "random:ifrnet_s", "--size", "160x96", "--out", str(out))
-    return out
-
-
-def export_elsewhere(*arguments: str) -> None:
-    environment = {**os.environ, "PYTHONHASHSEED": "17", "TZ": "Asia/Tokyo"}
-    done = subprocess.run(
-        [sys.executable, "-m", "export", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+from tests.export.conftest import Demonstration, run_elsewhere
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_same_bytes_twice(name: str, second: Path, artifact: Callable[..., Path]) -> None:
+def test_the_same_bytes_twice(name: str, demonstration: Demonstration, artifact: Callable[..., Path]) -> None:
+    """Alone here, and all targets at once as a user would build them."""
     if reason := target(name).missing() or target(name).LACKING.get(Precision.FP32, ""):
         pytest.skip(reason)
-    assert_same(artifact(name), second / artifact(name).name)
+    assert_same(artifact(name), demonstration.out / "artifacts" / artifact(name).name)
 
 
 def test_the_same_int8_of_ncnn_twice(artifact: Callable[..., Path], tmp_path: Path) -> None:
     """Its files are written here, not by a tool."""
     first = artifact("ncnn", model="ifrnet_s", precision=Precision.INT8)
-    export_elsewhere("--target", "ncnn", "--int8", "--size", "160x96", "--out", str(tmp_path))
+    run_elsewhere("export", "--target", "ncnn", "--int8", "--size", "160x96", "--out", str(tmp_path))
     assert_same(first, tmp_path / first.name)
 
 

@@ -28,7 +28,8 @@ from runtimes.video.artifact_for_size import choose_artifact
 from runtimes.video.errors import VideoError
 from runtimes.video.options import InferOptions
 from runtimes.video.stills import read_image, write_image
-from tests.export.test_reproducible import assert_same, export_elsewhere
+from tests.export.conftest import run_elsewhere
+from tests.export.test_reproducible import assert_same
 from tests.runtimes.video.clips import Clip, draw, even, read_video, write_clip
 
 ROOT = Path(__file__).parents[2]
@@ -308,7 +309,7 @@ def test_ship_refuses_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
 def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``python -m export ship`` makes of this repository."""
     out = tmp_path_factory.mktemp("again")
-    export_elsewhere("ship", "--out", str(out))
+    run_elsewhere("export", "ship", "--out", str(out))
     return out
 
 

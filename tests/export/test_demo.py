@@ -1,4 +1,7 @@
-"""What ``make demo`` runs, on small frames and random weights that move."""
+"""What ``make demo`` runs, on small frames and random weights that move: its table and its pictures.
+
+That its artifacts are those of any other export is in ``test_reproducible.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +15,16 @@ from PIL import Image
 from benchmarks.__main__ import main
 from benchmarks.demo import STEPS
 from benchmarks.errors import BenchmarkError
-from export.parity_frames import moving_frame
-from runtimes.contract import Size
-from runtimes.frames import to_frame
+from tests.export.conftest import Demonstration
 
 
-def write_frames(folder: Path) -> Path:
-    folder.mkdir()
-    for name, time in (("frame0", 0.0), ("middle", 0.5), ("frame1", 1.0)):
-        frame = to_frame(moving_frame(Size(96, 64), time), np.dtype(np.uint8))
-        Image.fromarray(frame).save(folder / f"{name}.png")
-    return folder
-
-
-def test_the_whole_demonstration(
-    tmp_path: Path,
-    require_device: Callable[[str, str], None],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_whole_demonstration(demonstration: Demonstration, require_device: Callable[[str, str], None]) -> None:
     require_device("onnxruntime", "cpu")
-    out = tmp_path / "out"
-    frames = write_frames(tmp_path / "frames")
-    assert main(["demo", "--model", "random:ifrnet_s", "--frames", str(frames), "--out", str(out)]) == 0
-    shown = capsys.readouterr().out
     for made_by in ("the mean of both frames", "PyTorch", "onnx on cpu, fp32", "strip.png", "slow.webp"):
-        assert made_by in shown
-    with Image.open(out / "strip.png") as strip:
+        assert made_by in demonstration.shown
+    with Image.open(demonstration.out / "strip.png") as strip:
         assert strip.width == 5 * 512
-    with Image.open(out / "slow.webp") as slow:
+    with Image.open(demonstration.out / "slow.webp") as slow:
         pictures = []
         for i in range(getattr(slow, "n_frames", 1)):
             slow.seek(i)
