@@ -26,11 +26,12 @@ export function toTensor(bytes, channels, pixels) {
  *
  * @param {Float32Array} tensor 3 x height x width
  * @param {import("./ifrnet.js").Size} size
- * @param {PredefinedColorSpace} colorSpace
+ * @param {PredefinedColorSpace | undefined} colorSpace none in Firefox
  * @returns {ImageData}
  */
 export function toImage(tensor, { width, height }, colorSpace) {
-  const image = new ImageData(width, height, { colorSpace });
+  // Firefox knows sRGB alone, and takes three arguments for another constructor.
+  const image = (colorSpace ?? "srgb") === "srgb" ? new ImageData(width, height) : new ImageData(width, height, { colorSpace });
   const { data } = image; // clamps and rounds half to even
   const pixels = width * height;
   for (let i = 0; i < pixels; i++) {
