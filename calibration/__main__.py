@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration import PAIRS
 from export.int8.errors import CalibrationError
 from runtimes.atomic import write_text
 from runtimes.cli import Parser, run
@@ -45,7 +46,7 @@ def parser() -> Parser:
     )
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
     scales = commands.add_parser("scales", help="calibrate the scales of a checkpoint")
-    _common(scales, samples=128)
+    _common(scales, samples=PAIRS)
     out = scales.add_mutually_exclusive_group(required=True)
     out.add_argument("--out", type=Path, help="JSON file to write")
     out.add_argument("--shipped", action="store_true", help="write where the package keeps those of built-in models")

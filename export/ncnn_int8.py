@@ -135,7 +135,7 @@ def _quantized(weights: Weights, item: Quantized) -> tuple[Layer, Weights]:
 
 
 def _halved(weights: Weights) -> Weights:
-    """Float weights, of which int8 leaves few, in half the bytes; ncnn computes with them as it would otherwise."""
+    """Float weights, of which int8 leaves few, in half precision; ncnn reads them as float32."""
     half = np.frombuffer(weights.kernel, "<f4").astype("<f2").tobytes()
     return replace(weights, stored=Stored.FLOAT16, kernel=half + bytes(-len(half) % 4))
 

@@ -79,10 +79,10 @@ def _in_integers(source: Source) -> tuple[ModelProto, list[str]]:
     Raises:
         SentinelError: it computes one of them in float.
     """
+    from export.convolutions import store_in_half
     from export.errors import SentinelError
     from export.int8.output_ranges import convolutions, output_ranges
     from export.onnx_int8 import int8_layers, quantise_outputs
-    from export.to_web import store_in_half
 
     layers = convolutions(source)
     model = quantise_outputs(source.onnx, output_ranges(source, {name: layers[name] for name in source.scales}))

@@ -62,38 +62,13 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     """
     import onnx
 
+    from export.convolutions import store_in_half
     from export.trace import save
 
     model = store_in_half(source.onnx) if precision is Precision.FP16 else source.onnx
     save(model, folder / "model.onnx")
     details = check_file(onnx.load(folder / "model.onnx"), precision)
     return Compiled(details=details, tools=("onnx", "onnxruntime"))
-
-
-def store_in_half(model: Any) -> Any:
-    """A copy of an ONNX model whose weights are float16 and are cast to float32; a runtime does that once, at load.
-
-    Nothing but the kernels of convolutions: sampling positions would be off by up to half a pixel.
-    """
-    import numpy as np
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    from export.convolutions import CONVOLUTIONS
-
-    stored = onnx.ModelProto()
-    stored.CopyFrom(model)
-    kernels = {node.input[1] for node in stored.graph.node if node.op_type in CONVOLUTIONS}
-    casts = []
-    for item in stored.graph.initializer:
-        if (name := item.name) in kernels:
-            half = numpy_helper.to_array(item).astype(np.float16)
-            item.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-            casts.append(helper.make_node("Cast", [item.name], [name], name=f"{name}.cast", to=TensorProto.FLOAT))
-    nodes = [*casts, *stored.graph.node]
-    del stored.graph.node[:]
-    stored.graph.node.extend(nodes)
-    return stored
 
 
 def check_file(model: Any, precision: Precision) -> dict[str, Any]:

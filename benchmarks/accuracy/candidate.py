@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import AccuracyOptions
+from calibration import PAIRS
 from runtimes.cli import Parser
 from runtimes.environment import available_cores
 
@@ -49,7 +50,7 @@ def configure(parser: Parser) -> None:
     add("--openly-licensed", action="store_true", help="it was trained on prepare's footage alone: list the licences")
     add("--trained-by", help="the command line that trained it, for the provenance")
     add("--per-clip", type=int, metavar="N", help="pairs of each clip, of either kind (default: 15)")
-    add("--pairs", type=int, default=128, help="to calibrate on at most (default: %(default)s)")
+    add("--pairs", type=int, default=PAIRS, help="to calibrate on at most (default: %(default)s)")
     add("--threads", type=int, default=available_cores(), help="CPU threads (default: all, %(default)s)")
 
 

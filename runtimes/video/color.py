@@ -190,8 +190,8 @@ class Converter:
 
 
 def _is_gray(format: VideoFormat) -> bool:
-    """Whether there is luma alone, in whole numbers."""
-    return format.name.startswith("gray") and not format.name.startswith("grayf")
+    """Whether there is luma alone, in whole numbers of at most 16 bits: FFmpeg has no YUV of more."""
+    return format.name.startswith("gray") and not format.name.startswith("grayf") and bit_depth(format) <= 16
 
 
 def _with_chroma(gray: str) -> str:
