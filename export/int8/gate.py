@@ -16,7 +16,7 @@ from ifrnet import IFRNet, interpolate
 from ifrnet.footage.video import Frame
 from runtimes.base import Runtime
 from runtimes.compare import psnr
-from runtimes.contract import Size
+from runtimes.contract import Size, SizeRange
 from runtimes.frames import to_tensor
 
 HIGH = 35.0
@@ -81,7 +81,7 @@ def summarise(losses: Sequence[Loss], max_drop: float) -> Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class _Case:
-    """One triplet at one size: the pairs of its n windows, and the windows below each other, (1, 3, n * H, W)."""
+    """One triplet: the pairs of its n windows, and the windows below each other, (1, 3, n * H, W)."""
 
     pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
     truth: NDArray[np.float32]
@@ -104,22 +104,22 @@ class QualityGate:
 
     def __init__(self, model: IFRNet, scale: float, max_drop: float) -> None:
         self._model, self._scale, self._max_drop = model, scale, max_drop
-        self._cases: dict[Size, list[_Case]] = {}
+        self._cases: dict[SizeRange, list[_Case]] = {}
 
     def judge(self, runtime: Runtime) -> Quality:
-        """Run a loaded artifact at its typical size."""
+        """Run a loaded artifact: on windows of its size, or on whole frames where it takes them."""
         t = np.full((1, 1, 1, 1), 0.5, np.float32)
         losses = []
-        for case in self._at(runtime.spec.sizes.typical):
+        for case in self._for(runtime.spec.sizes):
             out = np.concatenate([runtime.infer(*pair, t) for pair in case.pairs], axis=2)  # (1, 3, n * H, W)
             fp32, int8 = psnr(case.fp32, case.truth), psnr(out, case.truth)
             losses.append(Loss(fp32=fp32, int8=int8, int8_vs_fp32=psnr(out, case.fp32)))
         return summarise(losses, self._max_drop)
 
-    def _at(self, size: Size) -> list[_Case]:
-        if size not in self._cases:
-            self._cases[size] = [self._case(*triplet, size) for triplet in held_aside()]
-        return self._cases[size]
+    def _for(self, sizes: SizeRange) -> list[_Case]:
+        if sizes not in self._cases:
+            self._cases[sizes] = [self._case(*triplet, _judged(triplet[0], sizes)) for triplet in held_aside()]
+        return self._cases[sizes]
 
     @torch.inference_mode()
     def _case(self, first: Frame, middle: Frame, last: Frame, size: Size) -> _Case:
@@ -134,3 +134,9 @@ class QualityGate:
             truth=np.concatenate(truths, axis=2),  # (1, 3, n * H, W)
             fp32=np.concatenate(fp32, axis=2),
         )
+
+
+def _judged(frame: Frame, sizes: SizeRange) -> Size:
+    """The size of a frame, (H, W, 3), where an artifact takes that, else the artifact's own."""
+    whole = Size(frame.shape[1], frame.shape[0])
+    return whole if sizes.holds(whole) else sizes.typical

@@ -71,8 +71,10 @@ def test_held_aside_scenes_are_never_calibrated_on() -> None:
     assert max(c.triplet.last for c in picked) < HELD_ASIDE
     assert len({c.scene for c in picked}) == 8
     aside = held_aside()
-    assert len(aside) == 6
-    assert all(np.abs(first.astype(int) - last).mean() > 2.0 for first, _, last in aside)
+    assert [first.shape[:2] for first, _, _ in aside] == [(720, 1280)] * 6 + [(480, 640)] * 3
+    changes = [np.abs(first.astype(int) - last).mean() for first, _, last in aside]
+    assert min(changes[:6]) > 2.0
+    assert 1.0 < min(changes[6:]) < max(changes[6:]) < 3.0  # the live scene: noise, and a slow hand
 
 
 STILL = [panning(1)[0]] * 6

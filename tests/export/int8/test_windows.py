@@ -56,14 +56,16 @@ def test_the_middle() -> None:
 class OneBadWindow:
     """PyTorch, which is off by ``error`` in the first window that it is given."""
 
-    def __init__(self, size: Size, error: float) -> None:
-        self.spec = SimpleNamespace(sizes=SizeRange.static(size))
+    def __init__(self, sizes: SizeRange, error: float) -> None:
+        self.spec = SimpleNamespace(sizes=sizes)
         self.error, self.model = error, load_model("ifrnet_s")
+        self.seen: list[tuple[int, ...]] = []
 
     def infer(
         self, img0: NDArray[np.float32], img1: NDArray[np.float32], t: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         error, self.error = self.error, 0.0
+        self.seen.append(img0.shape)
         with torch.inference_mode():
             output = interpolate(self.model, torch.from_numpy(img0), torch.from_numpy(img1), torch.from_numpy(t))
         return np.asarray(output.numpy() + np.float32(error))
@@ -74,7 +76,7 @@ def test_one_bad_window_is_judged_with_all_others(monkeypatch: pytest.MonkeyPatc
     triplet = tuple(panning(3, size=(128, 192)))
     monkeypatch.setattr(gate, "held_aside", lambda: [triplet])
     judge = QualityGate(load_model("ifrnet_s"), 1.0, 0.1)
-    runtime: Any = OneBadWindow(size, 0.0)
+    runtime: Any = OneBadWindow(SizeRange.static(size), 0.0)
     good = judge.judge(runtime)
     assert good.samples == 1
     assert good.drop == 0.0
@@ -84,3 +86,12 @@ def test_one_bad_window_is_judged_with_all_others(monkeypatch: pytest.MonkeyPatc
     assert bad.int8_vs_fp32 == pytest.approx(-10 * np.log10(0.2**2 / 4), abs=0.01)  # one of four windows
     assert bad.drop > 0.1
     assert not bad.passed
+
+
+def test_whole_frames_are_judged_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = (tuple(panning(3, size=size)) for size in [(64, 96), (112, 160)])
+    monkeypatch.setattr(gate, "held_aside", lambda: [small, large])
+    judge = QualityGate(load_model("ifrnet_s"), 1.0, 0.1)
+    runtime: Any = OneBadWindow(SizeRange(minimum=Size(32, 32), typical=Size(48, 48), maximum=Size(128, 96)), 0.0)
+    assert judge.judge(runtime).samples == 2
+    assert runtime.seen == [(1, 3, 64, 96)] + [(1, 3, 48, 48)] * 6  # the large one in windows of the typical size
