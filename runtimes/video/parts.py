@@ -20,6 +20,7 @@ from runtimes.video.options import Chunk, VideoOptions
 from runtimes.video.seal import seal
 from runtimes.video.sink import StagedFile
 from runtimes.video.source import SourceInfo
+from runtimes.video.streams import tag_of
 
 TAG = "ifrnet"
 """Container metadata key under which a part says where it belongs."""
@@ -75,9 +76,8 @@ class PartTag:
         Raises:
             VideoError: not a part.
         """
-        text = next((value for key, value in metadata.items() if key.lower() == TAG), None)
         try:
-            data = json.loads(text or "")
+            data = json.loads(tag_of(metadata, TAG) or "")
             times = {key: Fraction(data[key]) for key in ("start", "unit", "slowdown")}
             if times["unit"] <= 0 or times["slowdown"] <= 0:
                 raise ValueError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from runtimes.video.pyav_versions import side_data
 
@@ -24,19 +24,24 @@ ORIENTATIONS = {
 """Signs of a display matrix (a, b, c, d) -> filters that show the frame upright, without loss."""
 
 
-def upright(frame: VideoFrame, stream: VideoStream, note: Callable[[str], None]) -> Callable[[VideoFrame], VideoFrame]:
-    """A function that applies the rotation flag, so that the output needs none."""
-    signs = _orientation(frame)
+def upright(
+    frame: VideoFrame, told: VideoFrame, unit: Fraction, note: Callable[[str], None]
+) -> Callable[[VideoFrame], VideoFrame]:
+    """A function that applies the rotation flag, so that the output needs none.
+
+    It takes frames of the size and pixel format of ``frame`` only. ``told`` has the flag, ``unit`` is their time base.
+    """
+    signs = _orientation(told)
     if signs not in ORIENTATIONS:
-        note(f"the rotation flag is not a right angle ({frame.rotation} degrees) and is ignored")
+        note(f"the rotation flag is not a right angle ({told.rotation} degrees) and is ignored")
         return lambda frame: frame
     filters = ORIENTATIONS[signs]
     if not filters:
         return lambda frame: frame
-    note(f"the rotation flag ({frame.rotation} degrees) is applied to the pixels")
+    note(f"the rotation flag ({told.rotation} degrees) is applied to the pixels")
     graph = Graph()
     graph.link_nodes(
-        graph.add_buffer(template=stream, time_base=stream.time_base),
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit),
         *(graph.add(name, arguments) for name, arguments in filters),
         graph.add("buffersink"),
     ).configure()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -17,7 +18,7 @@ from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.cadence import Grid
 from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts
-from runtimes.video.color import Color, has_alpha, seconds
+from runtimes.video.color import Color, Converter, has_alpha, seconds
 from runtimes.video.containers import STDIN
 from runtimes.video.errors import VideoError
 from runtimes.video.hdr import Extras
@@ -117,13 +118,23 @@ class VideoSource:
             )
         first = self._waiting[0]
         self._lead = lead_of_dts(self._waiting, self._container.format.name)
-        self._orient = upright(first, self._stream, note)
+        told = first if self._decoder is None else self._told() or first
+        assert self._stream.time_base is not None
+        self._orient = upright(first, told, self._stream.time_base, note)
+        self._size, self._format = Size(first.width, first.height), first.format.name
+        self._mixed = False
         aspect = self._stream.sample_aspect_ratio or None
-        self.info = self._describe(first, 1 / aspect if aspect and transposes(first) else aspect)
+        self.info = self._describe(first, told, 1 / aspect if aspect and transposes(told) else aspect)
 
-    def _describe(self, first: VideoFrame, aspect: Fraction | None) -> SourceInfo:
+    def _told(self) -> VideoFrame | None:
+        """The first frame by FFmpeg's own decoder, which gets what the container says: rotation, colours, light."""
+        with open_video(self._path) as again, suppress(av.error.FFmpegError):
+            return next(again.decode(video_stream(again, self._name)), None)
+        return None
+
+    def _describe(self, first: VideoFrame, told: VideoFrame, aspect: Fraction | None) -> SourceInfo:
         frame = self._orient(first)
-        stream, color = self._stream, Color.of(frame)
+        stream, color = self._stream, Color.of(told)
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
         if frame.interlaced_frame and not self._deinterlace:
@@ -150,7 +161,7 @@ class VideoSource:
             alpha=is_transparent(frame) if stream.codec_context.name == "gif" else has_alpha(frame.format),
             path=None if self._path == STDIN else Path(self._path),
             grid=grid,
-            extras=Extras.of(self._container, stream.index, self._waiting),
+            extras=Extras.of(self._container, stream.index, [told, *self._waiting]),
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
@@ -175,18 +186,33 @@ class VideoSource:
             if last is not None and time <= last:
                 self._dropped += 1  # repeated or reordered: there is no moment at which this frame could show
                 continue
-            frame = self._orient(frame)
-            size = Size(frame.width, frame.height)
-            if size != self.info.size:
-                raise VideoError(
-                    f"{self._name} changes from {self.info.size} to {size} at {seconds(time)}: cut it there, or scale "
-                    "it to one size first, for example with ffmpeg -vf scale"
-                )
+            frame = self._orient(self._alike(frame, time))
             assert self._stream.time_base is not None
             duration = frame.duration * self._stream.time_base if frame.duration else None
             last, length = time, duration or Fraction(0)
             yield SourceFrame(time=time, duration=duration, native=frame)
         self._say_where_it_ended(last, length)
+
+    def _alike(self, frame: VideoFrame, time: Fraction) -> VideoFrame:
+        """In the pixel format of the first frame: filters read past the end of a frame that is unlike it.
+
+        Raises:
+            VideoError: of another size.
+        """
+        size, format = Size(frame.width, frame.height), frame.format.name
+        if size != self._size:
+            raise VideoError(
+                f"{self._name} changes from {self._size} to {size} at {seconds(time)}: cut it there, or scale it to "
+                "one size first, for example with ffmpeg -vf scale"
+            )
+        if format == self._format:
+            return frame
+        if not self._mixed:
+            self._mixed = True
+            self._note(f"{self._name} changes to {format} at {seconds(time)}, which is converted to {self._format}")
+        like = Converter(self.info.color).reformat(frame, self._format)
+        like.pts, like.time_base, like.duration = frame.pts, frame.time_base, frame.duration
+        return like
 
     def close(self) -> None:
         """See :class:`Source`."""

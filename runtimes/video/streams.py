@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import av
@@ -53,7 +54,7 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
 def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
     """FFmpeg's own VP8 and VP9 decoders leave transparency out; libvpx gives it, where it is built in."""
     name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
-    if name is None or stream.metadata.get("alpha_mode") != "1":
+    if name is None or tag_of(stream.metadata, "alpha_mode") != "1":
         return None
     try:
         decoder = av.CodecContext.create(name, "r")
@@ -62,3 +63,8 @@ def decoder_with_alpha(stream: VideoStream) -> VideoCodecContext | None:
     assert isinstance(decoder, VideoCodecContext)
     decoder.thread_type, decoder.options = "AUTO", {"max_pixels": str(MAX_PIXELS)}
     return decoder
+
+
+def tag_of(tags: Mapping[str, str], name: str) -> str | None:
+    """A tag of a file or of a stream, however it is spelled: FFmpeg writes capitals in .mkv, and as given in .webm."""
+    return next((value for key, value in tags.items() if key.lower() == name), None)

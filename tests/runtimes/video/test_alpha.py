@@ -12,8 +12,10 @@ import pytest
 from PIL import Image, ImageSequence
 
 from runtimes.__main__ import main
+from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.interpolators import with_alpha
+from runtimes.video.source import VideoSource
 from runtimes.video.stills import read_image, write_image
 from tests.runtimes.video.clips import SIZE, Blender, draw
 
@@ -108,6 +110,28 @@ def test_videos_keep_alpha_in_and_out(
     for a, b in zip(one, two[::2], strict=True):
         assert np.abs(a.astype(int) - b).mean() < 1.5
     assert np.abs(two[1] - (two[0].astype(float) + two[2]) / 2).mean() < 1.5
+
+
+def test_alpha_of_vp9_in_matroska_is_found_and_turned(artifact: Path, tmp_path: Path) -> None:
+    """FFmpeg writes the tag in capitals there; libvpx, which gives alpha, is not told what the container says."""
+    assert job(artifact, folder_of(tmp_path / "in", 3), tmp_path / "plain.webm") == 0
+    with av.open(str(tmp_path / "plain.webm")) as before, av.open(str(tmp_path / "in.mkv"), "w") as after:
+        stream = after.add_stream_from_template(before.streams.video[0], opaque=True)
+        stream.metadata["ALPHA_MODE"] = "1"
+        stream.set_display_rotation(90)
+        stream.codec_context.color_primaries, stream.codec_context.color_trc = 9, 16
+        for packet in before.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                after.mux_one(packet)
+    source = VideoSource(str(tmp_path / "in.mkv"), lambda _: None)
+    frame = next(source.frames())
+    assert source.info.alpha
+    assert (source.info.size, source.info.color.primaries, source.info.color.transfer) == (Size(64, 96), 9, 16)
+    assert frame.native is not None
+    found = frame.native.to_ndarray(format="rgba")[..., 3].astype(int)
+    assert np.abs(found - np.rot90(clear(0)[..., 3])).mean() < 1.5
+    source.close()
 
 
 def test_gif_keeps_what_is_transparent(artifact: Path, tmp_path: Path) -> None:

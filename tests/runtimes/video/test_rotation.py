@@ -9,6 +9,8 @@ import av
 import numpy as np
 import pytest
 
+from runtimes.contract import Size
+from runtimes.video.errors import VideoError
 from runtimes.video.source import VideoSource
 from tests.runtimes.video.clips import SIZE, draw
 
@@ -37,4 +39,49 @@ def test_frames_are_shown_upright_without_loss(tmp_path: Path, degrees: int, hfl
     assert np.array_equal(luma, expected)
     assert (source.info.size.height, source.info.size.width) == expected.shape
     assert source.info.aspect == (Fraction(3, 4) if degrees in (90, -90) else Fraction(4, 3)), "pixels turn as well"
+    source.close()
+
+
+def changing(path: Path, *kinds: tuple[Size, str], degrees: int) -> Path:
+    """Four frames of each size and pixel format, one after the other in one stream of Motion JPEG."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = kinds[0][0].width, kinds[0][0].height, kinds[0][1]
+        stream.set_display_rotation(degrees)
+        for part, (size, format) in enumerate(kinds):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height, encoder.pix_fmt = size.width, size.height, format
+            encoder.time_base, encoder.options = Fraction(1, 25), {"q": "2"}
+            for index in range(4 * part, 4 * part + 4):
+                frame = av.VideoFrame.from_ndarray(draw(index, size), format="rgb24").reformat(format=format)
+                frame.pts, frame.time_base = index, encoder.time_base
+                for packet in encoder.encode(frame):
+                    packet.stream = stream
+                    container.mux_one(packet)
+    return path
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180])
+def test_a_turned_video_may_not_change_its_size(tmp_path: Path, degrees: int) -> None:
+    """The filter that turns would read past the end of a smaller frame."""
+    path = changing(tmp_path / "in.mkv", (SIZE, "yuvj420p"), (Size(64, 48), "yuvj420p"), degrees=degrees)
+    source = VideoSource(str(path), lambda _: None)
+    with pytest.raises(VideoError, match=r"changes from 96x64 to 64x48 at 0\.160 s: cut it there"):
+        list(source.frames())
+    source.close()
+
+
+@pytest.mark.parametrize("deinterlace", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90])
+def test_a_change_of_pixel_format_is_converted(tmp_path: Path, degrees: int, deinterlace: bool) -> None:
+    path = changing(tmp_path / "in.mkv", (SIZE, "yuvj444p"), (SIZE, "yuvj420p"), degrees=degrees)
+    notes: list[str] = []
+    source = VideoSource(str(path), notes.append, deinterlace=deinterlace)
+    for index, frame in enumerate(source.frames()):
+        assert frame.native is not None
+        assert frame.native.format.name == "yuvj444p"
+        assert frame.time == Fraction(index, 25)
+        off = frame.native.to_ndarray(format="rgb24").astype(int) - np.rot90(draw(index), degrees // 90)
+        assert np.abs(off).mean() < 6
+    assert sum("changes to yuvj420p at 0.160 s, which is converted to yuvj444p" in note for note in notes) == 1
     source.close()
