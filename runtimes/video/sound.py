@@ -106,10 +106,11 @@ class EncodedSound:
             return ()
 
     def _push(self, frame: AudioFrame) -> None:
-        assert frame.time_base is not None
-        start = None if frame.pts is None else frame.pts * frame.time_base
+        unit = frame.time_base or self._stream.time_base  # what a decoder gives at its end has neither time nor unit
+        assert unit is not None
+        start = None if frame.pts is None else frame.pts * unit
         if self._graph is None:
-            self._graph = self._build(frame)
+            self._graph = self._build(frame, unit)
             self._due = start or Fraction(0)
             self._samples = round(self._setting.place(self._due) * self.target.codec_context.sample_rate)
         assert self._due is not None
@@ -143,14 +144,14 @@ class EncodedSound:
             return
         self._drain()
 
-    def _build(self, frame: AudioFrame) -> Graph:
+    def _build(self, frame: AudioFrame, unit: Fraction) -> Graph:
         graph = Graph()
         chain = [
             graph.add_abuffer(
                 sample_rate=frame.sample_rate,
                 format=frame.format.name,
                 layout=frame.layout.name,
-                time_base=frame.time_base,
+                time_base=unit,
             )
         ]
         left = self._setting.slowdown

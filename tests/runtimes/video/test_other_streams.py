@@ -321,6 +321,15 @@ def test_sound_is_converted_where_the_container_has_others(
     assert 0.4 < np.abs(middle).max() < 0.6
 
 
+@pytest.mark.parametrize("options", [[], ["--slowmo", "2", "--audio", "stretch"]])
+def test_the_end_of_sound_that_its_decoder_held_back(artifact: Path, tmp_path: Path, options: list[str]) -> None:
+    """Of WMA, the last frame comes when the decoder is told that there is no more, without a time."""
+    source, target = many_tracks(tmp_path / "in.wmv", ["wmav2"]), tmp_path / "out.mp4"
+    assert job(artifact, source, target, *options) == 0
+    start, end, _ = sound(target)
+    assert float(end - start) == pytest.approx(2 if options else 1, abs=0.06)
+
+
 CODECS = ["aac", "libopus", "flac", "ac3", "mp2", "pcm_s16le", "pcm_s24le", "wavpack", "alac"]
 
 
@@ -333,6 +342,7 @@ def many_tracks(path: Path, codecs: Sequence[str] = tuple(CODECS)) -> Path:
         tracks: list[Any] = [target.add_stream(codec, rate=48000, layout="stereo") for codec in codecs]
         for track in tracks:
             track.codec_context.format = track.codec_context.codec.audio_formats[0]
+            track.codec_context.bit_rate = 128_000
         for packet in source.demux():
             if packet.dts is not None:
                 packet.stream = video
