@@ -55,6 +55,7 @@ class AnimatedWebp:
             name=str(path),
             size=size,
             rate=1 / lengths[0] if len(set(lengths)) == 1 else None,
+            nominal=1 / min(lengths),
             tick=_MILLISECOND,
             start=Fraction(0),
             duration=sum(lengths, Fraction(0)),

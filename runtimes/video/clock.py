@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -13,6 +14,7 @@ from av.video.stream import VideoStream
 
 from runtimes.video.cadence import Grid, find_grid
 from runtimes.video.containers import open_input
+from runtimes.video.streams import tag_of
 
 _SAMPLED = 400
 """Packets whose times are looked at: enough to tell 23.976 from 24 frames a second behind milliseconds."""
@@ -82,6 +84,29 @@ def lead_of_dts(frames: Sequence[VideoFrame], container: str) -> int | None:
 def _faults(stamps: Iterable[int | None]) -> int:
     """How often they do not increase."""
     return sum(right <= left for left, right in pairwise(stamp for stamp in stamps if stamp is not None))
+
+
+def length_of(container: InputContainer, stream: VideoStream, start: Fraction) -> tuple[Fraction | None, bool]:
+    """How long a file declares its video to be, in seconds, and whether it says that of the video alone.
+
+    Args:
+        container: the file.
+        stream: its video.
+        start: time of the first frame.
+    """
+    alone = len(container.streams) == 1
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base, alone or container.format.name != "asf"  # which has one for all
+    matroska = container.format.name.startswith("matroska")
+    told = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", tag_of(stream.metadata, "duration") or "")
+    if matroska and told:
+        length = 3600 * int(told[1]) + 60 * int(told[2]) + Fraction(told[3])
+        # FFmpeg's tag is the end; that of mkvmerge, which signs its own, is the length
+        return (length if tag_of(stream.metadata, "_statistics_writing_app") else length - start), True
+    if not container.duration:
+        return None, False
+    whole = Fraction(container.duration, av.time_base)
+    return (whole - start if matroska else whole), alone  # of Matroska it is the end
 
 
 def clock_zero(container: InputContainer) -> Fraction:

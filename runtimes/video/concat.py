@@ -152,7 +152,7 @@ def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: Othe
         if stream.codec_context.name == "hevc" and path.suffix.lower() in MOV:
             stream.codec_context.codec_tag = "hvc1"
         _tag_color(stream, first)
-        stream.time_base = first.unit
+        stream.time_base, stream.codec_context.framerate = first.unit, first.rate
         if other_streams is not None:
             other_streams.attach(output)
         shown = [time for part in parts for time in part.shown]

@@ -94,8 +94,7 @@ class VideoSink:
         return name
 
     def _add_stream(self, encoder: str, options: dict[str, str], output_format: OutputFormat) -> VideoStream:
-        rate = output_format.rate or Fraction(25)
-        stream = self._container.add_stream(encoder, rate=rate.limit_denominator(1_000_000), options=options)
+        stream = self._container.add_stream(encoder, rate=output_format.declared, options=options)
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = (

@@ -92,6 +92,7 @@ def output_format_of(info: SourceInfo, options: VideoOptions, snapped: Fraction 
         native=info.pixel_format,
         color=info.color,
         rate=options.timing.rate(info.rate),
+        nominal=options.timing.rate(info.nominal) or Fraction(25),
         unit=output_unit(options.timing, info.start, info.tick, snapped),
         origin=info.start * options.timing.slowdown,
         aspect=info.aspect,

@@ -55,6 +55,7 @@ class PartTag:
         unit: time base of the whole output.
         slowdown: maps source times to output times.
         color: matrix, primaries, transfer and 1 for full range; NUT does not store them.
+        rate: frames a second for the header of the output, or 0.
     """
 
     job: str
@@ -63,6 +64,7 @@ class PartTag:
     unit: Fraction
     slowdown: Fraction
     color: tuple[int, ...] = ()
+    rate: Fraction = Fraction(0)
 
     def to_metadata(self) -> dict[str, str]:
         """For the container."""
@@ -84,7 +86,8 @@ class PartTag:
             color = tuple(map(int, str(data.get("color", "")).split()))
             if len(color) not in (0, 4):
                 raise ValueError
-            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), color=color, **times)
+            rate = Fraction(data.get("rate", 0))
+            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), color=color, rate=rate, **times)
         except (KeyError, TypeError, ValueError, ArithmeticError, UsageError) as error:
             raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error
 

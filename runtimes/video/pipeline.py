@@ -156,6 +156,7 @@ class Job:
             unit=output_format.unit,
             slowdown=self.options.timing.slowdown,
             color=(*(int(x) for x in (color.matrix, color.primaries, color.transfer)), int(color.full)),
+            rate=output_format.declared,
         )
 
     def _mark_empty(self, rules: Rules, regular: Regularizer) -> None:

@@ -29,6 +29,7 @@ class OutputFormat:
         native: pixel format of the source, the first choice for the output.
         color: what the numbers mean.
         rate: constant output rate, or None.
+        nominal: where that is None, the rate for headers.
         unit: time base in which all output times are whole.
         origin: time of the first frame.
         shift: what video files subtract from all times: parts begin at 0.
@@ -43,10 +44,16 @@ class OutputFormat:
     rate: Fraction | None
     unit: Fraction
     origin: Fraction
+    nominal: Fraction = Fraction(25)
     aspect: Fraction | None = None
     shift: Fraction = Fraction(0)
     extras: Extras = Extras()
     alpha: bool = False
+
+    @property
+    def declared(self) -> Fraction:
+        """Frames a second for headers. Where times vary, tools that read a file make so many of it, and drop others."""
+        return (self.rate or self.nominal).limit_denominator(1_000_000)
 
     @property
     def native_format(self) -> VideoFormat:

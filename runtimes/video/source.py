@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.cadence import Grid
-from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts
+from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts, length_of
 from runtimes.video.color import Color, Converter, has_alpha, seconds
 from runtimes.video.containers import STDIN
 from runtimes.video.errors import VideoError
@@ -41,6 +41,7 @@ class SourceInfo:
         name: for messages.
         size: of the upright frames.
         rate: constant frame rate, or None.
+        nominal: where that is None, a rate that is not exceeded for long, or None.
         tick: time base.
         start: time of the first frame.
         duration: of the video as declared, or None.
@@ -61,6 +62,7 @@ class SourceInfo:
     duration: Fraction | None
     color: Color
     pixel_format: str
+    nominal: Fraction | None = None
     aspect: Fraction | None = None
     alpha: bool = False
     path: Path | None = None
@@ -141,17 +143,13 @@ class VideoSource:
             self._note(f"{self._name} is interlaced, which shows as combs: pass --deinterlace")
         assert stream.time_base is not None
         grid = None if self._path == STDIN else grid_of(self._path, stream)
-        ticks = stream.duration
-        duration = ticks * stream.time_base if ticks else None
         start = self._time(first, None)
-        if duration is None and self._container.duration:
-            duration = Fraction(self._container.duration, av.time_base)
-            if self._container.format.name.startswith("matroska"):
-                duration -= start  # what Matroska calls the duration is the end
+        duration, self._sure = length_of(self._container, stream, start)
         return SourceInfo(
             name=self._name,
             size=Size(frame.width, frame.height),
             rate=constant_rate(stream, grid),
+            nominal=stream.guessed_rate,
             tick=stream.time_base,
             start=start,
             duration=duration,
@@ -296,7 +294,7 @@ class VideoSource:
         if declared is not None and rate and self.info.start + declared - last - length > max(2 / rate, Fraction(1, 2)):
             self._note(
                 f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: "
-                "it is truncated"
+                f"it is truncated{'' if self._sure else ', or its sound goes on'}"
             )
 
 

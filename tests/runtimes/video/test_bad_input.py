@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -20,6 +22,7 @@ import pytest
 from runtimes.__main__ import main
 from runtimes.cli import run
 from runtimes.contract import Size, Timesteps
+from runtimes.video.clock import length_of
 from runtimes.video.stills import write_image
 from tests.runtimes.video.clips import (
     SIZE,
@@ -102,6 +105,51 @@ def test_a_still_at_the_end_is_not_called_truncated(
     source = write_clip(tmp_path / f"in{suffix}", Clip(times=[*even(25, 5), Fraction(4)]))
     assert main(["video", str(source), str(tmp_path / f"out{suffix}"), "--artifact", str(artifact)]) == 0
     assert "truncated" not in capsys.readouterr().err
+
+
+def together(path: Path, video: Path, sound: Path) -> Path:
+    """The video of one file and the sound of another."""
+    with av.open(str(video)) as one, av.open(str(sound)) as two, av.open(str(path), "w") as target:
+        pairs = [(one, one.streams.video[0]), (two, two.streams.audio[0])]
+        copies = [target.add_stream_from_template(stream, opaque=True) for _, stream in pairs]
+        for (container, stream), copy in zip(pairs, copies, strict=True):
+            for packet in container.demux(stream):
+                if packet.size:
+                    packet.stream = copy
+                    target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".nut", "mpeg4")])
+def test_sound_that_goes_on_does_not_make_a_video_truncated(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str, codec: str
+) -> None:
+    """Matroska tells the length of the file, and in a tag that of the video; others do not tell the latter."""
+    late = even(25, 12, start=Fraction(1, 2))
+    clip = Clip(times=late, codec=codec, options=(("bf", "0"),))
+    long = write_clip(tmp_path / "long.mkv", Clip(times=even(25, 50), audio="aac"))
+    source = together(tmp_path / f"in{suffix}", write_clip(tmp_path / "short.mkv", clip), long)
+    assert main(["video", str(source), str(tmp_path / "out.mkv"), "--artifact", str(artifact)]) == 0
+    said = capsys.readouterr().err
+    assert "it is truncated" not in said.replace("it is truncated, or its sound goes on", "")
+    assert ("or its sound goes on" in said) == (suffix == ".nut")
+    assert (", 0.48 s, " in said) == (suffix != ".nut")
+
+
+def test_what_declares_how_long_a_video_is() -> None:
+    def length(name: str, tags: dict[str, str], ticks: int | None = None, streams: int = 2) -> Any:
+        stream = SimpleNamespace(duration=ticks, time_base=Fraction(1, 1000), metadata=tags)
+        container = SimpleNamespace(format=SimpleNamespace(name=name), duration=9_000_000, streams=[None] * streams)
+        return length_of(container, stream, Fraction(1, 2))  # type: ignore[arg-type]
+
+    assert length("mov,mp4", {}, 3000) == (3, True)
+    assert length("asf", {}, 3000) == (3, False), "all its streams have the length of the file"
+    tags = {"DURATION": "00:00:02.500000000"}
+    assert length("matroska,webm", tags) == (2, True), "FFmpeg's is when the video ends"
+    signed = tags | {"_STATISTICS_WRITING_APP": "mkvmerge v74.0.0"}
+    assert length("matroska,webm", signed) == (Fraction(5, 2), True)
+    assert length("matroska,webm", {"DURATION": "soon"}) == (Fraction(17, 2), False)
+    assert length("nut", {}, streams=1) == (9, True)
 
 
 def test_damaged_packets_cost_themselves_only(

@@ -94,6 +94,20 @@ def test_a_still_at_the_end_keeps_its_length(artifact: Path, tmp_path: Path, par
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
+@pytest.mark.parametrize(("times", "rate"), [(even(NTSC, 12), 2 * NTSC), (UNEVEN, 60)], ids=["constant", "variable"])
+def test_matroska_tells_a_rate_at_which_no_frame_is_lost(
+    artifact: Path, tmp_path: Path, resume: list[str], times: list[Fraction], rate: Fraction
+) -> None:
+    """FFmpeg converts to the rate that the header tells: of 25, it drops all frames of faster video beyond that."""
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=times, rate=NTSC)), tmp_path / "out.mkv"
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), *resume]) == 0
+    with av.open(str(target)) as container:
+        found = container.streams.video[0].average_rate
+        assert found is not None
+        assert abs(found / rate - 1) < Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
 def test_an_mp4_with_b_frames_is_as_long_as_what_it_shows(artifact: Path, tmp_path: Path, resume: list[str]) -> None:
     """Its length is that of decode times, which are those of frames before."""
     times = [*even(25, 12), Fraction(2), Fraction(5), Fraction(9)]
