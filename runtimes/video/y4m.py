@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -93,7 +94,8 @@ class Y4mSink:
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""
         if self._staged is not None:
-            self._file.close()
+            with suppress(OSError):  # what a full disk did not take is tried once more
+                self._file.close()
             self._staged.discard()
 
 

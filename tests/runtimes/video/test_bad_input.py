@@ -337,19 +337,20 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", WORKER, "video", *map(str, arguments)]
 
 
-def test_disk_that_fills(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "options"), [("out.mp4", ["--crf", "0"]), ("out.y4m", []), ("out.gif", [])])
+def test_disk_that_fills(tmp_path: Path, name: str, options: list[str]) -> None:
     """A limit on the size of files stands in for the disk: the write fails in the same place."""
     artifact = write_artifact(tmp_path / "artifact")
     noise = np.random.default_rng(0)
     clip = Clip(times=even(25, 10), pictures=lambda _: noise.integers(0, 256, (SIZE.height, SIZE.width, 3), np.uint8))
     source = write_clip(tmp_path / "in.mp4", clip)
-    limit = 20_000
+    limit = 30_000
 
     def small_disk() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    call = command(source, tmp_path / "out.mp4", "--artifact", artifact, "--crf", "0", "--no-scene-cuts")
+    call = command(source, tmp_path / name, "--artifact", artifact, "--no-scene-cuts", *options)
     done = subprocess.run(call, capture_output=True, text=True, preexec_fn=small_disk, check=False)
     assert done.returncode == 1
     assert "File too large" in done.stderr.splitlines()[-1]
