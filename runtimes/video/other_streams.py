@@ -3,6 +3,7 @@ them, and retimed for slow motion."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ _LOOKED_AT, _TRIED = 500, 8
 
 _COUNTING = ("mp4", "mov", "ipod")
 """Containers that count samples where those have no packets of their own (PCM): a gap would be closed up."""
+
+_WITH_TIMECODE = ("mp4", "mov", "matroska")
+"""Containers that keep a timecode."""
 
 _MICROSECOND = Fraction(1, 1_000_000)
 
@@ -107,12 +111,16 @@ class OtherStreams:
             if stream.index != video.index:
                 self._attach(stream)
         tags, own = kept_tags(self._source.metadata), kept_tags(video.metadata)
+        mine = output.streams.video[0]
         if options.shift and any([_drop_timecode(tags), _drop_timecode(own)]):
             self._note(f"the timecode of {options.path} is that of its beginning: left out with --start")
+        if (before := video.guessed_rate) and (after := mine.codec_context.framerate):
+            for each in (tags, own):
+                found = {key: text for key, text in each.items() if key.lower() == "timecode"}
+                each.update({key: timecode_at(text, before, after) for key, text in found.items()})
         if self._has_cover and output.format.name == "mp4" and (lost := sorted(set(map(str.lower, tags)) - _ITUNES)):
             self._note(f"beside a cover picture MP4 has names for some tags only: {', '.join(lost)} are left out")
         output.metadata.update(tags)
-        mine = output.streams.video[0]
         mine.metadata.update(own)
         mine.disposition = video.disposition
         if chapters := self._source.chapters():
@@ -140,6 +148,8 @@ class OtherStreams:
             "attachment": self._output.format.name == "matroska",
         }
         name = f"{stream.type} stream {stream.index} of {self._options.path}"
+        if stream.type == "data" and "timecode" in stream.metadata and self._output.format.name in _WITH_TIMECODE:
+            return  # a tag of the video says it as well, of which the muxer makes such a stream
         if stream.disposition & Disposition.attached_pic:
             self._attach_cover(stream)
             return
@@ -299,6 +309,20 @@ def _drop_timecode(tags: dict[str, str]) -> bool:
     for key in found:
         del tags[key]
     return bool(found)
+
+
+def timecode_at(text: str, before: Fraction, after: Fraction) -> str:
+    """A timecode whose last number counts the frames of a rate ``after`` and not ``before``, in frames a second.
+
+    The form with a semicolon skips numbers to keep up with the clock. It is for multiples of 29.97 frames a second, and
+    muxers write no timecode at all where it has another rate.
+    """
+    parts = re.fullmatch(r"(\d+:\d+:\d+)([:;.])(\d+)", text)
+    if parts is None:
+        return text
+    frame = int(parts[3]) * round(after) // max(1, round(before))
+    skips = parts[2] != ":" and (after * Fraction(1001, 30000)).denominator == 1
+    return f"{parts[1]}{';' if skips else ':'}{frame:02d}"
 
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:

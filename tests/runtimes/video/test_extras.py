@@ -14,6 +14,7 @@ from runtimes.__main__ import main
 from runtimes.errors import UsageError
 from runtimes.frames import Array
 from runtimes.video.errors import VideoError
+from runtimes.video.other_streams import timecode_at
 from runtimes.video.stills import read_image, write_image
 from tests.runtimes.video.clips import Clip, draw, even, read_video, write_clip
 
@@ -221,25 +222,44 @@ def test_start_and_end(artifact: Path, tmp_path: Path, suffix: str, slowmo: list
     assert length == pytest.approx(0.8 * factor, abs=0.15)
 
 
-@pytest.mark.parametrize("stretch", [[], ["--start", "0.2"]])
+@pytest.mark.parametrize(
+    ("options", "expected"), [([], "10:20:30:24"), (["--resume"], "10:20:30:24"), (["--start", "0.2"], None)]
+)
 def test_a_timecode_is_that_of_the_first_frame_or_left_out(
-    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], stretch: list[str]
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], expected: str | None
 ) -> None:
-    """As cameras write it; in MP4 and MOV it is a track."""
+    """As cameras write it; in MP4 and MOV it is a track. Its last number counts frames, which are twice as many."""
     plain = write_clip(tmp_path / "a.mp4", Clip(times=even(25, 10)))
     source, target = tmp_path / "a.mov", tmp_path / "b.mov"
     with av.open(str(plain)) as before, av.open(str(source), "w") as after:
         stream = after.add_stream_from_template(before.streams.video[0])
-        stream.metadata["timecode"] = "10:20:30:00"
+        stream.metadata["timecode"] = "10:20:30:12"
         for packet in before.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream
                 after.mux(packet)
-    assert main(["video", str(source), str(target), "--artifact", str(artifact), *stretch]) == 0
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), *options]) == 0
     with av.open(str(target)) as container:
-        assert container.streams.video[0].metadata.get("timecode") == (None if stretch else "10:20:30:00")
-        assert len(container.streams) == (1 if stretch else 2)
-    assert ("is that of its beginning: left out with --start" in capsys.readouterr().err) == bool(stretch)
+        assert container.streams.video[0].metadata.get("timecode") == expected
+        assert len(container.streams) == (2 if expected else 1)
+    said = capsys.readouterr().err
+    assert ("is that of its beginning: left out with --start" in said) == (expected is None)
+    assert "not carried over" not in said, "the track that is made of it"
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after", "expected"),
+    [
+        ("01:00:00:23", Fraction(24000, 1001), Fraction(48000, 1001), "01:00:00:46"),
+        ("01:00:00;02", Fraction(30000, 1001), Fraction(60000, 1001), "01:00:00;04"),
+        ("01:00:00;12", Fraction(30000, 1001), Fraction(50), "01:00:00:20"),
+        ("01:00:00:00", Fraction(1, 10), Fraction(24), "01:00:00:00"),
+        ("noon", Fraction(24), Fraction(48), "noon"),
+    ],
+)
+def test_timecodes_of_other_rates(text: str, before: Fraction, after: Fraction, expected: str) -> None:
+    """Numbers are skipped at multiples of 29.97 frames a second only: elsewhere muxers would write none."""
+    assert timecode_at(text, before, after) == expected
 
 
 def test_start_alone_and_end_alone(artifact: Path, tmp_path: Path) -> None:
