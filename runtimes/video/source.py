@@ -148,7 +148,7 @@ class VideoSource:
         return SourceInfo(
             name=self._name,
             size=Size(frame.width, frame.height),
-            rate=constant_rate(stream, grid),
+            rate=constant_rate(stream, grid) if first.pts is not None else stream.guessed_rate,
             nominal=stream.guessed_rate,
             tick=stream.time_base,
             start=start,
@@ -228,7 +228,10 @@ class VideoSource:
         while True:
             target = max(self.info.start, since - margin)
             ticks = int((target + self._zero) / self._stream.time_base)
-            self._container.seek(ticks, stream=self._stream, backward=True)
+            try:
+                self._container.seek(ticks, stream=self._stream, backward=True)
+            except av.error.PermissionError as error:  # what FFmpeg says of bare streams, which have no times
+                raise self._unreadable(since) from error
             if self._decoder is not None:
                 self._decoder.flush_buffers()
             self._decoded = self._decode()
@@ -237,10 +240,13 @@ class VideoSource:
             if self._waiting and (at_start or self._time(self._waiting[0], None) <= target):
                 return
             if at_start:
-                raise VideoError(
-                    f"{self._name} cannot be read from {seconds(since)} on: remux it first (ffmpeg -c copy)"
-                )
+                raise self._unreadable(since)
             margin *= 4
+
+    def _unreadable(self, since: Fraction) -> VideoError:
+        return VideoError(
+            f"{self._name} cannot be read from {seconds(since)} on: remux it first (ffmpeg -i ... -c copy out.mp4)"
+        )
 
     def _time(self, frame: VideoFrame, last: Fraction | None) -> Fraction:
         assert self._stream.time_base is not None
@@ -249,7 +255,9 @@ class VideoSource:
             stamp = None if frame.dts is None else frame.dts - self._lead
         if stamp is not None:
             return stamp * self._stream.time_base - self._zero
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        rate = (
+            self._stream.guessed_rate
+        )  # what the video itself says, before the 25 that FFmpeg assumes of bare streams
         if rate is None:
             raise VideoError(
                 f"{self._name} has no timestamps: put it into a container first (ffmpeg -r 24 -i ... out.mkv)"

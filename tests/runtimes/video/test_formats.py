@@ -234,6 +234,19 @@ def test_b_frames_without_presentation_times_are_all_read_in_order(tmp_path: Pat
     assert all(a == c and np.array_equal(b, d) for (a, b), (c, d) in zip(found[-len(later) :], later, strict=True))
 
 
+def test_a_bare_stream_has_the_rate_that_it_says(tmp_path: Path) -> None:
+    """FFmpeg assumes 25 frames a second of the file."""
+    path = write_clip(tmp_path / "in.h264", Clip(times=even(24, 12), rate=Fraction(24)))
+    source = VideoSource(str(path), lambda _: None)
+    assert source.info.rate == 24
+    with pytest.raises(VideoError, match=r"cannot be read from 0\.250 s on: remux it first"):
+        list(source.frames(Fraction(1, 4)))
+    source.close()
+    again = VideoSource(str(path), lambda _: None)
+    assert [frame.time for frame in again.frames()] == [Fraction(i, 24) for i in range(12)]
+    again.close()
+
+
 def test_frames_whose_times_repeat_are_counted(tmp_path: Path) -> None:
     write_clip(tmp_path / "whole.mkv", Clip(times=even(25, 6)))
     with av.open(str(tmp_path / "whole.mkv")) as before, av.open(str(tmp_path / "in.mkv"), "w") as after:
