@@ -135,7 +135,8 @@ class Copied:
             packet.pts = packet.dts = round(setting.place(packet.pts * unit) / unit)  # neither sound nor text reorders
             packet.duration = round((packet.duration or 0) * setting.slowdown)
         order = packet.dts if packet.dts is not None else packet.pts
-        if self._last is not None and (order < self._last or (order == self._last and self._stream.type == "audio")):
+        strict = self._stream.type == "audio" and setting.output.format.name not in MATROSKA  # whose own times repeat
+        if self._last is not None and (order < self._last or (order == self._last and strict)):
             self._leave_out("their times repeat or go back")
             return
         if self._stream.type == "audio" and not packet.duration and self._last is not None:

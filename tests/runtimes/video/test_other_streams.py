@@ -410,6 +410,27 @@ def test_a_damaged_packet_of_sound_costs_itself_only(
     assert len(read_video(target)) == 100
 
 
+def test_packets_shorter_than_a_millisecond_are_kept(artifact: Path, tmp_path: Path) -> None:
+    """Those of TrueHD are: in Matroska, which counts milliseconds, every sixth begins when the one before it does."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    plain = write_clip(tmp_path / "plain.mkv", Clip(times=even(25, 25)))
+    noise = np.random.default_rng(0).integers(-9999, 9999, (1, 48000)).astype(np.int16)
+    with av.open(str(plain)) as before, av.open(str(source), "w") as after:
+        video = after.add_stream_from_template(before.streams.video[0], opaque=True)
+        track = after.add_stream("pcm_s16le", rate=48000, layout="mono")
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = video
+                after.mux(packet)
+        for begin in range(0, 48000, 40):
+            frame = av.AudioFrame.from_ndarray(noise[:, begin : begin + 40], "s16", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, begin, Fraction(1, 48000)
+            after.mux(track.encode(frame))
+    assert job(artifact, source, target) == 0
+    assert len(packets(source)) == 1200
+    assert packets(target) == packets(source)
+
+
 def with_cover(path: Path) -> tuple[Path, bytes]:
     """A clip with a JPEG as its cover picture, and that picture."""
     plain = write_clip(path.with_name("plain.mp4"), Clip(times=even(25, 8), audio="aac"))
