@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -172,8 +172,12 @@ class VideoSource:
         if self._deinterlace:
             from runtimes.video.deinterlace import deinterlaced
 
-            found = deinterlaced(found)
-        return found
+            found = deinterlaced(found)  # before they are turned: fields are rows
+        return map(self._upright, found)
+
+    def _upright(self, frame: SourceFrame) -> SourceFrame:
+        assert frame.native is not None
+        return replace(frame, native=self._orient(frame.native))
 
     def _frames(self, since: Fraction | None) -> Iterator[SourceFrame]:
         if since is not None:
@@ -184,7 +188,7 @@ class VideoSource:
             if last is not None and time <= last:
                 self._dropped += 1  # repeated or reordered: there is no moment at which this frame could show
                 continue
-            frame = self._orient(self._alike(frame, time))
+            frame = self._alike(frame, time)
             assert self._stream.time_base is not None
             duration = frame.duration * self._stream.time_base if frame.duration else None
             last, length = time, duration or Fraction(0)

@@ -42,6 +42,29 @@ def test_frames_are_shown_upright_without_loss(tmp_path: Path, degrees: int, hfl
     source.close()
 
 
+@pytest.mark.parametrize("degrees", [90, 180])
+def test_fields_are_those_before_the_turn(tmp_path: Path, degrees: int) -> None:
+    """Once it is turned, fields are columns, or the second one comes first."""
+    found = []
+    for angle in (0, degrees):
+        path = tmp_path / f"{angle}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
+            stream.width, stream.height, stream.pix_fmt = SIZE.width, SIZE.height, "gray"
+            stream.set_display_rotation(angle)
+            for index in range(6):
+                woven = draw(2 * index)[..., 1].copy()
+                woven[1::2] = draw(2 * index + 1)[1::2, :, 1]
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(woven, format="gray")))
+            container.mux(stream.encode(None))
+        source = VideoSource(str(path), lambda _: None, deinterlace=True)
+        found.append([frame.native.to_ndarray(format="gray") for frame in source.frames() if frame.native is not None])
+        source.close()
+    plain, turned = found
+    assert len(plain) == len(turned) == 6
+    assert all(np.array_equal(np.rot90(a, degrees // 90), b) for a, b in zip(plain, turned, strict=True))
+
+
 def changing(path: Path, *kinds: tuple[Size, str], degrees: int) -> Path:
     """Four frames of each size and pixel format, one after the other in one stream of Motion JPEG."""
     with av.open(str(path), "w") as container:
