@@ -18,13 +18,24 @@ from pathlib import Path
 
 _COUNTER = itertools.count()
 
+_LONGEST = 200
+"""Bytes of a name that go into longer ones. File systems take 255."""
+
 _MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def temporary_name(final: Path) -> Path:
     """A name beside ``final`` that nobody else uses, with its suffix: ``.name.MACHINE-PID-COUNT.partial.suffix``."""
     middle = f"{_MACHINE}-{os.getpid()}-{next(_COUNTER)}.partial"
-    return final.with_name(f".{final.stem}.{middle}{final.suffix}")
+    return final.with_name(f".{beginning(final.stem)}.{middle}{final.suffix}")
+
+
+def beginning(name: str) -> str:
+    """What a longer name may begin with: ``name``, or of one that is nearly too long itself, a part and a digest."""
+    data = os.fsencode(name)
+    if len(data) <= _LONGEST:
+        return name
+    return f"{data[:_LONGEST].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:8]}"
 
 
 @contextmanager
@@ -79,7 +90,9 @@ def sync(path: Path) -> None:
 
 def remove_abandoned(final: Path) -> None:
     """Remove what processes of this machine that are gone left under temporary names of ``final``."""
-    pattern = re.compile(re.escape(f".{final.stem}.{_MACHINE}-") + r"(\d+)-\d+\.partial" + re.escape(final.suffix))
+    pattern = re.compile(
+        re.escape(f".{beginning(final.stem)}.{_MACHINE}-") + r"(\d+)-\d+\.partial" + re.escape(final.suffix)
+    )
     try:
         names = os.listdir(final.parent)
     except OSError:

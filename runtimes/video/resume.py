@@ -11,7 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from runtimes.atomic import remove_abandoned, temporary_name
+from runtimes.atomic import beginning, remove_abandoned, temporary_name
 from runtimes.errors import UsageError
 from runtimes.video.concat import concat
 from runtimes.video.containers import STDIN
@@ -46,12 +46,12 @@ def parts_folder(options: VideoOptions) -> Path:
     """
     check_parts(options)
     target = Path(options.target)
-    return target.with_name(f"{target.name}.parts-{fingerprint(options)}")
+    return target.with_name(f"{beginning(target.name)}.parts-{fingerprint(options)}")
 
 
 def remove_stale_parts(target: Path, note: Note) -> None:
     """Remove what dead jobs for the same output, with other settings, left unfinished."""
-    pattern = re.compile(re.escape(target.name) + r"\.parts-[0-9a-f]{16}")
+    pattern = re.compile(re.escape(beginning(target.name)) + r"\.parts-[0-9a-f]{16}")
     for folder in list(target.parent.iterdir()):
         if not pattern.fullmatch(folder.name) or not folder.is_dir():
             continue

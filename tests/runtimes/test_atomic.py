@@ -45,13 +45,24 @@ def test_the_mode_is_that_of_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [f"{'a' * 251}.mp4", f"{'日' * 83}.webm"])
+def test_the_longest_names_have_temporary_ones_too(tmp_path: Path, name: str) -> None:
+    final, other = tmp_path / name, tmp_path / f"{name[1:].partition('.')[0]}b.mp4"
+    with replacing(final) as partial:
+        partial.write_text("half")
+        assert partial.name.partition(".partial")[0] != temporary_name(other).name.partition(".partial")[0]
+        assert len(os.fsencode(partial.name)) < 255
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["out.mp4", f"{'a' * 251}.mp4"])
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, name: str) -> None:
     code = (
         "import sys, os, pathlib; from runtimes.atomic import temporary_folder, temporary_name\n"
         "final = pathlib.Path(sys.argv[1]); temporary_folder(final).joinpath('x').write_text('x')\n"
         "temporary_name(final).write_text('half'); os.kill(os.getpid(), 9)"
     )
-    final = tmp_path / "out.mp4"
+    final = tmp_path / name
     done = subprocess.run([sys.executable, "-c", code, str(final)], cwd=Path(__file__).parents[2], check=False)
     assert done.returncode == -9
     assert len(list(tmp_path.iterdir())) == 2
