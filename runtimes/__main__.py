@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
-    module, _ = COMMANDS[args.command]
-    code: int = importlib.import_module(module).main(args.arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    module, _ = COMMANDS[parser.parse_args(given[:1]).command]  # argparse would take a "--" out of the rest
+    code: int = importlib.import_module(module).main(given[1:])
     return code
 
 

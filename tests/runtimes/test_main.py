@@ -52,6 +52,14 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in said for name in COMMANDS)
 
 
+def test_names_after_two_dashes_may_begin_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = failure(capsys, "video", "--", "-in.mp4", "-out.mp4")
+    assert said.startswith("python -m runtimes: -in.mp4 does not exist")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
