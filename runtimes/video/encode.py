@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -57,6 +58,8 @@ class VideoSink:
         if encoder == "libx265" and "log-level" not in codec_options.get("x265-params", ""):
             told = codec_options.get("x265-params")  # or it prints 25 lines a file
             codec_options["x265-params"] = "log-level=error" + (f":{told}" if told else "")
+        if encoder == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors; or it prints as many
         if profile := default_profile(encoder, self.pixel_format):
             codec_options.setdefault("profile", profile)
         self._file = StagedFile(path, force=force)

@@ -327,6 +327,17 @@ def test_players_find_what_they_look_for(artifact: Path, tmp_path: Path, suffix:
     assert len(read_video(target)) == 12
 
 
+@pytest.mark.parametrize("encoder", ["libx265", "libsvtav1"])
+def test_encoders_do_not_chat(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], encoder: str
+) -> None:
+    monkeypatch.delenv("SVT_LOG", raising=False)
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4)))
+    arguments = ["--artifact", str(artifact), "--encoder", encoder]
+    assert main(["video", str(source), str(tmp_path / "out.mkv"), *arguments]) == 0
+    assert len(capfd.readouterr().err.splitlines()) == 2, "the source, and what was done"
+
+
 def test_every_default_is_an_option_of_its_encoder() -> None:
     checked = 0
     for encoder, options in DEFAULTS.items():
