@@ -252,11 +252,11 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
             summary = open_job(options, stack, note=tell, progress=progress, stop=stop, source=source).run()
             if not stop.is_set() and options.target != STDOUT:
                 remove_stale_parts(Path(options.target), tell)
-    if stop.is_set() and args.resume:
+    if summary is None:
         note(f"interrupted: the finished parts are in {parts_folder(options)}; the same command goes on from there")
-    elif stop.is_set() and summary is not None:
-        note(f"interrupted: {options.target} holds the first {summary.end:.2f} s")
-    if summary is not None:
+    else:
+        if not summary.complete:
+            note(f"interrupted: {options.target} holds the first {summary.end:.2f} s")
         _end(options, summary, stats)
     return INTERRUPTED if stop.is_set() else 0
 

@@ -22,6 +22,7 @@ import pytest
 from runtimes.__main__ import main
 from runtimes.contract import Timesteps
 from runtimes.errors import UsageError
+from runtimes.video import resume
 from runtimes.video.concat import concat
 from runtimes.video.errors import VideoError
 from runtimes.video.options import Chunk, InferOptions, VideoOptions
@@ -164,6 +165,24 @@ def test_resume_makes_what_is_missing(artifact: Path, tmp_path: Path, blenders: 
     assert packets(tmp_path / "whole.mp4") == packets(tmp_path / "out.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4", "out.mp4", "whole.mp4"]
     assert len(blenders[-1].calls) == 39
+
+
+def test_ctrl_c_while_parts_are_joined(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The output is whole, and the parts are gone: nothing is to go on from."""
+    joined = resume.join
+
+    def join(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        joined(*arguments)
+
+    monkeypatch.setattr(resume, "join", join)
+    source, target = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 12))), tmp_path / "out.mp4"
+    assert main(["video", str(source), str(target), "--artifact", str(artifact), "--resume"]) == 130
+    assert "interrupted" not in capsys.readouterr().err
+    assert len(read_video(target)) == 24
+    assert not list(tmp_path.glob("*.parts-*"))
 
 
 def test_a_killed_job_loses_one_part_at_most(tmp_path: Path) -> None:
