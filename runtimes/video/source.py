@@ -33,6 +33,13 @@ _PEEKED = 8
 """Frames that are looked at before the first one is given out: enough for the B-frames of a first group to show."""
 
 
+_JUMPING = ("mpegts", "mpeg")
+"""Formats that can be joined by joining their bytes, and whose clock then jumps."""
+
+_PAUSE, _LONGEST_PAUSE = 10, 3600
+"""Seconds between two frames of such a format above which FFmpeg closes the gap, and above which it is no pause."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceInfo:
     """What is known before the frames are read. Times in seconds.
@@ -166,7 +173,7 @@ class VideoSource:
         """See :class:`Source`.
 
         Raises:
-            VideoError: the size changes on the way.
+            VideoError: the size changes on the way, or the clock begins anew.
         """
         found = self._frames(since)
         if self._deinterlace:
@@ -188,6 +195,8 @@ class VideoSource:
             if last is not None and time <= last:
                 self._dropped += 1  # repeated or reordered: there is no moment at which this frame could show
                 continue
+            if last is not None and self._container.format.name in _JUMPING and time - last > _PAUSE:
+                self._tell_jump(last, time)
             frame = self._alike(frame, time)
             assert self._stream.time_base is not None
             duration = frame.duration * self._stream.time_base if frame.duration else None
@@ -215,6 +224,14 @@ class VideoSource:
         like = Converter(self.info.color).reformat(frame, self._format)
         like.pts, like.time_base, like.duration = frame.pts, frame.time_base, frame.duration
         return like
+
+    def _tell_jump(self, last: Fraction, time: Fraction) -> None:
+        """Raises VideoError when it is no pause."""
+        close = "ffmpeg -i ... -c copy joined.mkv closes the gap"
+        text = f"{self._name} jumps from {seconds(last)} to {seconds(time)}"
+        if time - last > _LONGEST_PAUSE:
+            raise VideoError(f"{text}, as recordings do that were joined: {close}")
+        self._note(f"{text}, which is taken for a pause; where recordings were joined, {close}")
 
     def close(self) -> None:
         """See :class:`Source`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from runtimes.__main__ import main
+from runtimes.cli import run
 from runtimes.video.containers import FORMATS
 from runtimes.video.source import VideoSource
 from tests.runtimes.video.clips import Clip, draw, even, read_video, write_clip
@@ -112,6 +114,25 @@ def test_times_that_go_back(artifact: Path, tmp_path: Path, capsys: pytest.Captu
         assert "frames of" in said
         assert "packets of audio stream 1 are left out: their times repeat or go back" in said
         assert len(read_video(target)) == 24
+
+
+@pytest.mark.parametrize(("offset", "pause"), [(60, True), (5000, False)])
+def test_times_that_jump_ahead(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], offset: int, pause: bool
+) -> None:
+    """``cat a.ts b.ts``: FFmpeg closes the gap, which needs all streams at once; here it is told."""
+    clip = Clip(times=even(25, 12), audio="aac")
+    first = write_clip(tmp_path / "a.ts", clip)
+    second = write_clip(
+        tmp_path / "b.ts", replace(clip, times=even(25, 12, start=Fraction(offset)), audio_start=Fraction(offset))
+    )
+    source, target = tmp_path / "two.ts", tmp_path / "out.mp4"
+    source.write_bytes(first.read_bytes() + second.read_bytes())
+    assert run("", main, ["video", str(source), str(target), "--artifact", str(artifact)]) == (0 if pause else 1)
+    said = capsys.readouterr().err
+    assert f"{source} jumps from 0.4" in said
+    assert ("which is taken for a pause" in said) == target.exists() == pause
+    assert "ffmpeg -i ... -c copy joined.mkv closes the gap" in said
 
 
 def unknown(path: Path, four: bytes) -> None:
