@@ -59,6 +59,9 @@ _COUNTING = ("mp4", "mov", "ipod")
 _WITH_TIMECODE = ("mp4", "mov", "matroska")
 """Containers that keep a timecode."""
 
+_DISCARDED = 48
+"""FFmpeg's AVDISCARD_ALL: what it sets for the text of chapters in MP4, once it has read them."""
+
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
@@ -148,8 +151,8 @@ class OtherStreams:
             "attachment": self._output.format.name == "matroska",
         }
         name = f"{stream.type} stream {stream.index} of {self._options.path}"
-        if stream.type == "data" and "timecode" in stream.metadata and self._output.format.name in _WITH_TIMECODE:
-            return  # a tag of the video says it as well, of which the muxer makes such a stream
+        if stream.type == "data" and self._comes_otherwise(stream):
+            return
         if stream.disposition & Disposition.attached_pic:
             self._attach_cover(stream)
             return
@@ -162,6 +165,11 @@ class OtherStreams:
                 self._tracks[stream.index] = self._track(stream, name)
             except (av.error.FFmpegError, ValueError, NotImplementedError) as error:
                 self._note(f"{name} is not carried over: {getattr(error, 'strerror', None) or error}")
+
+    def _comes_otherwise(self, stream: Stream) -> bool:
+        """Whether a stream says what is carried over as a tag (timecode) or as chapters."""
+        timecode = "timecode" in stream.metadata and self._output.format.name in _WITH_TIMECODE
+        return timecode or getattr(stream, "discard", None) == _DISCARDED
 
     def _track(self, stream: Stream, name: str) -> Track:
         """How a stream gets into the output.

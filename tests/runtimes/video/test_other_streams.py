@@ -231,6 +231,19 @@ def test_everything_else_is_kept(artifact: Path, tmp_path: Path, slowdown: int) 
     assert spoken(source)[0][1:] == (Fraction(1, 5), b"hello")
 
 
+def test_chapters_of_mp4_are_no_stream_that_is_lost(
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have one there."""
+    source, target = rich_clip(tmp_path / "in.mp4"), tmp_path / "out.mp4"
+    with av.open(str(source)) as before:
+        assert [stream.type for stream in before.streams] == ["video", "audio", "subtitle", "data"]
+    assert job(artifact, source, target) == 0
+    assert "not carried over" not in capsys.readouterr().err
+    with av.open(str(target)) as after:
+        assert [chapter["metadata"]["title"] for chapter in after.chapters()] == ["part 0", "part 1"]
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_text_and_chapters_are_cut_with_the_video(artifact: Path, tmp_path: Path, suffix: str) -> None:
     """Of lines at 0.1 to 0.3 and 0.5 to 0.7 s, and of chapters up to 0.4 and 0.8 s, from 0.2 up to 0.6 s."""
