@@ -49,6 +49,7 @@ _LOST_OF_STREAMS = MappingProxyType(
         "stereo3d": "the stereoscopic layout",
         "icc": "the ICC profile",
         "ambient": "the ambient viewing environment",
+        "frame cropping": "the crop that hides the picture's edges",
     }
 )
 """How FFmpeg's description of a stream's side data begins -> what it is."""

@@ -135,3 +135,13 @@ def test_parts_keep_colour_tags(artifact: Path, tmp_path: Path, encoder: str, su
         frames = list(container.decode(video=0))
     assert len(frames) == 12
     assert {Color.of(frame) for frame in frames} == {Color(matrix=9, full=False, primaries=9, transfer=16)}
+
+
+def test_a_crop_of_the_container_is_named(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """FFmpeg's own program applies it; PyAV does not have it."""
+    source = write_clip(tmp_path / "in.mkv", Clip(times=even(25, 3)))
+    data, unit = source.read_bytes(), bytes.fromhex("54b28104")  # DisplayUnit, unknown
+    assert data.count(unit) == 1
+    source.write_bytes(data.replace(unit, bytes.fromhex("54bb8108")))  # PixelCropTop, 8
+    assert main(["video", str(source), str(tmp_path / "out.mkv"), "--artifact", str(artifact)]) == 0
+    assert "libx264 does not write the crop that hides the picture's edges: left out" in capsys.readouterr().err
