@@ -33,6 +33,9 @@ _PEEKED = 8
 """Frames that are looked at before the first one is given out: enough for the B-frames of a first group to show."""
 
 
+_SETTLED = Fraction(1)
+"""Seconds after which frames need none from before a key frame."""
+
 _JUMPING = ("mpegts", "mpeg")
 """Formats that can be joined by joining their bytes, and whose clock then jumps."""
 
@@ -110,14 +113,9 @@ class VideoSource:
         """
         self._path, self._note, self._deinterlace = path, note, deinterlace
         self._name = "standard input" if path == STDIN else path
-        self._container = open_video(path)
-        self._stream = video_stream(self._container, self._name)
-        self._stream.thread_type = "AUTO"
-        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a size may also change on the way
+        self._dropped = 0
+        self._open()
         self._zero = clock_zero(self._container)
-        self._decoder = decoder_with_alpha(self._stream)
-        self._bad = self._dropped = 0
-        self._decoded = self._decode()
         peeked = 1 + (_PEEKED - 1) * bool(self._stream.codec_context.has_b_frames)
         self._waiting = deque(islice(self._decoded, peeked))
         if not self._waiting:
@@ -134,6 +132,16 @@ class VideoSource:
         self._mixed = False
         aspect = self._stream.sample_aspect_ratio or None
         self.info = self._describe(first, told, 1 / aspect if aspect and transposes(told) else aspect)
+
+    def _open(self) -> None:
+        self._container = open_video(self._path)
+        self._stream = video_stream(self._container, self._name)
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a size may also change on the way
+        self._decoder = decoder_with_alpha(self._stream)
+        self._bad = 0
+        self._decoded = self._decode()
+        self._waiting = deque[VideoFrame]()
 
     def _told(self) -> VideoFrame | None:
         """The first frame by FFmpeg's own decoder, which gets what the container says: rotation, colours, light."""
@@ -243,31 +251,29 @@ class VideoSource:
         yield from self._decoded
 
     def _seek(self, since: Fraction) -> None:
-        """Go to a key frame well before ``since``: the frames after a key frame may need the ones before it."""
-        assert self._stream.time_base is not None
-        margin = Fraction(1)
-        while True:
-            target = max(self.info.start, since - margin)
-            ticks = int((target + self._zero) / self._stream.time_base)
+        """Go to a frame well before ``since``: those after a key frame may need the ones before it.
+
+        MPEG-TS is not searched for key frames, bare streams not at all. Where nothing else helps, begin anew.
+        """
+        margin, moved = _SETTLED, False
+        while self._path != STDIN and (target := since - margin) > self.info.start:
+            assert self._stream.time_base is not None
+            moved = True
             try:
+                ticks = int((target + self._zero) / self._stream.time_base)
                 self._container.seek(ticks, stream=self._stream, backward=True)
-            except av.error.PermissionError as error:  # what FFmpeg says of bare streams, which have no times
-                raise self._unreadable(since) from error
+            except av.error.PermissionError:
+                break
             if self._decoder is not None:
                 self._decoder.flush_buffers()
             self._decoded = self._decode()
             self._waiting = deque(islice(self._decoded, 1))
-            at_start = target == self.info.start
-            if self._waiting and (at_start or self._time(self._waiting[0], None) <= target):
+            if self._waiting and self._time(self._waiting[0], None) <= since - _SETTLED:
                 return
-            if at_start:
-                raise self._unreadable(since)
             margin *= 4
-
-    def _unreadable(self, since: Fraction) -> VideoError:
-        return VideoError(
-            f"{self._name} cannot be read from {seconds(since)} on: remux it first (ffmpeg -i ... -c copy out.mp4)"
-        )
+        if moved:
+            self._container.close()
+            self._open()
 
     def _time(self, frame: VideoFrame, last: Fraction | None) -> Fraction:
         assert self._stream.time_base is not None

@@ -30,6 +30,7 @@ from runtimes.video.other_streams import AudioMode
 from runtimes.video.parts import PartTag, fingerprint
 from runtimes.video.pipeline import open_job
 from runtimes.video.resume import run_in_parts
+from runtimes.video.source import SourceFrame, VideoSource
 from runtimes.video.stills import write_image
 from runtimes.video.summary import Progress
 from runtimes.video.timeline import Timing
@@ -79,6 +80,26 @@ def test_chunks_joined_are_the_single_run(
     assert same(tmp_path / "whole.mp4", tmp_path / "joined.mp4")
     if clip.audio:
         assert packets(tmp_path / "whole.mp4") == packets(tmp_path / "joined.mp4")
+
+
+@pytest.mark.parametrize(("name", "group"), [("in.ts", 50), ("in.ts", 1000), ("in.h264", 50)])
+def test_parts_of_what_is_not_searched_for_key_frames(artifact: Path, tmp_path: Path, name: str, group: int) -> None:
+    """MPEG-TS is entered between key frames, where nothing can be decoded before the next; bare streams not at all."""
+    options = (("preset", "veryfast"), ("g", str(group)), ("bf", "2"))
+    source = write_clip(tmp_path / name, Clip(times=even(25, 120), options=options))
+    whole = [frame.time for frame in read_frames(source, None)]
+    assert len(whole) == 120
+    for index in (3, 30, 60, 110):
+        found = [frame.time for frame in read_frames(source, whole[index])]
+        assert found == whole[-len(found) :]
+        assert len(found) >= 120 - index
+
+
+def read_frames(path: Path, since: Fraction | None) -> list[SourceFrame]:
+    source = VideoSource(str(path), lambda _: None)
+    frames = list(source.frames(since))
+    source.close()
+    return frames
 
 
 @pytest.mark.parametrize("part", [".nut", ".mp4", ".mkv"])
