@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, RuntimesError
-from runtimes.json_text import parse_json
+from runtimes.json_text import as_list, as_number, as_table, as_text, as_whole, parse_json
 from runtimes.machine import Machine
 from runtimes.printable import MAX_REASON, one_line
 
@@ -31,6 +30,9 @@ EMULATOR = "emulator"
 _PLAIN = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 
 _MANIFEST_LIMIT = 4 * 2**20
+
+MAX_FILES = 64
+"""That a manifest may list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,32 +122,34 @@ def _plain(value: Any) -> Any:
 
 def _parse(data: Any) -> Manifest:
     """Build a manifest from untrusted JSON. Raises KeyError, TypeError, ValueError, OverflowError or RuntimesError."""
-    if data["format"] != FORMAT:
+    if type(data["format"]) is not int or data["format"] != FORMAT:
         raise ArtifactError(
             f"its format is {data['format']}, this version reads {FORMAT}: update ifrnet or export again"
         )
-    sizes = SizeRange(**{key: Size.parse(data["sizes"][key]) for key in ("minimum", "typical", "maximum")})
-    files = {str(name): {"sha256": str(f["sha256"]), "bytes": int(f["bytes"])} for name, f in data["files"].items()}
+    sizes = SizeRange(**{key: Size.parse(as_text(data["sizes"][key])) for key in ("minimum", "typical", "maximum")})
+    listed = as_table(data["files"])
+    if len(listed) > MAX_FILES:
+        raise ValueError(f"it lists {len(listed)} files; expected at most {MAX_FILES}")
+    files = {
+        name: {"sha256": as_text(f["sha256"]), "bytes": as_whole(f["bytes"], 0, 2**53)} for name, f in listed.items()
+    }
     for name in files:
         if name == MANIFEST or not re.fullmatch(rf"{_PLAIN}(/{_PLAIN})*", name):
             raise ValueError(f"file name {name!r} is not plain, or leaves the folder")
-    scale = float(data["scale"])
-    if not math.isfinite(scale):
-        raise ValueError(f"its scale is {scale}; expected a finite number")
     texts: dict[str, Any] = {
-        key: str(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")
+        key: as_text(data[key]) for key in ("name", "target", "backend", "variant", "created", "contract")
     }
-    tables: dict[str, Any] = {key: dict(data[key]) for key in ("checkpoint", "tools", "details")}
+    tables: dict[str, Any] = {key: as_table(data[key]) for key in ("checkpoint", "tools", "details")}
     return Manifest(
         **texts,
         **tables,
         timesteps=Timesteps(data["timesteps"]),
         precision=Precision(data["precision"]),
         sizes=sizes,
-        scale=scale,
-        rewrites=tuple(str(name) for name in data["rewrites"]),
+        scale=as_number(data["scale"]),
+        rewrites=tuple(as_text(name) for name in as_list(data["rewrites"])),
         files=files,
-        parity=tuple(_parse_device(record) for record in data["parity"]),
+        parity=tuple(_parse_device(record) for record in as_list(data["parity"])),
     )
 
 
@@ -156,12 +160,12 @@ def _parse_device(data: Any) -> DeviceParity:
             **{key: float(result[key]) for key in ("t", "max_error", "mean_error", "psnr", "ssim", "median_flow")},
             worst=tuple(int(i) for i in result["worst"]),  # type: ignore[arg-type]
         )
-        for result in data["results"]
+        for result in as_list(data["results"])
     )
     limits: dict[str, Any] = {
-        key: None if data[key] is None else float(data[key]) for key in ("max_error_limit", "psnr_limit")
+        key: None if data[key] is None else as_number(data[key]) for key in ("max_error_limit", "psnr_limit")
     }
-    texts: dict[str, Any] = {key: str(data[key]) for key in ("device", "reason", "arithmetic")}
+    texts: dict[str, Any] = {key: as_text(data[key]) for key in ("device", "reason", "arithmetic")}
     machine = None if data["machine"] is None else Machine.parse(data["machine"])
     return DeviceParity(**texts, **limits, verdict=Verdict(data["verdict"]), results=results, machine=machine)
 
@@ -178,7 +182,7 @@ def read_manifest(folder: Path) -> Manifest:
     if path.stat().st_size > _MANIFEST_LIMIT:
         raise ArtifactError(f"{path} is {path.stat().st_size} bytes; a manifest has at most {_MANIFEST_LIMIT}")
     try:
-        manifest = _parse(parse_json(path.read_text(encoding="utf-8")))
+        manifest = _parse(parse_json(path.read_text(encoding="utf-8"), finite=True))
         manifest.to_json()  # refuses NaN anywhere: what is read can be written
         return manifest
     except RuntimesError as error:

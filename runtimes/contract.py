@@ -97,7 +97,7 @@ class Size:
         Raises:
             UsageError: another form, or sides outside 1..16384.
         """
-        match = re.fullmatch(r"(-?\d{1,9})[xX](-?\d{1,9})", text.strip())
+        match = re.fullmatch(r"(-?[0-9]{1,9})[xX](-?[0-9]{1,9})", text.strip())
         if match is None:
             raise UsageError(f"size is {text!r}; expected WIDTHxHEIGHT, for example 1280x720")
         return cls(int(match[1]), int(match[2]))

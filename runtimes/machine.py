@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from runtimes.device import About, Device
 from runtimes.environment import instruction_sets, package_versions, processor
+from runtimes.json_text import as_list, as_table, as_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,10 @@ class Machine:
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read what :meth:`to_json` wrote. Raises KeyError, TypeError, ValueError or AttributeError."""
-        texts: dict[str, Any] = {key: str(data[key]) for key in ("processor", "device", "driver")}
-        versions = {str(name): str(version) for name, version in data["versions"].items()}
-        return cls(**texts, instruction_sets=tuple(map(str, data["instruction_sets"])), versions=versions)
+        """Read what :meth:`to_json` wrote. Raises KeyError, TypeError or ValueError."""
+        texts: dict[str, Any] = {key: as_text(data[key]) for key in ("processor", "device", "driver")}
+        versions = {name: as_text(version) for name, version in as_table(data["versions"]).items()}
+        return cls(**texts, instruction_sets=tuple(map(as_text, as_list(data["instruction_sets"]))), versions=versions)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.contract import Size, SizeRange
+from runtimes.contract import Size, SizeRange, Timesteps
 from runtimes.errors import ArtifactError, RuntimesError
 from runtimes.frames import to_tensor
-from runtimes.json_text import parse_json
+from runtimes.json_text import as_list, as_number, as_text, as_whole, parse_json
 from runtimes.printable import MAX_REASON, one_line
 from runtimes.scene import Scene
 
@@ -238,10 +238,11 @@ def read_proof(data: bytes, sizes: SizeRange) -> tuple[Case, ...]:
             f"{FILE} is of format {version}, this version reads {FORMAT}: update ifrnet or export again"
         )
     try:
-        header = parse_json(data[_HEAD.size : _HEAD.size + length].decode("utf-8"))
-        if header["patch"] != PATCH:
-            raise ValueError(f"patches of {header['patch']} px; expected {PATCH}")
-        if not 1 <= len(header["cases"]) <= MAX_CASES:
+        if length % 4:
+            raise ValueError(f"its header has {length} bytes; expected a multiple of 4")
+        header = parse_json(data[_HEAD.size : _HEAD.size + length].decode("utf-8"), finite=True)
+        as_whole(header["patch"], PATCH, PATCH)
+        if not 1 <= len(as_list(header["cases"])) <= MAX_CASES:
             raise ValueError(f"{len(header['cases'])} cases; expected 1 to {MAX_CASES}")
         reader = _Reader(data, _HEAD.size + length)
         cases = tuple(_read_case(case, reader, sizes) for case in header["cases"])
@@ -279,20 +280,17 @@ class _Reader:
 def _read_case(data: Any, reader: _Reader, sizes: SizeRange) -> Case:
     scene = Scene.from_json(data["scene"])
     sizes.check(scene.size)
-    digests = tuple(str(digest) for digest in data["frames_sha256"])
-    if len(digests) != 2 or not 1 <= len(data["answers"]) <= MAX_STEPS:
-        raise ValueError(f"{len(digests)} frames and {len(data['answers'])} answers")
-    block = data["block"]
-    if block != block_side(scene.size):
-        raise ValueError(f"blocks of {block} px at {scene.size}; expected {block_side(scene.size)}")
-    answers = tuple(_read_answer(answer, reader, scene.size, block) for answer in data["answers"])
+    digests, stated = [as_text(digest) for digest in as_list(data["frames_sha256"])], as_list(data["answers"])
+    if len(digests) != 2 or not 1 <= len(stated) <= MAX_STEPS:
+        raise ValueError(f"{len(digests)} frames and {len(stated)} answers")
+    side = block_side(scene.size)
+    block = as_whole(data["block"], side, side)
+    answers = tuple(_read_answer(answer, reader, scene.size, block) for answer in stated)
     return Case(scene=scene, block=block, frames_sha256=(digests[0], digests[1]), answers=answers)
 
 
 def _read_answer(data: Any, reader: _Reader, size: Size, block: int) -> Answer:
-    count = data["patches"]
-    if type(count) is not int or not 1 <= count <= MAX_BYTES // (PATCH * PATCH * 12):
-        raise ValueError(f"{count!r} patches")
+    count = as_whole(data["patches"], 1, MAX_BYTES // (PATCH * PATCH * 12))
     corners = reader.take("<u2", count, 2)
     weights = reader.take("<f4", count)
     patches = reader.take("<f4", count, PATCH, PATCH, 3)
@@ -301,10 +299,8 @@ def _read_answer(data: Any, reader: _Reader, size: Size, block: int) -> Answer:
         raise ValueError("a patch lies beyond the frame or off the grid")
     if not all(np.isfinite(array).all() for array in (weights, patches, blocks)) or (weights <= 0.0).any():
         raise ValueError("a value is not finite, or a weight not positive")
-    numbers = {key: float(data["limits"][key]) for key in ("max_error", "psnr", "block_error")}
-    t = float(data["t"])
-    if not all(map(math.isfinite, numbers.values())) or not 0.0 < t < 1.0:
-        raise ValueError(f"t = {t} with limits {numbers}")
+    numbers = {key: as_number(data["limits"][key]) for key in ("max_error", "psnr", "block_error")}
+    t = Timesteps.ANY.check(as_number(data["t"]))
     return Answer(t=t, limits=Limits(**numbers), corners=corners, weights=weights, patches=patches, blocks=blocks)
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.contract import Size
+from runtimes.contract import MAX_SIDE, Size
+from runtimes.json_text import as_list, as_whole
 
 PAN = 0.045
 """Motion of the background as a share of the shorter side; at least :data:`MIN_PAN` pixels."""
@@ -193,17 +194,17 @@ class Scene:
         Raises:
             KeyError, TypeError, ValueError, RuntimesError: it is something else.
         """
-        waves = tuple(_read_wave(row) for row in data["waves"])
+        waves = tuple(_read_wave(row) for row in as_list(data["waves"]))
         if not 1 <= len(waves) <= MAX_WAVES:
             raise ValueError(f"a scene of {len(waves)} waves; expected 1 to {MAX_WAVES}")
-        first, last = (_read_placement(row) for row in data["frames"])
+        first, last = (_read_placement(row) for row in as_list(data["frames"]))
         return cls(
-            size=Size(_whole(data["width"]), _whole(data["height"])),
+            size=Size(as_whole(data["width"], 1, MAX_SIDE), as_whole(data["height"], 1, MAX_SIDE)),
             waves=waves,
             first=first,
             last=last,
-            radius=_whole(data["radius"], 1, 2**18),
-            half_width=_whole(data["half_width"], 1, 2**18),
+            radius=as_whole(data["radius"], 1, 2**18),
+            half_width=as_whole(data["half_width"], 1, 2**18),
         )
 
 
@@ -249,17 +250,11 @@ def _placement(shift: tuple[float, float], disc: tuple[float, float], bar: float
 
 def _read_wave(row: Sequence[Any]) -> Wave:
     x, y, phase, *weights = row
-    red, green, blue = (_whole(weight, -MAX_WEIGHT, MAX_WEIGHT) for weight in weights)
-    x, y, phase = (_whole(value, 0, 2**32 - 1) for value in (x, y, phase))
+    red, green, blue = (as_whole(weight, -MAX_WEIGHT, MAX_WEIGHT) for weight in weights)
+    x, y, phase = (as_whole(value, 0, 2**32 - 1) for value in (x, y, phase))
     return Wave(x=x, y=y, phase=phase, weights=(red, green, blue))
 
 
 def _read_placement(row: Sequence[Any]) -> Placement:
-    shift_x, shift_y, disc_x, disc_y, bar = (_whole(value, -(2**23), 2**23) for value in row)
+    shift_x, shift_y, disc_x, disc_y, bar = (as_whole(value, -(2**23), 2**23) for value in row)
     return Placement(shift=(shift_x, shift_y), disc=(disc_x, disc_y), bar=bar)
-
-
-def _whole(value: Any, low: int = 1, high: int = 2**14) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{value!r} stands where a whole number from {low} to {high} is expected")
-    return value

@@ -1,11 +1,15 @@
 /** Reading an artifact: manifest, sizes and sha256 of every file, all checked before anything is loaded. */
 
 import { ArtifactError } from "./errors.js";
+import { parseJson } from "./json.js";
 
 const FORMAT = 2;
 const MANIFEST_LIMIT = 4 * 2 ** 20;
 const FILE_LIMIT = 256 * 2 ** 20;
+const MAX_FILES = 64;
 const MAX_SIDE = 16384;
+const PRECISIONS = ["fp32", "fp16", "bf16", "int8"];
+const VERDICTS = ["passed", "failed", "not run", "file checked", "passed (emulated)"];
 const PLAIN = /^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/;
 
 /**
@@ -20,7 +24,7 @@ export async function readArtifact(source, progress) {
     throw new ArtifactError("this page is neither https nor localhost, so the browser cannot check sha256: serve it from one of them");
   }
   const read = typeof source === "string" || source instanceof URL ? fromUrl(new URL(source, baseUrl())) : fromFiles(source);
-  const text = new TextDecoder().decode(await read("manifest.json", MANIFEST_LIMIT, () => {}));
+  const text = await read("manifest.json", MANIFEST_LIMIT, () => {});
   const manifest = checkManifest(parse(text));
   const total = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
   /** @type {Map<string, ArrayBuffer>} */
@@ -36,7 +40,7 @@ export async function readArtifact(source, progress) {
     done += expected.bytes;
     progress(done, total);
   }
-  return { manifest, files, identity: await sha256(new TextEncoder().encode(text)) };
+  return { manifest, files, identity: await sha256(text) };
 }
 
 /** @returns {string} */
@@ -44,12 +48,12 @@ function baseUrl() {
   return globalThis.document?.baseURI ?? globalThis.location.href;
 }
 
-/** @param {string} text @returns {any} */
-function parse(text) {
+/** @param {ArrayBuffer} data @returns {any} */
+function parse(data) {
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new ArtifactError("manifest.json is no JSON: this folder is not an artifact");
+    return parseJson(data);
+  } catch (error) {
+    throw new ArtifactError(`manifest.json cannot be read (${error instanceof Error ? error.message : error}): this folder is not an artifact`);
   }
 }
 
@@ -67,27 +71,34 @@ function checkManifest(data) {
   }
   const sizes = /** @type {any} */ ({});
   for (const key of ["minimum", "typical", "maximum"]) sizes[key] = size(data.sizes?.[key]);
+  for (const side of ["width", "height"]) {
+    const [low, middle, high] = [sizes.minimum[side], sizes.typical[side], sizes.maximum[side]];
+    if (low > middle || middle > high) throw new ArtifactError(`the manifest's ${side}s are ${low}, ${middle}, ${high}, not in order: export the artifact again`);
+  }
   const files = data.files;
   if (typeof files !== "object" || files === null || !("model.onnx" in files)) {
     throw new ArtifactError("the manifest lists no model.onnx: export the artifact again");
   }
+  if (Object.keys(files).length > MAX_FILES) throw new ArtifactError(`the manifest lists ${Object.keys(files).length} files, expected at most ${MAX_FILES}: export the artifact again`);
   for (const [name, file] of Object.entries(files)) {
     if (!PLAIN.test(name) || name === "manifest.json") throw new ArtifactError(`file name ${JSON.stringify(name)} is not plain: the manifest was changed`);
     if (!Number.isInteger(file?.bytes) || file.bytes < 0 || file.bytes > FILE_LIMIT || !/^[0-9a-f]{64}$/.test(file?.sha256)) {
       throw new ArtifactError(`the manifest says nothing usable of ${name}: export the artifact again`);
     }
   }
-  const parity = Array.isArray(data.parity) ? data.parity : [];
-  if (parity.some((/** @type {any} */ record) => record?.verdict === "failed")) {
+  const { name, precision, parity } = data;
+  if (typeof name !== "string" || !PRECISIONS.includes(precision)) throw new ArtifactError("the manifest has no name or no known precision: export the artifact again");
+  if (!Array.isArray(parity) || !parity.every((record) => VERDICTS.includes(record?.verdict))) throw new ArtifactError("the manifest has no verdicts, or one that this page does not know: export the artifact again");
+  if (parity.some((record) => record.verdict === "failed")) {
     throw new ArtifactError(`${data.name} failed its comparison with PyTorch where it was exported: export it again`);
   }
   if (data.timesteps !== "any" && data.timesteps !== "0.5") throw new ArtifactError(`the manifest's time steps are ${JSON.stringify(data.timesteps)}: export the artifact again`);
-  return { name: String(data.name), precision: String(data.precision), timesteps: data.timesteps, sizes, files, parity };
+  return { name, precision, timesteps: data.timesteps, sizes, files, parity };
 }
 
 /** @param {any} text @returns {import("./ifrnet.js").Size} */
 function size(text) {
-  const match = /^(\d{1,5})x(\d{1,5})$/.exec(String(text));
+  const match = /^(\d{1,9})[xX](\d{1,9})$/.exec(typeof text === "string" ? text : "");
   const found = match && { width: Number(match[1]), height: Number(match[2]) };
   if (!found || found.width < 1 || found.height < 1 || found.width > MAX_SIDE || found.height > MAX_SIDE) {
     throw new ArtifactError(`the manifest's size is ${JSON.stringify(text)}, not WIDTHxHEIGHT: export the artifact again`);

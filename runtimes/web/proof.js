@@ -3,6 +3,7 @@
 import { sha256 } from "./artifact.js";
 import { ArtifactError } from "./errors.js";
 import { toTensor } from "./frames.js";
+import { parseJson } from "./json.js";
 import { readScene, renderFrame } from "./scene.js";
 
 const MAGIC = "IFRPROOF";
@@ -39,8 +40,9 @@ function readCases(data, sizes) {
   if (new TextDecoder().decode(data.slice(0, 8)) !== MAGIC) throw new ArtifactError("it does not begin like a proof");
   if (view.getUint32(8, true) !== FORMAT) throw new ArtifactError(`it is of format ${view.getUint32(8, true)}`);
   const length = view.getUint32(12, true);
-  if (16 + length > data.byteLength || length % 4) throw new ArtifactError("it ends within its header");
-  const header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data.slice(16, 16 + length)));
+  if (16 + length > data.byteLength) throw new ArtifactError("it ends within its header");
+  if (length % 4) throw new ArtifactError(`its header has ${length} bytes, not a multiple of 4`);
+  const header = parseJson(data.slice(16, 16 + length));
   if (header.patch !== PATCH) throw new ArtifactError(`its patches are of ${header.patch} px`);
   if (!Array.isArray(header.cases) || header.cases.length < 1 || header.cases.length > MAX_CASES) throw new ArtifactError("it has no cases");
   const reader = new ArrayReader(data, 16 + length);
@@ -66,10 +68,10 @@ function readCase(data, reader, sizes) {
   while (Math.ceil(height / block) * Math.ceil(width / block) > MAX_BLOCKS) block *= 2;
   if (data.block !== block) throw new ArtifactError(`blocks of ${data.block} px`);
   const digests = data.frames_sha256;
-  if (!Array.isArray(digests) || digests.length !== 2) throw new ArtifactError("no sha256 of its frames");
+  if (!Array.isArray(digests) || digests.length !== 2 || digests.some((text) => typeof text !== "string")) throw new ArtifactError("no sha256 of its frames");
   if (!Array.isArray(data.answers) || data.answers.length < 1 || data.answers.length > MAX_STEPS) throw new ArtifactError("no answers");
   const answers = data.answers.map((/** @type {any} */ item) => readAnswer(item, reader, scene, block));
-  return { scene, block, digests: [String(digests[0]), String(digests[1])], answers };
+  return { scene, block, digests: [digests[0], digests[1]], answers };
 }
 
 /**
@@ -93,7 +95,8 @@ function readAnswer(data, reader, scene, block) {
   }
   if (![weights, patches, blocks].every((array) => array.every(Number.isFinite))) throw new ArtifactError("a value is not finite");
   const { max_error, psnr, block_error } = data.limits;
-  if (![max_error, psnr, block_error].every(Number.isFinite) || !(data.t > 0 && data.t < 1)) throw new ArtifactError("a limit or t is no number");
+  if (![data.t, max_error, psnr, block_error].every(Number.isFinite)) throw new ArtifactError("a limit or t is no number");
+  if (!(Math.fround(data.t) > 0 && Math.fround(data.t) < 1)) throw new ArtifactError(`t = ${data.t}`);
   return { t: data.t, limits: { max_error, psnr, block_error }, corners, weights, patches, blocks };
 }
 

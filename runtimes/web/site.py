@@ -20,7 +20,7 @@ SOURCE = Path(__file__).absolute().parent
 ARTIFACT = FOLDER / "ifrnet_s-web-fp16-dynamic"
 """What the page opens by itself; ``page/page.js`` names it too."""
 
-MODULE = ("ifrnet.js", "ifrnet.d.ts", "artifact.js", "errors.js", "frames.js", "proof.js", "scene.js")
+MODULE = ("ifrnet.js", "ifrnet.d.ts", "artifact.js", "errors.js", "frames.js", "json.js", "proof.js", "scene.js")
 """What an app embeds."""
 
 ENGINE = (

@@ -197,6 +197,12 @@ void run(const std::vector<std::string> &words) {
         show_identity(words.at(1));
     } else if (command == "network") {
         show_network(words.at(1), words.at(2), {std::stoi(words.at(3)), std::stoi(words.at(4))});
+    } else if (command == "proof") {
+        std::cout << read_proof(bytes_of(standard_input()), {std::stoi(words.at(1)), std::stoi(words.at(2))}).size();
+    } else if (command == "manifest") {
+        const std::string text = standard_input();
+        const ifrnet_file file{"manifest.json", text.data(), text.size()};
+        read_memory(&file, 1);
     } else if (command == "render") {
         show_frames();
     } else if (command == "machine") {

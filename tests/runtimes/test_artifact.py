@@ -29,6 +29,7 @@ from runtimes.artifact import (
 from runtimes.contract import Precision, Size, SizeRange, Timesteps, Verdict
 from runtimes.errors import ArtifactError, UsageError
 from runtimes.staged_folder import check_destination, staged_folder
+from tests.runtimes.refused_files import manifest, refused_manifests
 
 WEIGHTS = b"weights" * 100
 
@@ -480,3 +481,13 @@ def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path: Path) -> Non
     assert len(left(tmp_path)) == 1
     stage(final, "new")
     assert left(tmp_path) == ["artifact"]
+
+
+def test_what_every_reader_refuses(tmp_path: Path) -> None:
+    text = manifest("onnxruntime", ("model.onnx",))
+    (tmp_path / MANIFEST).write_text(text)
+    assert read_manifest(tmp_path).name == "ours"
+    for name, changed in refused_manifests(text).items():
+        (tmp_path / MANIFEST).write_bytes(changed)
+        with pytest.raises(ArtifactError, match=MANIFEST):
+            pytest.fail(f"{name}: {read_manifest(tmp_path)} was taken")

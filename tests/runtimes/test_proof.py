@@ -27,6 +27,7 @@ from runtimes.proof import (
     write_proof,
 )
 from runtimes.scene import Scene
+from tests.runtimes import refused_files
 
 SIZE = Size(90, 70)
 SIZES = SizeRange.static(SIZE)
@@ -246,3 +247,11 @@ def test_flipped_bits_never_do_worse_than_a_refusal(proof: bytes) -> None:
             read_proof(bytes(data), SIZES)
         except ArtifactError:
             continue
+
+
+def test_what_every_reader_refuses() -> None:
+    data, sizes = write_proof([make_case(refused_files.SIZE)]), SizeRange.static(refused_files.SIZE)
+    assert read_proof(data, sizes)
+    for name, changed in refused_files.refused_proofs(data).items():
+        with pytest.raises(ArtifactError, match=r"proof\.dat"):
+            pytest.fail(f"{name}: {read_proof(changed, sizes)} was taken")

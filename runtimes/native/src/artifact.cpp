@@ -92,6 +92,7 @@ void check_verdict(const Json &verdict) {
         outcome != "passed (emulated)")
         throw std::invalid_argument("it knows no verdict '" + one_line(outcome, 20) + "'");
     if (const Json *backend = verdict.find("backend")) backend->as_text();
+    verdict.at("results").as_list();
     if (verdict.at("machine").kind != Kind::Null) Machine::parse(verdict.at("machine"));
 }
 

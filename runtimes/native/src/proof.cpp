@@ -94,7 +94,7 @@ Answer read_answer(const Json &data, Reader &reader, Size size, int block) {
     answer.limits = {limits.at("max_error").as_number(), limits.at("psnr").as_number(),
                      limits.at("block_error").as_number()};
     answer.t = data.at("t").as_number();
-    if (!(answer.t > 0.0 && answer.t < 1.0)) throw std::invalid_argument("t = " + write_decimal(answer.t));
+    if (!(float(answer.t) > 0.0f && float(answer.t) < 1.0f)) throw std::invalid_argument("t = " + write_decimal(answer.t));
     return answer;
 }
 
@@ -232,6 +232,8 @@ std::vector<Case> read_proof(const Bytes &data, Size frames) {
         fail(IFRNET_ARTIFACT, "proof.dat is of format %u, this version reads 1: update ifrnet or export again", format);
     try {
         if (length > data.size() - HEAD) throw std::invalid_argument("the header is longer than the file");
+        if (length % 4 != 0)
+            throw std::invalid_argument("its header has " + std::to_string(length) + " bytes; expected a multiple of 4");
         Json header = parse_json({reinterpret_cast<const char *>(data.data()) + HEAD, length});
         header.at("patch").as_whole(PATCH, PATCH);
         const std::vector<Json> &stated = header.at("cases").as_list();
