@@ -106,6 +106,7 @@ void null_pointers(ifrnet_runtime *runtime, const ifrnet_info &info, const char 
     expect(IFRNET_ARGUMENT, ifrnet_devices(nullptr, &count), "devices", "devices(NULL, 1)");
     expect(IFRNET_ARGUMENT, ifrnet_open(folder, nullptr, nullptr), "runtime", "open without a place");
     expect(IFRNET_ARGUMENT, ifrnet_open(nullptr, nullptr, &other), "folder", "open(NULL)");
+    expect(IFRNET_ARGUMENT, ifrnet_open("", nullptr, &other), "folder is empty; expected", "open of an empty name");
     expect(IFRNET_ARGUMENT, ifrnet_open_memory(nullptr, 1, nullptr, &other), "files", "open_memory(NULL)");
     const ifrnet_file file = {"manifest.json", nullptr, 4};
     expect(IFRNET_ARGUMENT, ifrnet_open_memory(&file, 1, nullptr, &other), "data", "a file of NULL");
@@ -200,6 +201,27 @@ void images(ifrnet_runtime *runtime, const ifrnet_info &info) {
         refused(runtime, info, layout, "chroma of too little memory", [](Pair &p) { p.a.image.bytes[1]--; });
     refused(runtime, info, IFRNET_RGB, "an unknown layout", [](Pair &p) { p.a.image.layout = 99; });
     refused(runtime, info, IFRNET_NV12, "an unknown matrix", [](Pair &p) { p.a.image.matrix = 9; });
+}
+
+void shared_outputs(ifrnet_runtime *runtime, const ifrnet_info &info) {
+    const float steps[2] = {0.25f, 0.5f};
+    for (ifrnet_layout layout : {IFRNET_RGB, IFRNET_I420}) {
+        Pair pair(layout, info);
+        const ifrnet_image twice[2] = {pair.out.image, pair.out.image};
+        const std::vector<uint8_t> before = pair.out.memory[0];
+        expect(IFRNET_FRAME, ifrnet_interpolate(runtime, &pair.a.image, &pair.b.image, steps, 2, twice),
+               "outputs[1] overlaps with outputs[0]", "two outputs in one memory");
+        check(pair.out.memory[0] == before, "outputs in one memory are refused before anything is written");
+    }
+    Pair pair(IFRNET_RGB, info);
+    Picture wide(IFRNET_RGB, 2 * info.width, info.height);
+    ifrnet_image halves[2] = {wide.image, wide.image};
+    for (ifrnet_image &half : halves)
+        half.width = info.width;
+    halves[1].plane[0] = wide.memory[0].data() + 3 * info.width;
+    halves[1].bytes[0] -= 3 * static_cast<size_t>(info.width);
+    expect(IFRNET_OK, ifrnet_interpolate(runtime, &pair.a.image, &pair.b.image, steps, 2, halves), "",
+           "two outputs side by side in one picture");
 }
 
 void timesteps(ifrnet_runtime *runtime, const ifrnet_info &info) {
@@ -297,6 +319,7 @@ int main(int count, char **arguments) {
     null_pointers(runtime, info, folder);
     structs_of_other_sizes(runtime, info, folder);
     images(runtime, info);
+    shared_outputs(runtime, info);
     timesteps(runtime, info);
     threads(folder, info);
     close_waits(folder, info);

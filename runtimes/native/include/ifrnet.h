@@ -163,8 +163,9 @@ typedef struct ifrnet_image {
 /* The frames at `count` time steps between two. The pair is encoded once, but on Vulkan in half precision.
  *
  * outputs: `count` images with memory of the caller's; their layouts may differ from the inputs'. They are written whole,
- * one after the other: after IFRNET_CANCELLED or a failure those already written stay. An output's memory must not overlap
- * with an input's. Values are rounded: round(255 * min(max(x, 0), 1)). */
+ * one after the other: after IFRNET_CANCELLED or a failure those already written stay. No output's memory may overlap
+ * with an input's or another output's; two halves of one picture do not. Values are rounded:
+ * round(255 * min(max(x, 0), 1)). */
 IFRNET_API ifrnet_status ifrnet_interpolate(ifrnet_runtime *runtime, const ifrnet_image *img0, const ifrnet_image *img1,
                                             const float *t, size_t count, const ifrnet_image *outputs);
 

@@ -244,6 +244,8 @@ ifrnet_status ifrnet_open(const char *folder, const ifrnet_options *options, ifr
         need(runtime, "runtime");
         *runtime = nullptr;
         need(folder, "folder");
+        if (!*folder)
+            fail(IFRNET_ARGUMENT, "folder is empty; expected the path of an artifact, \".\" for the working directory");
         const OpenOptions read = read_options(options);
         open(read_folder(folder), read, runtime);
     });
@@ -285,9 +287,13 @@ ifrnet_status ifrnet_interpolate(ifrnet_runtime *runtime, const ifrnet_image *im
         check_image(second, found->size(), "img1");
         const std::vector<float> steps = read_steps(*found, t, count);
         const std::vector<ifrnet_image> images = read_outputs(outputs, count, found->size());
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
             if (overlap(images[i], first) || overlap(images[i], second))
                 fail(IFRNET_FRAME, "outputs[%zu] overlaps with an input; give it memory of its own", i);
+            for (size_t j = 0; j < i; j++)
+                if (overlap(images[i], images[j]))
+                    fail(IFRNET_FRAME, "outputs[%zu] overlaps with outputs[%zu]; give each memory of its own", i, j);
+        }
         found->interpolate(first, second, steps, images.data());
     });
 }
