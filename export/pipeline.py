@@ -179,14 +179,17 @@ class Pipeline:
             parity = verify(
                 read_files(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
             )
+            compared = parity
             if job.precision is Precision.INT8:
                 self._report(f"{job.name}: measuring what INT8 loses")
                 parity, quality = self._int8.judge(read_files(folder, manifest), parity, compiled.simulation)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
-            proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
-            (folder / PROOF).write_bytes(proof)
-            files = describe_files(folder, (*manifest.files, PROOF))  # not the caches of who ran it, which change
-            manifest = replace(manifest, parity=parity, files=files)
+            names = tuple(manifest.files)  # not the caches of who ran it, which change
+            if [record.verdict for record in parity] == [record.verdict for record in compared]:
+                proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
+                (folder / PROOF).write_bytes(proof)
+                names += (PROOF,)  # which compares with PyTorch, and would pass where INT8 loses too much
+            manifest = replace(manifest, parity=parity, files=describe_files(folder, names))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return Outcome(
             target=job.target_name,

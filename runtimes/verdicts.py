@@ -134,9 +134,11 @@ def prove(artifact: Artifact, runtime: Runtime, device: Device, machine: Machine
 
 
 def proof_of(artifact: Artifact) -> bytes:
-    """The proof's bytes. Raises ArtifactError where the artifact has none."""
+    """The proof's bytes. Raises ArtifactError where there is none, as where INT8 lost too much at export."""
     if PROOF not in artifact.contents:
-        raise ArtifactError(f"{artifact.folder} has no {PROOF}, so it cannot be proved here: export it again")
+        failed = [record.reason for record in artifact.manifest.parity if record.verdict is Verdict.FAILED]
+        why = f"failed where it was exported ({failed[0]}) and carries no proof" if failed else f"has no {PROOF}"
+        raise ArtifactError(f"{artifact.folder} {why}, so it cannot be proved here: export it again")
     return artifact.contents[PROOF]
 
 

@@ -22,10 +22,10 @@ from export.int8.stages import Int8
 from export.options import DYNAMIC_RANGE, ExportOptions
 from export.pipeline import Pipeline
 from ifrnet import load_model
-from runtimes import load
+from runtimes import load, verify
 from runtimes.artifact import read_manifest
 from runtimes.contract import Precision, Size, SizeRange, Verdict
-from runtimes.errors import ParityError, UsageError
+from runtimes.errors import ArtifactError, ParityError, UsageError
 from runtimes.proof import FILE as PROOF
 
 SIZE = SizeRange.static(Size(96, 64))
@@ -85,6 +85,10 @@ def test_the_gate_alone_can_fail(tmp_path: Path) -> None:
     record = read_manifest(path).parity_on("cpu")
     assert verdict is record.verdict is Verdict.FAILED
     assert "INT8 loses" in record.reason
+    with pytest.raises(ArtifactError, match=r"failed where it was exported \(INT8 loses .* carries no proof"):
+        verify(path)  # the proof compares with PyTorch, and would pass
+    with pytest.raises(ParityError, match="INT8 loses"):
+        load(path)
     assert all(result.psnr >= INT8_TOLERANCE.psnr for result in record.results)
 
 
