@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from calibration import PAIRS
 from export.int8.errors import CalibrationError
 from runtimes.atomic import write_text
-from runtimes.cli import Parser, run
+from runtimes.cli import Once, Parser, run
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -64,6 +64,7 @@ def parser() -> Parser:
 
 
 def _common(command: argparse.ArgumentParser, *, samples: int) -> None:
+    command.register("action", None, Once)
     add = command.add_argument
     add("--model", default="ifrnet_s", help="built-in name or checkpoint file (default: %(default)s)")
     add("--weights", metavar="NAME", help="which network of a checkpoint that holds several, for example ema")

@@ -12,7 +12,7 @@ from export.errors import ExportError
 from export.options import DEFAULT_SIZE, DYNAMIC_RANGE, Delegate, ExportOptions
 from export.qnn_socs import DEFAULT_SOC
 from export.targets import TARGETS, lacking, target
-from runtimes.cli import Parser, frame_size, run
+from runtimes.cli import Once, Parser, frame_size, run
 from runtimes.contract import Precision, Size, SizeRange, Verdict
 from runtimes.errors import UsageError
 
@@ -44,6 +44,7 @@ def parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    result.register("action", None, Once)
     add = result.add_argument
     add("--target", action="append", required=True, choices=[*TARGETS, "all"], help="what to build; repeatable")
     add("--model", default="ifrnet_s", help="built-in name, checkpoint file, or random:VARIANT (default: %(default)s)")

@@ -53,6 +53,27 @@ class Parser(argparse.ArgumentParser):
         self.exit(1, f"{self.prog}: {one_line(message)} (see {self.prog} --help)\n")
 
 
+class Once(argparse.Action):
+    """Stores a value, and refuses the option a second time, of which argparse takes the last without a word.
+
+    ``parser.register("action", None, Once)`` makes it what every option of a parser does that names no other action.
+    """
+
+    _filled: argparse.Namespace | None = None
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if self._filled is namespace:
+            parser.error(f"argument {option_string}: given twice, and one counts: run the command once for each")
+        self._filled = namespace
+        setattr(namespace, self.dest, values)
+
+
 def frame_size(text: str) -> Size:
     """A frame size, for argparse."""
     try:

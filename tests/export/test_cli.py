@@ -51,6 +51,8 @@ REFUSED = [
     (["--target", "onnx", "--size=-1280x720"], "width is -1280; expected 1 to 16384 pixels"),
     (["--target", "onnx", "--size", "99999x720"], "width is 99999; expected 1 to 16384 pixels"),
     (["--target", "onnx", "--size", "1280"], "expected WIDTHxHEIGHT"),
+    (["--target", "onnx", "--size", "64x48", "--size", "96x64"], "argument --size: given twice, and one counts"),
+    (["--target", "onnx", "--model", "a.pth", "--model", "b.pth"], "argument --model: given twice"),
     (["--target", "onnx", "--size", "720p"], "expected WIDTHxHEIGHT"),
     (["--target", "onnx", "--scale", "0"], "scale is 0.0; expected a number from 0.125 to 4"),
     (["--target", "onnx", "--scale", "-1"], "scale is -1.0"),
