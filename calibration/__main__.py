@@ -71,7 +71,7 @@ def _common(command: argparse.ArgumentParser, *, samples: int) -> None:
     source = command.add_mutually_exclusive_group()
     source.add_argument("--video", type=Path, help="footage: a video file")
     source.add_argument(
-        "--frames", type=Path, help="footage: a folder of images of one size, in the order of their names"
+        "--frames", type=Path, help="footage: a folder of images of one size, in the order of their numbers"
     )
     add("--samples", type=int, default=samples, help="how many pairs to use at most (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the choice of pairs (default: %(default)s)")

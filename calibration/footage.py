@@ -10,6 +10,7 @@ from pathlib import Path
 from export.int8.clip import CLIP, HELD_ASIDE
 from export.int8.errors import CalibrationError
 from ifrnet.footage.video import Frame, read_frames
+from runtimes.video.images import image_paths
 from runtimes.video.stills import read_8_bits
 
 MIN_SIDE = 64
@@ -24,7 +25,7 @@ class Footage:
     """Footage that can be read more than once.
 
     Attributes:
-        path: a video file or a folder of images, which are taken in the order of their names.
+        path: a video file or a folder of images, which are taken in the order of their numbers.
         stop: one past the last frame used.
     """
 
@@ -73,7 +74,7 @@ def _video(path: Path) -> Iterator[tuple[str, Frame]]:
 
 
 def _images(folder: Path) -> Iterator[tuple[str, Frame]]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    paths = image_paths(folder, IMAGES)
     if not paths:
         raise CalibrationError(f"{folder} holds no images; expected frames as {', '.join(IMAGES)}")
     for path in paths:

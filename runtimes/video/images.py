@@ -20,12 +20,12 @@ from runtimes.video.stills import SUFFIXES, check_suffix, may_be_transparent, re
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Sort key: frame_2 comes before frame_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def image_paths(folder: Path) -> list[Path]:
+def image_paths(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The images of a folder in the order of their numbers; whatever else lies there does not count."""
-    return sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."), key=_natural)
+    return sorted((p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.name[0] != "."), key=_natural)
 
 
 def images_of(source: Path) -> list[Path] | None:

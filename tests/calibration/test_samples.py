@@ -58,6 +58,15 @@ def test_samples_are_the_frames_of_the_footage_and_are_hashed(folder: Write) -> 
     assert pick(Footage(path=path), 4).sha256 == picked.sha256 != pick(Footage(path=path), 4, seed=5).sha256
 
 
+def test_frames_come_in_the_order_of_their_numbers(folder: Write) -> None:
+    frames = panning(12)
+    path = folder(frames)
+    for i in range(12):
+        (path / f"{i:03d}.png").rename(path / f"f{i}.png")
+    (path / "._f0.png").write_bytes(b"what macOS writes beside each file on a foreign disk")
+    assert all((found == frame).all() for found, frame in zip(Footage(path=path).frames(), frames, strict=True))
+
+
 def test_cuts_and_repeated_frames_are_skipped(folder: Write) -> None:
     frames = panning(8, step=1) + [255 - frame for frame in panning(8, step=1)]
     frames[4] = frames[3]
