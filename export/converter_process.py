@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from export.errors import ExportError
+from runtimes.atomic import is_full
 from runtimes.printable import MAX_REASON, one_line
 
 
@@ -24,6 +27,7 @@ def run_logged(
 
     Raises:
         ExportError: it failed, with its last useful line and where the rest is.
+        OSError: the disk is full.
     """
     with log.open("w", encoding="utf-8") as out:
         try:
@@ -32,10 +36,21 @@ def run_logged(
             raise ExportError(
                 f"{title} did not end within {timeout_s:.0f} s: export a smaller size; the log is {log}"
             ) from error
+    check_room((result or log).parent)
     if done.returncode != 0 or (result is not None and not result.is_file()):
         reason = last_useful_line(log.read_text(encoding="utf-8", errors="replace"))
         raise ExportError(f"{title} ended with {how_it_ended(done.returncode)}: {reason}; the whole log is {log}")
     log.unlink()
+
+
+def check_room(folder: Path) -> None:
+    """Converters fill a disk without a word, end well, and leave files that are cut short.
+
+    Raises:
+        OSError: the disk of a folder is full.
+    """
+    if is_full(folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def how_it_ended(code: int) -> str:

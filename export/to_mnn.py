@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import mnn_converter
-from export.converter_process import how_it_ended
+from export.converter_process import check_room, how_it_ended
 from export.declarations import FP16_TOLERANCE, FP32_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements, first_missing
 from export.errors import ExportError
 from export.mnn_layers import File, check_file
@@ -104,6 +104,7 @@ def convert(model: Path, weights: str, folder: Path) -> tuple[list[dict[str, Any
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"MNN's converter did not end within {TIMEOUT_S} s: export a smaller size") from error
+    check_room(folder)
     dump = folder / "model.json"
     if done.returncode != 0 or not dump.is_file():
         lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.converter_process import check_room
 from export.declarations import (
     BF16_TOLERANCE,
     FP16_TOLERANCE,
@@ -121,6 +122,7 @@ def _convert(model: onnx.ModelProto, folder: Path, *, half: bool) -> tuple[str, 
         save(model, path)
         command = [EXEC_PATH, path.name, f"inputshape={_shapes(model)}", f"fp16={half:d}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        check_room(Path(scratch))
         param, weights = (path.with_name(f"model.ncnn.{suffix}") for suffix in ("param", "bin"))
         if done.returncode != 0 or not param.is_file() or not weights.is_file():
             raise ExportError(f"pnnx failed with code {done.returncode}: {done.stderr.strip()[-400:]}")

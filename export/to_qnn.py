@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import qnn_compiler
-from export.converter_process import how_it_ended
+from export.converter_process import check_room, how_it_ended
 from export.declarations import FP16_TOLERANCE, INT8_TOLERANCE, Compiled, Requirements
 from export.errors import ExportError
 from export.options import ExportOptions
@@ -138,6 +138,7 @@ def run_compiler(model: Path, out: Path, chip: Soc, *, log: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise ExportError(f"Qualcomm's compiler did not end within {TIMEOUT_S} s: export a smaller size") from error
+    check_room(out.parent)
     if done.returncode == 0 and out.is_file():
         return
     printed = done.stdout + "\n" + done.stderr

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.artifact import MANIFEST
-from runtimes.atomic import sync, temporary_folder
+from runtimes.atomic import is_full, sync, temporary_folder
 from runtimes.errors import UsageError
 
 
@@ -17,7 +18,8 @@ def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
     """A temporary folder beside ``final`` that takes its name when the block ends well, and vanishes when not.
 
     Raises:
-        UsageError: ``final`` exists and ``force`` is false, or is not an artifact that may be replaced.
+        UsageError: ``final`` exists and ``force`` is false, or is not an artifact that may be replaced; or the disk is
+            full.
     """
     check_destination(final, force=force)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +34,10 @@ def staged_folder(final: Path, *, force: bool) -> Iterator[Path]:
         else:
             _take_name(staging, final)
         sync(final.parent)
+    except Exception as error:
+        if is_full(staging) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+            raise UsageError(f"the disk of {final.parent} is full: make room, or pass another --out") from error
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
