@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.declarations import Compiled
+from export.errors import ExportError
 from export.int8.stages import Int8
 from export.options import ExportOptions
 from export.proof import Proofs
@@ -26,10 +27,11 @@ from runtimes.artifact import (
     Manifest,
     describe_files,
     read_files,
+    read_manifest,
 )
 from runtimes.contract import Precision, Verdict
 from runtimes.environment import package_versions
-from runtimes.errors import UsageError
+from runtimes.errors import ArtifactError, UsageError
 from runtimes.proof import FILE as PROOF
 from runtimes.registry import runners
 from runtimes.staged_folder import check_destination, staged_folder
@@ -161,7 +163,7 @@ class Pipeline:
         """Build, verify and write one artifact.
 
         Raises:
-            ExportError: a stage failed.
+            ExportError: a stage failed, or what the checkpoint tells of itself does not fit a manifest.
             SentinelError: a built graph is not the network.
         """
         start = time.perf_counter()
@@ -191,6 +193,7 @@ class Pipeline:
                 names += (PROOF,)  # which compares with PyTorch, and would pass where INT8 loses too much
             manifest = replace(manifest, parity=parity, files=describe_files(folder, names))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            self._check_manifest(job, folder)
         return Outcome(
             target=job.target_name,
             precision=job.precision,
@@ -216,6 +219,16 @@ class Pipeline:
                 report=self._report,
             )
         return self._sources[key]
+
+    def _check_manifest(self, job: Job, folder: Path) -> None:
+        """Raises ExportError where no reader takes what was written: a checkpoint may tell anything of itself."""
+        try:
+            read_manifest(folder)
+        except ArtifactError as error:
+            raise ExportError(
+                f"no reader would take the manifest of {job.name} ({error.__cause__ or error}): shorten what "
+                f"{self._info.source}, or the JSON file beside it, tells of it"
+            ) from error
 
     def _manifest(self, job: Job, compiled: Compiled, folder: Path) -> Manifest:
         info = self._info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 import export.graph
@@ -17,9 +19,9 @@ import export.source
 import export.targets
 import runtimes.registry
 from export.__main__ import main
-from ifrnet import warp
+from ifrnet import random_model, warp
 from runtimes import load
-from runtimes.artifact import read_manifest
+from runtimes.artifact import read_manifest, sha256_of
 from runtimes.cli import run
 from runtimes.commands import devices
 from runtimes.contract import Verdict
@@ -88,3 +90,20 @@ def test_the_command_lines_know_it(tmp_path: Path, capsys: pytest.CaptureFixture
     assert export_toy(tmp_path, "--fp16") == 1
     assert "target toy has no fp16 (it is a toy); it has fp32" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_reader_would_take_is_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The manifest puts the provenance two levels deeper than the file that it is read from."""
+    own = tmp_path / "own.pth"
+    torch.save(random_model("ifrnet_s").state_dict(), own)
+    own.with_suffix(".json").write_text(
+        json.dumps({"sha256": sha256_of(own), "x": 0}).replace("0}", "[" * 62 + "]" * 62 + "}")
+    )
+    out = tmp_path / "out"
+    given = ["--target", "toy", "--model", str(own), "--size", "32x32", "--out", str(out)]
+    assert run("python -m export", main, given) == 1
+    error = capsys.readouterr().err
+    assert error.endswith(
+        "nested deeper than 64 levels): shorten what own.pth, or the JSON file beside it, tells of it\n"
+    )
+    assert not list(out.iterdir())
