@@ -43,8 +43,9 @@ class _Int8Convolution(nn.Module):
 
 
 def with_int8_convolutions(source: Source) -> Source:
-    """The same network with the convolutions of the recipe in int8, and the coarsest decoder, which loses nothing here:
-    each image has scales of its own.
+    """The same network with the convolutions of the recipe in int8, and the coarsest decoder.
+
+    That loses 0.01 dB where each image has scales of its own, and in float a file is 3 MB larger.
 
     Raises:
         CalibrationError: a convolution that no rule of the recipe covers.

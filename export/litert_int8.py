@@ -6,7 +6,6 @@ LiteRT's int8 convolution gives int8, so it needs a range for its output beside 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -18,16 +17,6 @@ from export.int8.quantize import LEVELS
 from export.litert_file import CONVOLUTIONS, File
 from export.litert_layers import layer_of
 from export.source import Source
-
-IN_FLOAT = "encoder."
-"""Layers of the recipe that stay in float here: 6 % of the work. LiteRT rounds what an int8 convolution gives to 8
-bits, and of the encoder's features that is most of what INT8 loses: 0.08 dB with it and 0.04 without, 54.7 and 56.5 dB
-to float32 (256x160, simulated)."""
-
-
-def chosen(scales: Mapping[str, float]) -> dict[str, float]:
-    """Those of ``scales`` whose layers are int8 in LiteRT."""
-    return {name: scale for name, scale in scales.items() if not name.startswith(IN_FLOAT)}
 
 
 def kernels(layers: Convolutions) -> dict[bytes, str]:
@@ -55,7 +44,7 @@ def plan(source: Source, file: File) -> dict[str, Any]:
         CalibrationError: the scales name a convolution that the network does not have.
         ExportError: a convolution cannot be told from another in the file.
     """
-    layers, scales = convolutions(source), chosen(source.scales)
+    layers, scales = convolutions(source), source.scales
     if absent := [name for name in source.scales if name not in layers]:
         raise CalibrationError(
             f"the network has no convolution {absent[0]}: the scales are of another network; calibrate again"

@@ -86,11 +86,10 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
         SentinelError: the file is not what was asked for.
     """
     from export.litert_file import File
-    from export.litert_int8 import chosen
     from export.litert_layers import Wanted, check_file
 
     (folder / FILE).write_bytes(convert(source, precision))
-    wanted = Wanted(precision=precision, size=source.sizes.typical, scales=chosen(source.scales))
+    wanted = Wanted(precision=precision, size=source.sizes.typical, scales=source.scales)
     details = check_file(File((folder / FILE).read_bytes()), wanted)
     if precision is Precision.INT8:
         details["outputs"] = "int8 convolutions give int8: ranges that PyTorch saw on the shipped clip"

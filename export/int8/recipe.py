@@ -1,7 +1,7 @@
 """The recipe: which convolutions are int8, which stay in float, and why. One for every backend.
 
 Layers are the convolutions of the deploy graph in its INT8 form (:data:`REWRITES`), named as in the reference:
-``encoder.pyramid2.0.0``, ``decoder1.block.conv3.0``. A target with other rewrites beside these keeps the names.
+``decoder1.block.conv3.0``, ``decoder3.features``. A target with other rewrites beside these keeps the names.
 
 Nothing but convolutions is quantised:
 
@@ -42,9 +42,9 @@ COARSEST = Rule(
 
 RULES = (
     Rule(
-        pattern=r"encoder\.pyramid1\.0\.0",
+        pattern=r"encoder\..*",
         int8=False,
-        reason="sees pixels, whose fine gradations are all there is; 0.3 % of the work",
+        reason="all flow rests on it: 6 % of the work, and where much leaves the frame 37 instead of 53 dB to float32",
     ),
     Rule(
         pattern=r"decoder\d\.side",
@@ -57,7 +57,6 @@ RULES = (
         reason="gives flow (in decoder 1 also mask and residual): an error here moves or tints pixels directly",
     ),
     COARSEST,
-    Rule(pattern=r"encoder\.pyramid\d\.\d\.0", int8=True, reason="features in, features out"),
     Rule(pattern=r"decoder\d\.features", int8=True, reason="features and warped features, of like range"),
     Rule(pattern=r"decoder\d\.block\.conv\d(\.0)?", int8=True, reason="ResBlocks: 63 % of the work, features only"),
     Rule(pattern=r"decoder\d\.rest(\.conv)?", int8=True, reason="the features that a decoder hands on"),

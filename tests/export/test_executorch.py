@@ -314,7 +314,7 @@ def test_int8_passes_its_gate_without_scales(tmp_path: Path) -> None:
     details = read_manifest(path).details
     assert details["quality"]["cpu"]["drop"] <= 0.1
     assert details["quality"]["cpu"]["int8_vs_fp32"] >= 42.0
-    assert details["convolutions"]["int8"] >= 0.9
+    assert details["convolutions"]["int8"] >= 0.88
     assert "calibration" not in details
     assert (path / "model.pte").stat().st_size <= 4.5e6
 

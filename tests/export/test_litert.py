@@ -13,9 +13,7 @@ from export import environments, litert_converter, to_litert
 from export.__main__ import main
 from export.declarations import first_missing
 from export.errors import ExportError, SentinelError
-from export.int8.recipe import int8_layers
 from export.litert_file import CONVOLUTIONS, File, Operator, put_in_order
-from export.litert_int8 import chosen
 from export.litert_layers import SENTINELS, Wanted, check_file, find_warps, layer_of
 from runtimes.artifact import read_manifest
 from runtimes.cli import run as run_command
@@ -203,8 +201,7 @@ def test_what_int8_holds(int8: Path) -> None:
     info = load_model("ifrnet_s").info
     assert info is not None
     scales = scales_for(info, None).scales
-    names = sorted(chosen(scales))
-    assert set(scales) - set(names) == {name for name in int8_layers(scales) if name.startswith("encoder.")}
+    names = sorted(scales)
     assert manifest.details["int8_layers"] == names
     assert manifest.details["int8_share"] > 0.85
     floats = 8 + 3 + 4 + 7  # encoder, flow into a decoder (t into the last is depthwise), flow out of each, decoder 4
@@ -212,7 +209,7 @@ def test_what_int8_holds(int8: Path) -> None:
     assert manifest.details["quality"]["cpu"]["drop"] <= 0.1
     assert manifest.details["calibration"]["pairs"] > 0
     assert (int8 / "model.tflite").stat().st_size <= 5.5e6
-    wanted = Wanted(precision=Precision.INT8, size=SIZE, scales=chosen(scales))
+    wanted = Wanted(precision=Precision.INT8, size=SIZE, scales=scales)
     check_file(File((int8 / "model.tflite").read_bytes()), wanted)
 
 

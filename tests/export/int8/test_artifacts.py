@@ -127,7 +127,7 @@ def test_scales_for_a_target_that_takes_none_are_refused() -> None:
 def test_too_much_work_in_float_is_no_int8_artifact() -> None:
     stage = Int8(load_model("ifrnet_s"), OPTIONS)
     names = list(stage.check_built("x", Compiled()).details["calibration"]) and sorted(stage._scales.scales)
-    assert stage.check_built("x", Compiled(details={"int8_layers": names})).details["int8_share"] > 0.92
+    assert stage.check_built("x", Compiled(details={"int8_layers": names})).details["int8_share"] > 0.86
     with pytest.raises(SentinelError, match="int8-share"):
         stage.check_built("x", Compiled(details={"int8_layers": names[:10]}))
 

@@ -37,7 +37,7 @@ def test_channels_of_zeros_get_a_scale_that_backends_take() -> None:
 def test_work_is_that_of_the_published_network(name: str, gmacs: float) -> None:
     work = layer_work(VARIANTS[name])
     assert sum(work.values()) * 1280 * 720 / 1e9 == pytest.approx(gmacs, abs=0.1)
-    assert share(VARIANTS[name], int8_layers(work)) > 0.9
+    assert share(VARIANTS[name], int8_layers(work)) > 0.86
 
 
 def test_scales_of_another_network_are_refused() -> None:
