@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.artifact_check import check_artifact
 from benchmarks.errors import BenchmarkError
 from benchmarks.speed.without_artifact import manifest_without_files
 from export.options import ExportOptions
@@ -64,7 +65,7 @@ class ExportPerSize(Runtime):
         self._options = ExportOptions(
             targets=(name,), precisions=(Precision(precision),), model=model, scale=scale, out=folder
         )
-        self._report, self._model = report, info.name
+        self._report, self._info = report, info
         self._loaded: dict[Size, Runtime] = {}
         self._device = device or backend(module.BACKEND).DEFAULT_DEVICE
         manifest = manifest_without_files(
@@ -90,11 +91,11 @@ class ExportPerSize(Runtime):
         """The artifact for one size, exported where it is not there.
 
         Raises:
-            BenchmarkError: there is one of other weights.
+            BenchmarkError: there is one of other weights, or of a version before.
         """
         options = replace(self._options, sizes=SizeRange.static(size))
         (name,), (precision,) = options.targets, options.precisions
-        folder = options.out / options.artifact_name(self._model, name, precision)
+        folder = options.out / options.artifact_name(self._info.name, name, precision)
         if not folder.exists():
             from export.pipeline import Pipeline
 
@@ -104,9 +105,7 @@ class ExportPerSize(Runtime):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ParityNotRunWarning)
             runtime = load(folder, device=self._device, threads=self.spec.threads)
-        found = runtime.manifest.checkpoint.get("sha256")
-        if found != self.manifest.checkpoint["sha256"]:
-            raise BenchmarkError(f"{folder} was exported from other weights: remove it, or give another --artifacts")
+        check_artifact(runtime.manifest, folder, self._info)
         return runtime
 
     def _close(self) -> None:

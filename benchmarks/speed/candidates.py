@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.artifact_check import check_artifact
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import Selection
 from benchmarks.speed.exporting import Report, Wanted, export_all, export_options
 from benchmarks.speed.time_limit import TimeLimit
 from export.targets import TARGETS, Target, target
 from ifrnet.variants import CheckpointInfo
-from runtimes.artifact import Manifest, open_artifact
+from runtimes.artifact import open_artifact
 from runtimes.contract import Precision, Verdict
 from runtimes.device import Device
 from runtimes.registry import Backend, runners
@@ -126,7 +127,7 @@ def provide(
         limit: what is not exported in time stays without an artifact.
 
     Raises:
-        BenchmarkError: an artifact of that name was made from other weights.
+        BenchmarkError: an artifact of that name is of other weights, or of a version before.
     """
     folders = {
         (row.target, row.precision): _name(selection, info, row.target, row.precision) for row in rows if row.runnable
@@ -147,7 +148,7 @@ def _provided(row: Candidate, selection: Selection, info: CheckpointInfo, failur
         return replace(row, runnable=False, reason=reason)
     folder = selection.artifacts / _name(selection, info, row.target, row.precision)
     manifest = open_artifact(folder).manifest
-    _check(manifest, folder, selection, info)
+    check_artifact(manifest, folder, info)
     record = manifest.parity_on(row.device)
     return replace(
         row,
@@ -156,11 +157,3 @@ def _provided(row: Candidate, selection: Selection, info: CheckpointInfo, failur
         verdict=record.verdict,
         reason=record.reason,
     )
-
-
-def _check(manifest: Manifest, folder: Path, selection: Selection, info: CheckpointInfo) -> None:
-    if manifest.checkpoint.get("sha256") != info.sha256:
-        raise BenchmarkError(
-            f"{folder} was exported from weights with sha256 {str(manifest.checkpoint.get('sha256'))[:12]}, and "
-            f"{selection.model} has {info.sha256[:12]}: remove it, or give another folder as --artifacts"
-        )
