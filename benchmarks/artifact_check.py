@@ -1,4 +1,4 @@
-"""Whether an artifact that lies there already is what would be exported now."""
+"""Whether an artifact that was exported before is what would be exported now."""
 
 from __future__ import annotations
 
@@ -26,6 +26,5 @@ def check_artifact(manifest: Manifest, folder: Path, info: CheckpointInfo) -> No
     with suppress(CalibrationError):  # own weights: no scales are shipped
         if more := sorted(set(manifest.details.get("int8_layers", ())) - set(scales_for(info, None).scales)):
             raise BenchmarkError(
-                f"{folder} was exported by another version, which had {more[0]} in int8 and {len(more) - 1} more that "
-                f"are in float now: {other}"
+                f"{folder} has in int8 {more[0]} and {len(more) - 1} more layers that are float by now: {other}"
             )

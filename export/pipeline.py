@@ -181,16 +181,17 @@ class Pipeline:
             parity = verify(
                 read_files(folder, manifest), self._reference, tolerance, extra_devices=self._options.verify_devices
             )
-            compared = parity
+            names = tuple(manifest.files)  # not the caches of who ran it, which change
+            compared = [record.verdict for record in parity]
             if job.precision is Precision.INT8:
                 self._report(f"{job.name}: measuring what INT8 loses")
                 parity, quality = self._int8.judge(read_files(folder, manifest), parity, compiled.simulation)
                 manifest = replace(manifest, details={**manifest.details, "quality": quality})
-            names = tuple(manifest.files)  # not the caches of who ran it, which change
-            if [record.verdict for record in parity] == [record.verdict for record in compared]:
+            # The proof compares with PyTorch, and would pass where INT8 lost too much: no proof then.
+            if [record.verdict for record in parity] == compared:
                 proof = self._proofs.make(self._options.sizes, tolerance, job.precision, parity)
                 (folder / PROOF).write_bytes(proof)
-                names += (PROOF,)  # which compares with PyTorch, and would pass where INT8 loses too much
+                names += (PROOF,)
             manifest = replace(manifest, parity=parity, files=describe_files(folder, names))
             (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             self._check_manifest(job, folder)

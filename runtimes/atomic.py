@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LEAST_ROOM = 2**16
+_LEAST_ROOM = 2**16
 """In bytes; a full disk may have parts of blocks left."""
 
 _COUNTER = itertools.count()
@@ -82,7 +82,7 @@ def temporary_folder(final: Path) -> Path:
 
 def is_full(folder: Path) -> bool:
     """Whether the disk of a folder has no room left: native libraries and converters often fill it without a word."""
-    return shutil.disk_usage(folder).free < LEAST_ROOM
+    return shutil.disk_usage(folder).free < _LEAST_ROOM
 
 
 def sync(path: Path) -> None:

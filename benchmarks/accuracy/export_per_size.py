@@ -15,6 +15,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.speed.without_artifact import manifest_without_files
 from export.options import ExportOptions
 from export.targets import TARGETS, target
+from runtimes.artifact import read_manifest
 from runtimes.base import Runtime
 from runtimes.contract import Precision, Size, SizeRange
 from runtimes.errors import ParityNotRunWarning
@@ -102,11 +103,10 @@ class ExportPerSize(Runtime):
             pipeline = Pipeline(options, self._report)
             for job in pipeline.jobs():
                 pipeline.build(job)
+        check_artifact(read_manifest(folder), folder, self._info)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ParityNotRunWarning)
-            runtime = load(folder, device=self._device, threads=self.spec.threads)
-        check_artifact(runtime.manifest, folder, self._info)
-        return runtime
+            return load(folder, device=self._device, threads=self.spec.threads)
 
     def _close(self) -> None:
         for runtime in self._loaded.values():

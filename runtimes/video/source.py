@@ -134,6 +134,7 @@ class VideoSource:
         self.info = self._describe(first, told, 1 / aspect if aspect and transposes(told) else aspect)
 
     def _open(self) -> None:
+        """From the beginning, with nothing read yet."""
         self._container = open_video(self._path)
         self._stream = video_stream(self._container, self._name)
         self._stream.thread_type = "AUTO"
@@ -282,9 +283,7 @@ class VideoSource:
             stamp = None if frame.dts is None else frame.dts - self._lead
         if stamp is not None:
             return stamp * self._stream.time_base - self._zero
-        rate = (
-            self._stream.guessed_rate
-        )  # what the video itself says, before the 25 that FFmpeg assumes of bare streams
+        rate = self._stream.guessed_rate  # by the video itself; average_rate of bare streams is FFmpeg's 25
         if rate is None:
             raise VideoError(
                 f"{self._name} has no timestamps: put it into a container first (ffmpeg -r 24 -i ... out.mkv)"

@@ -1,4 +1,4 @@
-"""Artifacts that lie there already: used, or refused with what to remove."""
+"""Artifacts that were exported before: used, or refused with what to remove."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_an_artifact_of_a_recipe_before_is_refused() -> None:
     layers = [*manifest.details["int8_layers"], "encoder.pyramid1.1.0", "encoder.pyramid2.0.0"]
     before = replace(manifest, details={**manifest.details, "int8_layers": layers})
     with pytest.raises(
-        BenchmarkError, match=r"had encoder\.pyramid1\.1\.0 in int8 and 1 more .*: remove here"
+        BenchmarkError, match=r"here has in int8 encoder\.pyramid1\.1\.0 and 1 more layers .*: remove here"
     ) as caught:
         check_artifact(before, Path("here"), info)
     assert "\n" not in str(caught.value)

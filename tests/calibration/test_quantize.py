@@ -16,12 +16,14 @@ from calibration.samples import Sample, SampleSet
 from calibration.simulate import simulated
 from export.int8.errors import CalibrationError
 from export.int8.recipe import REWRITES, layer_name, rule_for, scale_owner
-from export.int8.scales import Scales
+from export.int8.scales import Scales, scales_for
 from export.int8.work import layer_work
 from export.source import Source
 from ifrnet import IFRNet, load_model
 from ifrnet.footage.triplets import Triplet
+from runtimes.compare import psnr
 from runtimes.contract import Precision, Size, SizeRange
+from runtimes.scene import Scene
 from tests.calibration.moving import panning
 
 SIZE = Size(96, 64)
@@ -152,3 +154,15 @@ def test_the_graph_computes_what_the_simulation_computes(
     error = np.abs(found - expected.numpy())
     # Values that fall between two steps may round apart; that is rare and small beside what int8 itself changes.
     assert error.mean() < 0.5 * float((plain - expected).abs().mean())
+
+
+def test_int8_stays_near_where_motion_leaves_the_frame(model: IFRNet) -> None:
+    """With the encoder in int8 the built-in weights had 44 dB here, and 37 dB at 1280x720; without it 54 and 53."""
+    assert model.info is not None
+    frames = [as_tensor(frame) for frame in Scene.of(Size(640, 360)).frames()]
+    graph, half = calibration_graph(model), torch.full((1, 1, 1, 1), 0.5)
+    with torch.inference_mode():
+        fp32 = graph(*frames, half)
+        with simulated(graph, scales_for(model.info, None).scales):
+            int8 = graph(*frames, half)
+    assert psnr(int8.numpy(), fp32.numpy()) > 50.0
