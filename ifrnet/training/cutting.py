@@ -27,7 +27,7 @@ SIDE = 256
 """Height and width of a clip in pixels: motion of 100 px has to find its match in a crop."""
 
 SMALLEST = 192
-"""Height and width from which frames are usable: smaller ones than a clip are enlarged to :data:`SIDE`."""
+"""Height and width from which frames are usable: smaller ones than a clip are enlarged to its side."""
 
 INDEX = "clips.json"
 ARRAY = "clips.npy"
@@ -66,15 +66,23 @@ class ClipSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """Frames (LENGTH, SIDE, SIDE, 3), the fair triplets among them, and the motion in pixels a frame."""
+    """A square of LENGTH frames: its pixels, the fair triplets among them, its motion, where it comes from.
+
+    Attributes:
+        frames: (LENGTH, side, side, 3) RGB.
+        triplets: those that may be trained on.
+        speed: motion in pixels of the clip a frame.
+        place: index of the first frame in its video, then top, left and side of the piece of picture it was cut from.
+    """
 
     frames: NDArray[np.uint8]
     triplets: list[Triplet]
     speed: float
+    place: tuple[int, int, int, int]
 
 
-def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
-    """Cut clips of every source into ``folder``. Returns their number.
+def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0, side: int = SIDE) -> int:
+    """Cut clips of every source, ``side`` px high and wide, into ``folder``. Returns their number.
 
     Raises:
         TrainingError: no source gave a clip.
@@ -84,21 +92,22 @@ def prepare(sources: Sequence[ClipSource], folder: Path, seed: int = 0) -> int:
     with replacing(folder / ARRAY) as partial:
         with partial.open("wb") as out:
             for source in sources:
-                for clip in _cut(source, np.random.default_rng((seed, len(rows))), Dis()):
+                for clip in _cut(source, np.random.default_rng((seed, len(rows))), Dis(), side):
                     out.write(clip.frames.tobytes())
                     triplets = [[t.first, t.middle, t.last] for t in clip.triplets]
-                    rows.append({"source": source.name, "speed": round(clip.speed, 2), "triplets": triplets})
+                    row = {"source": source.name, "place": clip.place, "speed": round(clip.speed, 2)}
+                    rows.append({**row, "triplets": triplets})
         if not rows:
             names = ", ".join(str(source.path) for source in sources) or "no video"
             raise TrainingError(
                 f"no clip could be cut from {names}: looked for {LENGTH} consecutive frames of at least "
                 f"{SMALLEST}x{SMALLEST} without a cut, with visible and even motion"
             )
-    write_text(folder / INDEX, json.dumps({"length": LENGTH, "side": SIDE, "clips": rows}))
+    write_text(folder / INDEX, json.dumps({"length": LENGTH, "side": side, "clips": rows}))
     return len(rows)
 
 
-def _cut(source: ClipSource, rng: np.random.Generator, estimator: Dis) -> Iterator[Clip]:
+def _cut(source: ClipSource, rng: np.random.Generator, estimator: Dis, side: int) -> Iterator[Clip]:
     """The clips of a video; two passes over it."""
     starts = _windows(source)
     ring: list[Frame] = []
@@ -108,9 +117,11 @@ def _cut(source: ClipSource, rng: np.random.Generator, estimator: Dis) -> Iterat
         if triplets is None:
             continue
         wanted, cut = source.per_window, 0
-        while cut < wanted and (frames := _square(ring, source.scales, rng)) is not None:
+        while cut < wanted and (place := _place(ring, source.scales, rng, side)) is not None:
+            top, left, piece = place
+            frames = np.stack([resized(frame[top : top + piece, left : left + piece], side) for frame in ring])
             speed = motion(frames[LENGTH // 2], frames[LENGTH // 2 + 1], estimator)
-            yield Clip(frames=frames, triplets=triplets, speed=speed)
+            yield Clip(frames=frames, triplets=triplets, speed=speed, place=(index - LENGTH + 1, *place))
             cut += 1
             wanted = max(wanted, FAST_PLACES) if speed >= FAST else wanted
 
@@ -135,13 +146,15 @@ def _triplets() -> list[Triplet]:
     ]
 
 
-def _square(frames: Sequence[Frame], scales: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.uint8] | None:
-    """A square where something moves, the same in every frame; None where the frame is too small."""
+def _place(
+    frames: Sequence[Frame], scales: tuple[int, ...], rng: np.random.Generator, side: int
+) -> tuple[int, int, int] | None:
+    """Top, left and side of a square where something moves; None where the frame is too small."""
     height, width = frames[0].shape[:2]
     shorter = min(height, width)
     if shorter < SMALLEST:
         return None
-    fitting = [SIDE * scale for scale in scales if shorter >= SIDE * scale] or [shorter]
+    fitting = [side * scale for scale in scales if shorter >= side * scale] or [shorter]
     piece = fitting[int(rng.integers(len(fitting)))]
     places = [(int(rng.integers(height - piece + 1)), int(rng.integers(width - piece + 1))) for _ in range(4)]
 
@@ -149,19 +162,18 @@ def _square(frames: Sequence[Frame], scales: tuple[int, ...], rng: np.random.Gen
         window = np.s_[place[0] : place[0] + piece : 4, place[1] : place[1] + piece : 4, 1]
         return float(np.abs(frames[-1][window].astype(np.int16) - frames[0][window]).mean())
 
-    top, left = max(places, key=change)
-    return np.stack([_resized(frame[top : top + piece, left : left + piece]) for frame in frames])  # (7, SIDE, SIDE, 3)
+    return (*max(places, key=change), piece)
 
 
-def _resized(square: Frame) -> Frame:
-    """(P, P, 3) -> (SIDE, SIDE, 3): averaged over blocks where it is a multiple, bilinear where it is smaller."""
+def resized(square: Frame, side: int) -> Frame:
+    """(P, P, 3) -> (side, side, 3): averaged over blocks where it is a multiple, bilinear where it is smaller."""
     piece = square.shape[0]
-    if piece < SIDE:
+    if piece < side:
         import cv2  # only for videos smaller than a clip
 
-        return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-    if piece == SIDE:
+        return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    if piece == side:
         return square
-    scale = piece // SIDE
-    blocks = square.reshape(SIDE, scale, SIDE, scale, 3)
+    scale = piece // side
+    blocks = square.reshape(side, scale, side, scale, 3)
     return np.rint(blocks.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8)

@@ -28,7 +28,8 @@ from ifrnet.training.objective import TERMS, Objective
 from ifrnet.training.optimiser import Optimiser
 from ifrnet.training.options import RunOptions, Schedule, TrainOptions
 from ifrnet.training.parallel import Processes
-from ifrnet.training.rendering import Pending
+from ifrnet.training.resident import ResidentMixture
+from ifrnet.training.resident_scenes import ResidentPictures
 from ifrnet.training.samples import Augmentation, Batch
 from ifrnet.training.stream import Mixture, Source, StepSampler, batches
 from ifrnet.variants import VARIANTS
@@ -188,12 +189,13 @@ def train(
     """
     options = run.options
     augmentation = augmentation or Augmentation()
-    mixture = Mixture(sources, options.crop, augmentation, options.seed, deferred=options.render_on_device)
-    stream = batches(mixture, _sampler(run, options.batch, processes), machine.workers)
-    wides: Iterable[Batch | Pending | None] = itertools.repeat(None)
+    mixture = Mixture(sources, options.crop, augmentation, options.seed)
+    held: dict[int, ResidentPictures] = {}
+    stream = _stream(mixture, _sampler(run, options.batch, processes), options, machine, processes, held)
+    wides: Iterable[Batch | None] = itertools.repeat(None)
     if wide is not None:
         scenes = _wide(options, wide, augmentation)
-        wides = batches(scenes, _sampler(run, options.wide.batch, processes), machine.workers)
+        wides = _stream(scenes, _sampler(run, options.wide.batch, processes), options, machine, processes, held)
 
     def inputs() -> Iterator[tuple[Any, ...]]:
         for batch, scene in zip(stream, wides, strict=False):  # one of them may have no end
@@ -231,7 +233,7 @@ def train_coarsest(
     if not run.step or not all(file.exists() for file in files):
         steps = -(-options.coarsest // options.wide.batch)
         sampler = StepSampler(first_step=0, last_step=steps, batch=options.wide.batch, rank=0, world=1)
-        scenes = batches(_wide(options, wide, Augmentation()), sampler, machine.workers)
+        scenes = _stream(_wide(options, wide, Augmentation()), sampler, options, machine, processes, {})
         coarsest.encode(run.model, (batch.to(processes.device) for batch in scenes), options, folder)
     stored = coarsest.EncodedScenes(folder, options.seed).batches(_sampler(run, options.wide.batch, processes))
     inputs = ((batch.to(processes.device),) for batch in stored)
@@ -266,6 +268,7 @@ def _follow(
     """
     if machine.threads is not None:
         torch.set_num_threads(machine.threads)
+    torch.backends.cudnn.benchmark = True  # all steps have the same shapes
     objective = processes.wrap(objective)
     if machine.compile:
         objective = torch.compile(objective)  # type: ignore[assignment]
@@ -325,10 +328,24 @@ def _save_or_warn(run: Run, folder: Path, processes: Processes) -> None:
         )
 
 
+def _stream(
+    mixture: Mixture,
+    sampler: StepSampler,
+    options: TrainOptions,
+    machine: RunOptions,
+    processes: Processes,
+    held: dict[int, ResidentPictures],
+) -> Iterator[Batch]:
+    """The batches of the sampler's steps, from the loader or from what the device holds."""
+    if options.resident:
+        return ResidentMixture(mixture, processes.device, held).batches(sampler)
+    return batches(mixture, sampler, machine.workers)
+
+
 def _wide(options: TrainOptions, wide: Source, augmentation: Augmentation) -> Mixture:
     """The scenes of the coarse flow loss."""
     seed = options.seed + WIDE_SEED
-    return Mixture([wide], options.wide.side, augmentation, seed, deferred=options.render_on_device)
+    return Mixture([wide], options.wide.side, augmentation, seed)
 
 
 def _sampler(run: Run, batch: int, processes: Processes) -> StepSampler:

@@ -13,7 +13,7 @@ from ifrnet.footage.catalogue import MEDIA, evaluation_clips, may_train, trainin
 from ifrnet.footage.download import fetch_all
 from ifrnet.footage.video import read_frames
 from ifrnet.training.clips import write_pictures
-from ifrnet.training.cutting import ClipSource, prepare
+from ifrnet.training.cutting import SIDE, ClipSource, prepare
 
 CLIPS = "clips"
 PICTURES = "pictures"
@@ -30,8 +30,13 @@ STILL_EVERY = 90
 """Every so many frames of the film, one still becomes a picture for synthetic motion."""
 
 
-def prepare_openly_licensed(folder: Path, archives: Path | None = None) -> tuple[int, int]:
-    """Fetch, cut and store everything below ``folder``. Returns the numbers of clips and of pictures."""
+def prepare_openly_licensed(
+    folder: Path, archives: Path | None = None, side: int = SIDE, places: int = 1
+) -> tuple[int, int]:
+    """Fetch, cut and store everything below ``folder``. Returns the numbers of clips and of pictures.
+
+    ``side`` of the clips in pixels; every window gives ``places`` times as many of them.
+    """
     videos, photographs = training_videos(), training_photographs()
     # Those of the evaluation too: a run that evaluates may be on a machine that cannot fetch.
     wanted = dict.fromkeys(media.name for media in (*videos, *photographs, *evaluation_clips()))
@@ -44,11 +49,11 @@ def prepare_openly_licensed(folder: Path, archives: Path | None = None) -> tuple
             rows=media.rows,
             usable=partial(may_train, media),
             stride=STRIDES[media.name],
-            per_window=PER_WINDOW[media.name],
+            per_window=places * PER_WINDOW[media.name],
         )
         for media in videos
     ]
-    return prepare(sources, folder / CLIPS), pictures
+    return prepare(sources, folder / CLIPS, side=side), pictures
 
 
 def picture_count() -> int:

@@ -93,7 +93,7 @@ class TrainOptions:
             40 px from the start still had zero flow after 1000 steps: begin with slow motion and small crops.
         wide: scenes of the coarse flow loss.
         coarsest: scenes of a run of the coarsest decoder alone, see :mod:`ifrnet.training.coarsest`; 0 for all of it.
-        render_on_device: synthetic scenes are rendered where the network trains, by PyTorch, and not by the loader.
+        resident: clips and pictures stay where the network trains, see :mod:`ifrnet.training.resident`.
         seed: of the initial weights and of every sample.
         data: what it learns from, as given to ``--data``.
         world: processes; each takes ``batch`` samples of a step.
@@ -118,7 +118,7 @@ class TrainOptions:
     estimated_trust: float = 0.3
     estimator: str = "dis"
     fastest: float = 40.0
-    render_on_device: bool = False
+    resident: bool = False
     seed: int = 0
     data: tuple[str, ...] = ()
     world: int = 1

@@ -1,21 +1,19 @@
 """Scenes of synthetic motion rendered by PyTorch, many at a time, on the device that trains.
 
 The same pictures under the same motion as :meth:`ifrnet.training.synthetic.SyntheticMotion.render`, which a worker of
-the loader calls for one scene: it then only cuts pictures and draws masks, a third of the work.
+the loader calls for one scene.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifrnet.training.samples import Batch, Sample, collate
-from ifrnet.training.synthetic import INVERSIONS, PAD, Scene
+from ifrnet.training.samples import Batch
+from ifrnet.training.synthetic import INVERSIONS, PAD
 
 
 class Motions(NamedTuple):
@@ -59,11 +57,11 @@ class Motions(NamedTuple):
 
 
 class Scenes(NamedTuple):
-    """N scenes of up to L layers, ready to travel; missing layers are transparent.
+    """N scenes of up to L layers; missing layers are transparent.
 
     Attributes:
-        pictures: (N, L, 3, S + 2 PAD, S + 2 PAD) uint8.
-        opacities: (N, L, 1, S + 2 PAD, S + 2 PAD) uint8 in 255ths.
+        pictures: (N, L, 3, S + 2 PAD, S + 2 PAD) in levels.
+        opacities: (N, L, 1, S + 2 PAD, S + 2 PAD) in 255ths.
         motions: (N, L, 6 + 5 W) float32, the fields of :class:`Motions` with W waves.
         t: (N, 1, 1, 1) float32.
         noise: (N, 1, 1, 1) float32, standard deviation in levels.
@@ -81,8 +79,7 @@ class Scenes(NamedTuple):
         """Frames 0, t and 1 and the flows of the topmost layer from t to either, on ``device``."""
         side = self.pictures.shape[-1] - 2 * PAD
         pictures, opacities, t, noise = (
-            x.to(device).float()
-            for x in (self.pictures, self.opacities, self.t, self.noise)  # bytes travel
+            x.to(device).float() for x in (self.pictures, self.opacities, self.t, self.noise)
         )
         opacities = opacities / 255.0
         motions = _motions(self.motions.to(device))
@@ -105,49 +102,6 @@ class Scenes(NamedTuple):
         img0, img1 = frames
         flow0, flow1 = flows
         return Batch(img0, img1, truth, t, flow0, flow1, torch.ones_like(t))
-
-
-class Pending(NamedTuple):
-    """A batch of which some samples are still to be rendered."""
-
-    samples: Batch | None
-    scenes: Scenes | None
-
-    def to(self, device: torch.device) -> Batch:
-        """The whole batch on ``device``, see :meth:`Batch.to`."""
-        parts = [] if self.samples is None else [self.samples.to(device)]
-        if self.scenes is not None:
-            parts.append(self.scenes.render(device).to(device))
-        return Batch(*(torch.cat(fields) for fields in zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
-
-
-def pack(items: Sequence[Sample | Scene]) -> Pending:
-    """Samples and scenes of one size, as a worker hands them on."""
-    samples = [item for item in items if isinstance(item, Sample)]
-    scenes = [item for item in items if isinstance(item, Scene)]
-    return Pending(collate(samples) if samples else None, _scenes(scenes) if scenes else None)
-
-
-def _scenes(scenes: Sequence[Scene]) -> Scenes:
-    layers = max(len(scene.layers) for scene in scenes)
-    waves = max(len(layer.motion.waves) for scene in scenes for layer in scene.layers)
-    side = scenes[0].layers[0].picture.shape[0]
-    pictures = np.zeros((len(scenes), layers, 3, side, side), dtype=np.uint8)
-    opacities = np.zeros((len(scenes), layers, 1, side, side), dtype=np.uint8)
-    motions = np.zeros((len(scenes), layers, 6 + 5 * waves), dtype=np.float32)
-    for n, scene in enumerate(scenes):
-        for k, layer in enumerate(scene.layers):
-            motion = layer.motion
-            pictures[n, k] = layer.picture.transpose(2, 0, 1)
-            opacities[n, k] = 255 if layer.opacity is None else np.rint(255.0 * layer.opacity)
-            motions[n, k, :6] = (*motion.velocity, motion.rotation, motion.zoom, *motion.centre)
-            motions[n, k, 6 : 6 + motion.waves.size] = motion.waves.ravel()
-    t, noise = (
-        torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
-        for values in ([scene.t for scene in scenes], [scene.noise for scene in scenes])
-    )
-    stacks = [torch.from_numpy(array) for array in (pictures, opacities, motions)]
-    return Scenes(stacks[0], stacks[1], stacks[2], t, noise, scenes[0].seed)
 
 
 def _motions(packed: Tensor) -> Motions:

@@ -125,6 +125,16 @@ def collate(samples: list[Sample]) -> Batch:
     )
 
 
+class Turns(NamedTuple):
+    """What is done to one sample, see :class:`Augmentation`."""
+
+    channels: bool
+    vertical: bool
+    horizontal: bool
+    transpose: bool
+    time: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """Probabilities of the published augmentation (crop aside)."""
@@ -135,17 +145,23 @@ class Augmentation:
     transpose: float = 0.05
     time: float = 0.5
 
+    def draw(self, rng: np.random.Generator) -> Turns:
+        """Decide for one sample."""
+        shares = (self.channels, self.vertical, self.horizontal, self.transpose, self.time)
+        return Turns(*(bool(rng.random() < share) for share in shares))
+
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Reverse channels, flip, swap height and width, reverse time; flows follow the frames."""
-        if rng.random() < self.channels:
+        turns = self.draw(rng)
+        if turns.channels:
             sample = _frames(sample, np.s_[:, :, ::-1])
-        if rng.random() < self.vertical:
+        if turns.vertical:
             sample = _flows(_frames(sample, np.s_[::-1]), np.s_[::-1], (1.0, -1.0))
-        if rng.random() < self.horizontal:
+        if turns.horizontal:
             sample = _flows(_frames(sample, np.s_[:, ::-1]), np.s_[:, ::-1], (-1.0, 1.0))
-        if rng.random() < self.transpose:
+        if turns.transpose:
             sample = _transposed(sample)
-        if rng.random() < self.time:
+        if turns.time:
             sample = replace(
                 sample, img0=sample.img1, img1=sample.img0, flow0=sample.flow1, flow1=sample.flow0, t=1.0 - sample.t
             )

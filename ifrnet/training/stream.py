@@ -5,16 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ifrnet.training.errors import TrainingError
-from ifrnet.training.rendering import Pending, pack
 from ifrnet.training.samples import Augmentation, Batch, Sample, TrainingSet, collate, crop
-from ifrnet.training.synthetic import Scene, SyntheticMotion, augmented
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,29 +23,29 @@ class Source:
     share: float
 
 
-class Mixture(Dataset[Sample | Scene]):
+class Mixture(Dataset[Sample]):
     """Several training sets, drawn by share; augmented and cropped."""
 
-    def __init__(
-        self, sources: Sequence[Source], side: int, augmentation: Augmentation, seed: int, *, deferred: bool = False
-    ) -> None:
-        """``deferred`` leaves synthetic scenes to be rendered where the batch is used."""
+    def __init__(self, sources: Sequence[Source], side: int, augmentation: Augmentation, seed: int) -> None:
         self.sources = sources
-        self.deferred = deferred
         self.side = side
         self.augmentation = augmentation
         self.seed = seed
         shares = np.array([source.share for source in sources], dtype=np.float64)
         self._edges = np.cumsum(shares / shares.sum())
 
-    def __getitem__(self, index: int) -> Sample | Scene:
+    def source_of(self, index: int) -> int:
+        """Number of the source of sample ``index``.
+
+        A low-discrepancy sequence instead of a draw: every batch gets close to its share of each source.
+        """
+        place = (index * 0.6180339887498949) % 1.0
+        return int(np.searchsorted(self._edges, place, side="right").clip(max=len(self.sources) - 1))
+
+    def __getitem__(self, index: int) -> Sample:
         """Sample ``index`` of the run. Consecutive samples are spread evenly over the sources."""
         rng = np.random.default_rng((self.seed, index))
-        # A low-discrepancy sequence instead of a draw: every batch gets close to its share of each source.
-        place = (index * 0.6180339887498949) % 1.0
-        source = self.sources[int(np.searchsorted(self._edges, place, side="right").clip(max=len(self.sources) - 1))]
-        if self.deferred and isinstance(source.data, SyntheticMotion):
-            return augmented(source.data.scene(None, rng), self.augmentation, rng)
+        source = self.sources[self.source_of(index)]
         sample = crop(source.data.draw(index, rng), self.side, rng)
         return self.augmentation.apply(sample, rng)
 
@@ -71,8 +68,8 @@ class StepSampler(Sampler[list[int]]):
         return len(self.steps)
 
 
-def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> Iterator[Any]:
-    """The batches of the sampler's steps, in order: :class:`Batch`, or :class:`Pending` where they are rendered later.
+def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> Iterator[Batch]:
+    """The batches of the sampler's steps, in order.
 
     Workers are spawned, so training sets must pickle small: a forked one inherits the thread pools of OpenMP and OpenCV
     without their threads and hangs in the first parallel loop.
@@ -80,10 +77,10 @@ def batches(mixture: Mixture, sampler: StepSampler, workers: int) -> Iterator[An
     Raises:
         TrainingError: data that cannot be used, in the words of whoever found it, here or in a worker.
     """
-    loader: DataLoader[Batch | Pending] = DataLoader(
+    loader: DataLoader[Batch] = DataLoader(
         mixture,  # type: ignore[arg-type]  # yields samples, collated to batches
         batch_sampler=sampler,
-        collate_fn=pack if mixture.deferred else collate,
+        collate_fn=collate,
         num_workers=workers,
         worker_init_fn=_quiet_worker if workers else None,
         prefetch_factor=4 if workers else None,

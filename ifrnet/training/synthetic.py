@@ -9,12 +9,12 @@ fixed-point iteration that converges because the motion is smooth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ifrnet.training.samples import Augmentation, Sample
+from ifrnet.training.samples import Sample
 
 INVERSIONS = 2
 """Fixed-point steps from the inverse without waves: 0.003 px are left on average, 0.24 px at most."""
@@ -141,29 +141,11 @@ class Scene:
         layers: the background and what moves over it.
         t: in (0, 1).
         noise: standard deviation in levels of 255.
-        seed: of the noise, where PyTorch draws it.
     """
 
     layers: Sequence[Layer]
     t: float
     noise: float = 0.0
-    seed: int = 0
-
-
-def augmented(scene: Scene, by: Augmentation, rng: np.random.Generator) -> Scene:
-    """Channels reversed and pictures turned, as :meth:`Augmentation.apply` does it to what is rendered.
-
-    Motion, masks and time have no preferred direction: turning the pictures is enough.
-    """
-    turned = [layer.picture for layer in scene.layers]
-    if rng.random() < by.channels:
-        turned = [picture[:, :, ::-1] for picture in turned]
-    if rng.random() < by.vertical:
-        turned = [picture[::-1] for picture in turned]
-    if rng.random() < by.transpose:
-        turned = [picture.swapaxes(0, 1) for picture in turned]
-    layers = [replace(layer, picture=picture) for layer, picture in zip(scene.layers, turned, strict=True)]
-    return replace(scene, layers=layers)
 
 
 class SyntheticMotion:
@@ -191,7 +173,7 @@ class SyntheticMotion:
         t = float(rng.uniform(*TIMES)) if t is None else t
         layers = self._layers(t, rng)
         noise = float(rng.uniform(0.0, self.options.noise)) if rng.random() < NOISY else 0.0
-        return Scene(layers=layers, t=t, noise=noise, seed=int(rng.integers(2**31)))
+        return Scene(layers=layers, t=t, noise=noise)
 
     def render(self, scene: Scene, rng: np.random.Generator) -> Sample:
         """Frames 0, t and 1 of a scene and the flows of the topmost layer from t to either; ``rng`` for the noise."""

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from ifrnet.footage.errors import FootageError
 from ifrnet.footage.video import read_frames
-from ifrnet.training.cutting import ClipSource, prepare
+from ifrnet.training.cutting import SIDE, ClipSource, prepare
 from ifrnet.training.errors import TrainingError
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".ts", ".3gp", ".y4m")
 
 
-def prepare_videos(folder: Path, output: Path) -> int:
+def prepare_videos(folder: Path, output: Path, side: int = SIDE, places: int = 1) -> int:
     """Cut clips of every video below ``folder`` into ``output``. Returns their number.
+
+    ``side`` and ``places`` as for :func:`ifrnet.training.openly_licensed.prepare_openly_licensed`.
 
     Raises:
         TrainingError: no video, some that cannot be read, or none with usable motion.
@@ -27,7 +29,8 @@ def prepare_videos(folder: Path, output: Path) -> int:
             f"{len(bad)} of {len(paths)} videos are of no use ({'; '.join(bad)}): expected videos that FFmpeg decodes; "
             f"take them out of {folder}"
         )
-    return prepare([ClipSource(name=path.relative_to(folder).as_posix(), path=path) for path in paths], output)
+    sources = [ClipSource(name=path.relative_to(folder).as_posix(), path=path, per_window=places) for path in paths]
+    return prepare(sources, output, side=side)
 
 
 def _problem(path: Path) -> str:

@@ -53,7 +53,7 @@ def _wide(scenes: SyntheticMotion, options: TrainOptions) -> Source:
 def _rendered(scenes: SyntheticMotion, options: TrainOptions, count: int) -> list[Batch]:
     """The scenes that a run of these options encodes, one by one."""
     mixture = Mixture([_wide(scenes, options)], options.wide.side, Augmentation(), options.seed + loop.WIDE_SEED)
-    return [collate([mixture[index]]) for index in range(count)]  # type: ignore[list-item]
+    return [collate([mixture[index]]) for index in range(count)]
 
 
 def test_two_and_two_steps_are_four_steps_bit_for_bit(tmp_path: Path, scenes: SyntheticMotion) -> None:
