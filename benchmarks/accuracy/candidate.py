@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.options import AccuracyOptions
 from calibration import PAIRS
 from runtimes.cli import Parser
+from runtimes.contract import Size, Timesteps
 from runtimes.environment import available_cores
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
     from benchmarks.accuracy.score_log import ScoreLog
     from benchmarks.report.progress import Progress
     from benchmarks.report.results_file import Results
+    from ifrnet.model import IFRNet
 
 EPILOG = """\
 Writes NAME.safetensors with its provenance NAME.json, the INT8 scales NAME.int8.json, footage.json, pans.json,
 objects.json and the run's logs, and compares the checkpoint with the built-in one and with the baselines on all three,
-part by part. Prints which figures of the README change, and the commands that put the files in place. The same command
-goes on where it was interrupted.
+part by part, and how far rounding moves both. Prints which figures of the README change, and the commands that put the
+files in place. The same command goes on where it was interrupted.
 
 example:
   python -m benchmarks weights --state runs/9/state.pt --output runs/candidate --openly-licensed
@@ -36,6 +39,9 @@ BASELINES = ("averaging", "OpenCV DIS", "FFmpeg minterpolate")
 
 LOGS = ("steps.csv", "evaluations.csv")
 """Of the run's folder; kept beside the checkpoint."""
+
+SCENE = Size(1280, 720)
+"""Frames of the rendered scene on which rounding is measured: the leaderboard's."""
 
 TOLERANCE_DB = 0.01
 """PSNR that a part may lose before the comparison calls it worse: that is the last digit shown."""
@@ -90,6 +96,45 @@ def execute(args: argparse.Namespace) -> int:
             shutil.copyfile(log, args.output / f"{args.name}.{name}")
     _print(console, rows, args)
     return 0
+
+
+def rounding(model: IFRNet) -> tuple[float, float, float]:
+    """How far rounding moves a network on the rendered scene of :data:`SCENE`, of which much leaves the frame.
+
+    Footage of few clips may not show it: a network that has to guess there amplifies any error of a low precision.
+
+    Returns:
+        PSNR in dB of its middle frame to the true one, to its own in float64, and to its own with convolutions in
+        bfloat16.
+    """
+    import torch
+
+    from export.verify import Reference
+    from runtimes.compare import psnr
+    from runtimes.frames import to_tensor
+
+    reference = Reference(model, Timesteps.MIDDLE, 1.0)
+    (case,) = reference.cases(SCENE)
+    truth = to_tensor(case.scene.render(case.scene.at(Fraction(1, 2))))
+    others = (truth, reference.rounded(case, torch.float64), reference.rounded(case, torch.bfloat16))
+    before, exact, low = (psnr(case.expected, other) for other in others)
+    return before, exact, low
+
+
+def _rounding_lines(so_far: tuple[float, ...], candidate: tuple[float, ...]) -> list[str]:
+    from export.verify import MARGIN
+
+    words = ("to the true frame", "in float32 to float64", "in bfloat16 to float32")
+    figures = (f"{word} {a:.1f}, {b:.1f} dB" for word, a, b in zip(words, so_far, candidate, strict=True))
+    lines = [
+        f"On a rendered scene of {SCENE}, of which much leaves the frame (so far, candidate): {'; '.join(figures)}."
+    ]
+    if any(b < a - MARGIN for a, b in zip(so_far[1:], candidate[1:], strict=True)):
+        lines.append(
+            "The candidate is more sensitive to rounding than so far: artifacts in fp16, bf16 and int8 will be further "
+            "from PyTorch there. A mean with the weights so far may cure it (python -m ifrnet.training mean)."
+        )
+    return lines
 
 
 def _export(args: argparse.Namespace, evaluation: Mapping[str, Any]) -> Path:
@@ -171,6 +216,8 @@ def compared(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[in
 def _print(console: Console, rows: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
     from rich.table import Table
 
+    from ifrnet import load_model
+
     parts = compared(rows, args.name)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("on", "samples", "DIS dB", "so far", "candidate", "gain", "over DIS"):
@@ -182,7 +229,8 @@ def _print(console: Console, rows: Sequence[Mapping[str, Any]], args: argparse.N
     console.print(table)
     worse = [part for part, (_, _, before, now) in parts.items() if now < before - TOLERANCE_DB]
     verdict = f"worse than so far in: {'; '.join(worse)}" if worse else "nowhere worse than so far"
-    for line in (f"The candidate is {verdict}.", *_what_changes(rows, args)):
+    so_far, candidate = (rounding(load_model(name)) for name in (args.name, args.output / f"{args.name}.safetensors"))
+    for line in (f"The candidate is {verdict}.", *_rounding_lines(so_far, candidate), *_what_changes(rows, args)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -19,6 +19,7 @@ from ifrnet.footage import download
 from ifrnet.training import loop, state
 from ifrnet.training.options import TrainOptions
 from runtimes.cli import run
+from runtimes.contract import Size
 
 
 def _weights(*arguments: object) -> int:
@@ -32,6 +33,7 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     monkeypatch.setattr(rigid.Pans, "distances", (4,))  # the clips of this test are 112x80
     monkeypatch.setattr(rigid.Objects, "distances", (4,))
     monkeypatch.setattr(rigid, "OBJECT", (24, 32))
+    monkeypatch.setattr(candidate, "SCENE", Size(112, 80))
     untrained = loop.new_run(TrainOptions(data=("clips=own",)), torch.device("cpu"))
     path = state.save(untrained.snapshot(), tmp_path / "run")
     (tmp_path / "run" / "steps.csv").write_text("step\n")
@@ -57,9 +59,27 @@ def test_one_command_makes_every_file_and_says_where_it_is_worse(
     assert str(tmp_path) not in evaluation["command"]
     shown = capsys.readouterr().out
     assert "The candidate is worse than so far in: phone; cup; run; bbb; " in shown
+    assert "On a rendered scene of 112x80, of which much leaves the frame (so far, candidate): to the true" in shown
     assert f"cp {folder}/ifrnet_s.int8.json export/int8/scales/ifrnet_s.json" in shown
     assert f"cp {folder}/ifrnet_s.steps.csv benchmarks/results/" in shown
     assert "evaluations.csv" not in shown  # the run has none
+
+
+def test_rounding_that_moves_the_candidate_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidate, "SCENE", Size(112, 80))
+    model = load_model("ifrnet_s")
+    so_far = candidate.rounding(model)
+    assert 15.0 < so_far[0] < 60.0
+    assert so_far[1] > 100.0  # float32
+    assert 30.0 < so_far[2] < so_far[1] - 20.0  # bfloat16 has 16 bits less
+    with torch.no_grad():  # what the last decoder says counts ten times
+        for parameter in model.get_submodule("decoder1.convblock.2").parameters():
+            parameter.mul_(10.0)
+    worse = candidate.rounding(model)
+    told, warned = candidate._rounding_lines(so_far, worse)
+    assert f"in bfloat16 to float32 {so_far[2]:.1f}, {worse[2]:.1f} dB." in told
+    assert warned.startswith("The candidate is more sensitive to rounding than so far")
+    assert len(candidate._rounding_lines(so_far, so_far)) == 1
 
 
 def test_a_dataset_that_is_done_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
