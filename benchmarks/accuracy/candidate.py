@@ -117,8 +117,8 @@ def rounding(model: IFRNet) -> tuple[float, float, float]:
     (case,) = reference.cases(SCENE)
     truth = to_tensor(case.scene.render(case.scene.at(Fraction(1, 2))))
     others = (truth, reference.rounded(case, torch.float64), reference.rounded(case, torch.bfloat16))
-    before, exact, low = (psnr(case.expected, other) for other in others)
-    return before, exact, low
+    to_truth, to_exact, to_low = (psnr(case.expected, other) for other in others)
+    return to_truth, to_exact, to_low
 
 
 def _rounding_lines(so_far: tuple[float, ...], candidate: tuple[float, ...]) -> list[str]:
@@ -131,7 +131,7 @@ def _rounding_lines(so_far: tuple[float, ...], candidate: tuple[float, ...]) -> 
     ]
     if any(b < a - MARGIN for a, b in zip(so_far[1:], candidate[1:], strict=True)):
         lines.append(
-            "The candidate is more sensitive to rounding than so far: artifacts in fp16, bf16 and int8 will be further "
+            "The candidate is more sensitive to rounding than so far: artifacts in fp16, bf16 and int8 may be further "
             "from PyTorch there. A mean with the weights so far may cure it (python -m ifrnet.training mean)."
         )
     return lines

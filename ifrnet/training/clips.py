@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ifrnet.footage.triplets import Triplet
 from ifrnet.training.cutting import ARRAY, INDEX, SPACINGS
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.flow import FlowEstimator
@@ -64,14 +65,7 @@ class Place(NamedTuple):
     """A triplet of frames of a clip."""
 
     clip: int
-    first: int
-    middle: int
-    last: int
-
-    @property
-    def t(self) -> float:
-        """Time of the middle frame, in (0, 1)."""
-        return (self.middle - self.first) / (self.last - self.first)
+    triplet: Triplet
 
 
 class Clips:
@@ -134,13 +128,14 @@ class Clips:
         clip, spacing = map(int, self._bands[band][1][_pick(self._pair_edges[band], rng)])
         triplets: Sequence[Sequence[int]] = [t for t in self.clips[clip]["triplets"] if t[2] - t[0] == spacing]
         first, middle, last = triplets[int(rng.integers(len(triplets)))]
-        return Place(clip, first, middle, last)
+        return Place(clip, Triplet(first=first, middle=middle, last=last))
 
     def draw(self, index: int, rng: np.random.Generator) -> Sample:
         """See :class:`ifrnet.training.samples.TrainingSet`."""
-        place = self.place(rng)
-        img0, truth, img1 = (np.asarray(self._array[place.clip, i]) for i in (place.first, place.middle, place.last))
-        return with_flows(img0, truth, img1, place.t, self._estimator, self._trust)
+        clip, triplet = self.place(rng)
+        frames = (triplet.first, triplet.middle, triplet.last)
+        img0, truth, img1 = (np.asarray(self._array[clip, frame]) for frame in frames)
+        return with_flows(img0, truth, img1, triplet.t, self._estimator, self._trust)
 
 
 def _bands(clips: Sequence[dict[str, Any]]) -> list[NDArray[np.int32]]:

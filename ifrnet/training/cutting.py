@@ -119,7 +119,7 @@ def _cut(source: ClipSource, rng: np.random.Generator, estimator: Dis, side: int
         wanted, cut = source.per_window, 0
         while cut < wanted and (place := _place(ring, source.scales, rng, side)) is not None:
             top, left, piece = place
-            frames = np.stack([resized(frame[top : top + piece, left : left + piece], side) for frame in ring])
+            frames = np.stack([_resized(frame[top : top + piece, left : left + piece], side) for frame in ring])
             speed = motion(frames[LENGTH // 2], frames[LENGTH // 2 + 1], estimator)
             yield Clip(frames=frames, triplets=triplets, speed=speed, place=(index - LENGTH + 1, *place))
             cut += 1
@@ -165,7 +165,7 @@ def _place(
     return (*max(places, key=change), piece)
 
 
-def resized(square: Frame, side: int) -> Frame:
+def _resized(square: Frame, side: int) -> Frame:
     """(P, P, 3) -> (side, side, 3): averaged over blocks where it is a multiple, bilinear where it is smaller."""
     piece = square.shape[0]
     if piece < side:

@@ -75,14 +75,12 @@ class Scenes(NamedTuple):
     noise: Tensor
     seed: int
 
-    def render(self, device: torch.device) -> Batch:
-        """Frames 0, t and 1 and the flows of the topmost layer from t to either, on ``device``."""
+    def render(self) -> Batch:
+        """Frames 0, t and 1 and the flows of the topmost layer from t to either, where the pictures are."""
         side = self.pictures.shape[-1] - 2 * PAD
-        pictures, opacities, t, noise = (
-            x.to(device).float() for x in (self.pictures, self.opacities, self.t, self.noise)
-        )
-        opacities = opacities / 255.0
-        motions = _motions(self.motions.to(device))
+        device, t = self.pictures.device, self.t
+        pictures, opacities = self.pictures.float(), self.opacities.float() / 255.0
+        motions = _motions(self.motions)
         line = torch.arange(side, dtype=torch.float32, device=device)
         y, x = (axis.expand(*pictures.shape[:2], -1, -1) for axis in torch.meshgrid(line, line, indexing="ij"))
         generator = torch.Generator(device).manual_seed(self.seed)
@@ -91,7 +89,7 @@ class Scenes(NamedTuple):
         for dt in (-t, 1.0 - t):
             before = motions.inverse(x, y, dt)
             frame = _over(_sampled(pictures, before, "bicubic"), _sampled(opacities, before, "bilinear"))
-            frame = frame + noise * torch.randn(frame.shape, device=device, generator=generator)
+            frame = frame + self.noise * torch.randn(frame.shape, device=device, generator=generator)
             frames.append(_quantised(frame))
             each = torch.stack(motions.displacement(x, y, dt), dim=2)  # (N, L, 2, S, S)
             flow = each[:, 0]

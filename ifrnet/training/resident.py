@@ -63,12 +63,12 @@ class ResidentClips:
         cuts, times, turns = [], [], []
         room = self._array.shape[2] - self._crop
         for _, rng in draws:
-            place = self._clips.place(rng)
+            clip, triplet = self._clips.place(rng)
             top, left = int(rng.integers(room + 1)), int(rng.integers(room + 1))
-            piece = self._array[place.clip, :, top : top + self._crop, left : left + self._crop]
-            cuts += [piece[place.first], piece[place.middle], piece[place.last]]
+            piece = self._array[clip, :, top : top + self._crop, left : left + self._crop]
+            cuts += [piece[triplet.first], piece[triplet.middle], piece[triplet.last]]
             turns.append(augmentation.draw(rng))
-            times.append(1.0 - place.t if turns[-1].time else place.t)
+            times.append(1.0 - triplet.t if turns[-1].time else triplet.t)
         frames = torch.stack(cuts).view(-1, 3, *cuts[0].shape).permute(0, 1, 4, 2, 3)  # (N, 3 frames, 3, S, S)
         device = frames.device
         frames = turned(frames, turns)

@@ -146,7 +146,7 @@ class ResidentScenes:
             torch.tensor(noise, dtype=torch.float32, device=device).view(-1, 1, 1, 1),
             int(rng.integers(2**31)),
         )
-        return scenes.render(device)
+        return scenes.render()
 
     def _pictures(self, count: int, rng: np.random.Generator) -> Tensor:
         """Random pieces of random pictures at random scales, some out of focus. (M, 3, P, P) in levels."""

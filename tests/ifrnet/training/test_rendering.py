@@ -14,8 +14,6 @@ from ifrnet.training.rendering import Scenes
 from ifrnet.training.samples import collate
 from ifrnet.training.synthetic import Scene, SyntheticMotion, SyntheticOptions
 
-CPU = torch.device("cpu")
-
 
 def drawn(data: SyntheticMotion, count: int) -> list[Scene]:
     return [data.scene(None, np.random.default_rng(seed)) for seed in range(count)]
@@ -49,7 +47,7 @@ def test_the_device_renders_what_the_loader_renders(pictures: list[NDArray[np.ui
     scenes = drawn(data, 24)
     assert {len(scene.layers) for scene in scenes} == {1, 2, 3, 4}
     assert {len(layer.motion.waves) for scene in scenes for layer in scene.layers} == {0, 1, 2, 3}
-    mine = packed(scenes).render(CPU)
+    mine = packed(scenes).render()
     theirs = collate([data.render(scene, np.random.default_rng(0)) for scene in scenes])
     for name in ("flow0", "flow1"):
         torch.testing.assert_close(getattr(mine, name), getattr(theirs, name), atol=2e-3, rtol=1e-5)
@@ -66,7 +64,7 @@ def test_the_device_renders_what_the_loader_renders(pictures: list[NDArray[np.ui
 def test_noise_is_on_the_inputs_and_repeats(scenes: SyntheticMotion) -> None:
     clean = scenes.scene(0.5, np.random.default_rng(3))
     noisy = packed([replace(clean, noise=4.0)], seed=9)
-    first, again, without = noisy.render(CPU), noisy.render(CPU), packed([clean]).render(CPU)
+    first, again, without = noisy.render(), noisy.render(), packed([clean]).render()
     assert torch.equal(first.img0, again.img0)
     assert torch.equal(first.truth, without.truth)
     for name in ("img0", "img1"):
