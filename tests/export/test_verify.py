@@ -198,6 +198,16 @@ def test_weights_that_diverged_are_blamed_themselves() -> None:
         Reference(model, Timesteps.ANY, 1.0).cases(Size(64, 48))
 
 
+def test_weights_that_clamp_the_frame_prove_nothing() -> None:
+    """Any artifact would agree with such frames, to infinitely many decibels."""
+    model = random_model("ifrnet_s")
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.mul_(2.0)
+    with pytest.raises(ExportError, match=r"of which \d+% is clamped to 0 or 1 .*expected at most 50%"):
+        Reference(model, Timesteps.ANY, 1.0).cases(Size(64, 48))
+
+
 def test_the_scale_does_not_change_the_unit_of_flow() -> None:
     model = random_model("ifrnet_s")
     img0, img1 = (torch.from_numpy(frame) for frame in moving_pair(Size(128, 96)))
