@@ -21,6 +21,7 @@ from ifrnet.training import state as states
 from ifrnet.training.clips import Pictures, read_index
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.openly_licensed import picture_count
+from ifrnet.training.options import Precision
 from ifrnet.training.sources import MIDDLE_ONLY, split_source
 from ifrnet.variants import VARIANTS
 from runtimes.atomic import write_bytes
@@ -41,6 +42,9 @@ TEACHERS: MappingProxyType[str, dict[str, str]] = MappingProxyType(
 
 HALF_MAX = 6e4
 """Weights beyond this would become infinite in half precision."""
+
+FIRST_KERNEL = "encoder.pyramid1.0.0.weight"
+"""The kernel that reads the frames, see :func:`_as_trained`."""
 
 
 def export_weights(
@@ -91,6 +95,7 @@ def export_weights(
     # Where each has its licence, what --data named stands in the options alone.
     learnt_from = openly_licensed_data() if openly_licensed else [{"name": source} for source in sources]
     rows = [*(data or []), *learnt_from, *teachers(state.options, state.parent)]
+    weights, rounded = _as_trained(weights, state.options)
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in sorted(weights.items())}
     # One entry: safetensors writes several in an order that changes from run to run.
     content = to_safetensors(half, metadata={"timesteps": json.dumps(timesteps) if timesteps != "any" else "any"})
@@ -99,6 +104,7 @@ def export_weights(
         "variant": variant,
         "timesteps": timesteps,
         "storage": "float16",
+        **({"rounded": rounded} if rounded else {}),
         "sha256": hashlib.sha256(content).hexdigest(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -116,6 +122,22 @@ def export_weights(
     for suffix, data_bytes in ((".json", text), (".safetensors", content)):
         write_bytes(output.with_name(f"{output.name}{suffix}"), data_bytes)  # with_suffix would cut v1.0 to v1
     return output.with_name(f"{output.name}.safetensors")
+
+
+def _as_trained(
+    weights: Mapping[str, torch.Tensor], options: Mapping[str, Any]
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Weights with :data:`FIRST_KERNEL` as a run in bfloat16 saw it; and what was rounded to what, for the provenance.
+
+    Some of its filters answer to differences of neighbouring pixels alone: their taps cancel. Rounded, they answer to
+    plain colour too, and where a network has to guess, that moves the frame further than all other rounding in it
+    together (docs/training.md). A kernel that bfloat16 holds stays what it is in artifacts in bfloat16.
+    """
+    rounded = dict(weights)
+    if options.get("precision") != Precision.BFLOAT16.value:
+        return rounded, {}
+    rounded[FIRST_KERNEL] = weights[FIRST_KERNEL].to(torch.bfloat16).to(torch.float32)
+    return rounded, {FIRST_KERNEL: Precision.BFLOAT16.value}
 
 
 def _in_lines(value: Any, levels: int, margin: str = "") -> str:

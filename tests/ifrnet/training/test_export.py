@@ -15,8 +15,8 @@ from ifrnet.training import export, loop, state
 from ifrnet.training.cutting import INDEX
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
-from ifrnet.training.export import export_weights, openly_licensed_data
-from ifrnet.training.options import LossWeights, TrainOptions
+from ifrnet.training.export import FIRST_KERNEL, export_weights, openly_licensed_data
+from ifrnet.training.options import LossWeights, Precision, TrainOptions
 from ifrnet.training.samples import collate
 from ifrnet.training.synthetic import SyntheticMotion
 from runtimes.errors import RuntimesWarning
@@ -73,6 +73,20 @@ def test_weights_that_saw_the_middle_alone_serve_the_middle_alone(
     assert info is not None
     assert info.timesteps is timesteps
     assert json.loads(path.with_suffix(".json").read_text())["data"] == [{"name": source} for source in data]
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_the_first_kernel_is_what_training_saw(tmp_path: Path, precision: Precision) -> None:
+    run = loop.new_run(TrainOptions(precision=precision), torch.device("cpu"))
+    state.save(run.snapshot(), tmp_path)
+    path = export_weights(tmp_path / state.FILE, tmp_path / "weights", command="")
+    exported, trained = load_model(path).state_dict(), run.best().state_dict()
+    in_bfloat16 = precision is Precision.BFLOAT16
+    for key, kept in exported.items():
+        value = trained[key].to(torch.bfloat16).float() if in_bfloat16 and key == FIRST_KERNEL else trained[key]
+        assert torch.equal(kept, value.half().float()), key
+    told = json.loads(path.with_suffix(".json").read_text()).get("rounded")
+    assert told == ({FIRST_KERNEL: "bfloat16"} if in_bfloat16 else None)
 
 
 def test_a_name_with_a_dot_stays_whole(tmp_path: Path, run: loop.Run) -> None:
