@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -293,6 +294,34 @@ def test_frames_beyond_the_range_are_one_line(
     assert "frames are 24x16, the artifact takes 32x32 to 4096x4096" in line
     with pytest.raises(VideoError, match=r"pass --export, or run python -m export .* --size 24x16 --out artifacts$"):
         choose_artifact(InferOptions(artifact=PREFERENCE[0].folder), size, export=False, note=lambda line: None)
+
+
+GROWTH = """
+import sys
+import numpy as np
+import runtimes
+
+def megabytes():
+    fields = open("/proc/self/statm").read().split()
+    return int(fields[1]) * 4096 / 2**20
+
+with runtimes.load(sys.argv[1]) as runtime:
+    for number in range(80):
+        frame = np.zeros((96 + 16 * (number % 10), 96 + 16 * (number // 10), 3), np.uint8)  # sides are padded to 16
+        runtime.interpolate(frame, frame)
+        if number % 40 == 39:
+            print(megabytes())
+"""
+
+
+@every
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ever_new_sizes_do_not_fill_the_memory(item: module.Shipped) -> None:
+    """OpenVINO kept kernels of every size, 3 to 7 MB each: a server of pictures of any size ran out of memory."""
+    done = subprocess.run([sys.executable, "-c", GROWTH, str(item.folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, after = map(float, done.stdout.split())
+    assert after - before < 60.0  # MB; it was 190 and 260, and what ten sizes take comes and goes
 
 
 # ---- how they are made -------------------------------------------------------------------------------------------
