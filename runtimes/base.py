@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,6 +65,26 @@ class Halves(Protocol):
         """The frame at ``t`` (1, 1, 1, 1), of the frames' ``shape``; holds until the next call."""
 
 
+_LOADED: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+LONGEST_WAIT = 60.0
+"""Seconds that the end of the interpreter waits for a call in work."""
+
+
+@atexit.register
+def _finish() -> None:
+    """Let calls in work end, and none begin but this thread's own, for example of another function at exit.
+
+    A daemon thread that is inside a native library when the interpreter goes away aborts the process: the interpreter
+    unwinds it through C++ frames that do not allow it.
+    """
+    for runtime in tuple(_LOADED):
+        mine = threading.RLock()
+        mine.acquire()
+        if runtime._lock.acquire(timeout=LONGEST_WAIT):  # and never released: those that wait for it wait for good
+            runtime._lock = mine
+
+
 class Runtime(ABC):
     """A loaded artifact.
 
@@ -85,7 +107,8 @@ class Runtime(ABC):
             threads=tuning.threads,
             settings=tuning.settings,
         )
-        self._lock = threading.Lock()
+        self._lock: Any = threading.Lock()
+        _LOADED.add(self)
         self._staging: NDArray[np.float32] | None = None  # both frames as tensors, kept from call to call
         self._halves: Halves | None = None
         self._cut_tried = False

@@ -51,8 +51,8 @@ REMAINDER = "remainder"
 """Detail of the manifest of an int8 artifact: the precision of what is not int8; float32 where it is missing."""
 
 KEPT_KERNELS = {"CPU_RUNTIME_CACHE_CAPACITY": "256"}
-"""How many kernels the CPU keeps for sizes that it met. With its own 5000, each new size of a dynamic artifact took 3 to 7
-MB for good; 256 are those of some ten sizes, and a size that comes back after more is as fast as a new one."""
+"""How many kernels the CPU keeps for sizes that it met. With its own 5000, each new size of a dynamic artifact took 3
+to 7 MB for good; 256 are those of some ten sizes, and a size that comes back after more is as fast as a new one."""
 
 REFUSALS = (RuntimeError, UnicodeDecodeError)
 """What OpenVINO raises; the second where its message repeats bytes of the model that are no text (2026.4)."""

@@ -324,6 +324,43 @@ def test_ever_new_sizes_do_not_fill_the_memory(item: module.Shipped) -> None:
     assert after - before < 60.0  # MB; it was 190 and 260, and what ten sizes take comes and goes
 
 
+AT_EXIT = """
+import atexit, sys, threading, time
+import numpy as np
+
+frame = np.zeros((360, 640, 3), np.uint8)
+loaded = []
+
+@atexit.register
+def last():  # registered before the import, so called after what that registers
+    loaded[0].interpolate(frame[:64], frame[:64])
+    loaded[0].close()
+    print("closed")
+
+import runtimes
+
+def work():
+    while True:
+        loaded[0].interpolate(frame, frame)
+        busy.set()
+
+busy = threading.Event()
+loaded.append(runtimes.load(sys.argv[1]))
+for _ in range(2):
+    threading.Thread(target=work, daemon=True).start()
+busy.wait()
+time.sleep(0.02)
+"""
+
+
+@every
+def test_a_daemon_thread_at_work_does_not_abort_the_exit(item: module.Shipped) -> None:
+    """It was unwound inside the backend: `terminate called without an active exception`, and a core file."""
+    code = [sys.executable, "-c", AT_EXIT, str(item.folder)]
+    done = subprocess.run(code, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "closed", "")
+
+
 # ---- how they are made -------------------------------------------------------------------------------------------
 
 
