@@ -129,6 +129,8 @@ def _as_trained(
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Weights with :data:`FIRST_KERNEL` as a run in bfloat16 saw it; and what was rounded to what, for the provenance.
 
+    It is rounded from the half precision that checkpoints are stored in, so that a stored one is rounded alike.
+
     Some of its filters answer to differences of neighbouring pixels alone: their taps cancel. Rounded, they answer to
     plain colour too, and where a network has to guess, that moves the frame further than all other rounding in it
     together (docs/training.md). A kernel that bfloat16 holds stays what it is in artifacts in bfloat16.
@@ -136,7 +138,7 @@ def _as_trained(
     rounded = dict(weights)
     if options.get("precision") != Precision.BFLOAT16.value:
         return rounded, {}
-    rounded[FIRST_KERNEL] = weights[FIRST_KERNEL].to(torch.bfloat16).to(torch.float32)
+    rounded[FIRST_KERNEL] = weights[FIRST_KERNEL].to(torch.float16).to(torch.bfloat16).to(torch.float32)
     return rounded, {FIRST_KERNEL: Precision.BFLOAT16.value}
 
 
