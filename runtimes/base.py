@@ -107,7 +107,7 @@ class Runtime(ABC):
             threads=tuning.threads,
             settings=tuning.settings,
         )
-        self._lock: Any = threading.Lock()
+        self._lock: Any = threading.Lock()  # at exit an RLock, see _finish; typing has no name for either
         _LOADED.add(self)
         self._staging: NDArray[np.float32] | None = None  # both frames as tensors, kept from call to call
         self._halves: Halves | None = None
