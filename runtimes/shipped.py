@@ -55,7 +55,7 @@ PREFERENCE = (
     Shipped(
         target="openvino",
         precision=Precision.INT8,
-        remark="the fastest here; int8 loses 0.01 dB on held-aside footage",
+        remark="the fastest here; int8 loses 0.02 dB on held-aside footage",
         beyond="faster, for this size alone: python -m export --target openvino --int8 --size {size}; closer to "
         "PyTorch: --artifact {folder}/ifrnet_s-openvino-fp16-dynamic",
     ),
