@@ -18,8 +18,9 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
-from runtimes.video.containers import one_line, open_input, open_output
-from runtimes.video.encode import MOV, container_options, reach
+from runtimes.video.containers import ffmpeg_log, one_line, open_input, open_output, reason
+from runtimes.video.encode import container_options, count_packets, note_aspect, reach
+from runtimes.video.encoders import MOV
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from runtimes.video.parts import PartTag
@@ -58,7 +59,7 @@ def concat(
         staged = StagedFile(target, force=force)
         stack.callback(staged.discard)
         with one_line(f"{target} cannot be written"):
-            _write(filled, target, staged.staging, other_streams)
+            _write(filled, target, staged.staging, other_streams, note)
         staged.finish()
 
 
@@ -132,7 +133,13 @@ def _check_encoding(parts: Sequence[_Part]) -> None:
             )
 
 
-def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: OtherStreams | None) -> None:
+def _write(
+    parts: Sequence[_Part],
+    target: Path,
+    path: Path,
+    other_streams: OtherStreams | None,
+    note: Callable[[str], None],
+) -> None:
     """``path`` is written, ``target`` is named to the user."""
     first = parts[0].tag
     try:
@@ -148,13 +155,23 @@ def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: Othe
             except ValueError as error:
                 codec = packets.codec_context.name
                 raise UsageError(f"{target.suffix} files do not hold {codec}: write .mp4 or .mkv") from error
+            # What the frames of VP8 and VP9 have beside them is alpha only where this says so.
+            stream.metadata.update({key: "1" for key in packets.metadata if key.lower() == "alpha_mode"})
+            fourcc = packets.codec_context.codec_tag
         assert isinstance(stream, VideoStream)
-        if stream.codec_context.name == "hevc" and path.suffix.lower() in MOV:
-            stream.codec_context.codec_tag = "hvc1"
+        context = stream.codec_context
+        if context.name == "hevc" and path.suffix.lower() in MOV:
+            context.codec_tag = "hvc1"
+        if context.name == "prores":  # which of the profiles it is
+            context.codec_tag = fourcc
         _tag_color(stream, first)
-        stream.time_base, stream.codec_context.framerate = first.unit, first.rate
+        if first.aspect:
+            context.sample_aspect_ratio = first.aspect
+            note_aspect(target.suffix, context.codec.canonical_name, first.aspect, note)
+        stream.time_base, context.framerate = first.unit, first.rate
         if other_streams is not None:
             other_streams.attach(output)
+        _start(output, target)
         shown = [time for part in parts for time in part.shown]
         schedule = _decode_times(shown)
         delay, decoded = shown[0] - schedule[0], iter(schedule)
@@ -173,6 +190,20 @@ def _write(parts: Sequence[_Part], target: Path, path: Path, other_streams: Othe
                         other_streams.copy_until(time)
         if other_streams is not None:
             other_streams.copy_until(None)
+    if other_streams is not None and other_streams.refused and (kept := count_packets(path)) != len(shown):
+        raise VideoError(f"{target.suffix} holds {kept} of the {len(shown)} frames: write .mp4 or .mkv")
+
+
+def _start(output: OutputContainer, target: Path) -> None:
+    """Write the header."""
+    try:
+        with ffmpeg_log() as said:
+            output.start_encoding()
+    except OSError:
+        raise
+    except av.error.FFmpegError as error:
+        own = [line for line in said if line.startswith(f"{output.format.name}:")]  # and not what readers say late
+        raise VideoError(f"{target} cannot be written: {reason(error, own)}") from error
 
 
 def _mux(output: OutputContainer, packet: Packet[VideoStream], other_streams: OtherStreams | None) -> None:

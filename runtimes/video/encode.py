@@ -17,15 +17,17 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.containers import ffmpeg_log, one_line, open_input, open_output, reason
-from runtimes.video.encoders import EncodeOptions, check_container
+from runtimes.video.encoders import MOV, EncodeOptions, check_container, keeps_aspect
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import OtherStreams
 from runtimes.video.pixel_formats import choose_format, default_profile
 from runtimes.video.seal import seal
 from runtimes.video.sink import OutputFormat, StagedFile
 
-MOV = (".mp4", ".m4v", ".mov")
 _MICROSECONDS = 1_000_000
+
+_COUNT_FRAMES = ("mpeg1video", "mpeg2video", "mpeg4")
+"""Codecs whose clock is the frame rate; MPEG-4 allows a finer one, of at most 65535 ticks a second."""
 
 
 class VideoSink:
@@ -63,11 +65,11 @@ class VideoSink:
         if profile := default_profile(encoder, self.pixel_format):
             codec_options.setdefault("profile", profile)
         self._file = StagedFile(path, force=force)
-        self._unit = output_format.unit
+        self._unit, self._tick = output_format.unit, output_format.unit
         self._companions, self._note = other_streams, note
         self._tags, self._count = dict(tags or {}), 0
         self._shift = output_format.shift
-        self._end = output_format.origin
+        self._begin = self._end = output_format.origin
         self._delay: int | None = None
         try:
             free_tags = bool(tags) or (other_streams is not None and not other_streams.needs_itunes_tags(path))
@@ -107,7 +109,9 @@ class VideoSink:
         )
         if context.codec.canonical_name == "hevc" and self._file.final.suffix.lower() in MOV:
             context.codec_tag = "hvc1"  # what Apple's players look for; FFmpeg's own is hev1
-        stream.time_base = context.time_base = output_format.unit
+        if output_format.rate and context.codec.canonical_name in _COUNT_FRAMES:
+            self._tick = 1 / output_format.rate
+        stream.time_base, context.time_base = self._unit, self._tick
         context.thread_type = "FRAME"  # PyAV's own choice, slices, costs quality
         context.flags |= int(Flags.frame_duration)  # the last frame's duration is the one that ends the video
         color = output_format.color
@@ -117,6 +121,8 @@ class VideoSink:
             context.color_range = ColorRange.JPEG if color.full else ColorRange.MPEG
         if output_format.aspect:
             context.sample_aspect_ratio = output_format.aspect
+            if not self._tags:  # of parts, the file that they are joined to says it
+                note_aspect(self._file.final.suffix, context.codec.canonical_name, output_format.aspect, self._note)
         return stream
 
     def _start(self, encoder: str) -> None:
@@ -134,9 +140,11 @@ class VideoSink:
 
     def write(self, picture: VideoFrame, time: Fraction, duration: Fraction) -> None:
         """See :class:`~runtimes.video.sink.Sink`. The frame's pixels are encoded as they are."""
-        picture.time_base = self._unit
-        picture.pts = round((time - self._shift) / self._unit)
-        picture.duration = round((time - self._shift + duration) / self._unit) - picture.pts
+        self._begin = time if self._count == 0 else self._begin
+        since = self._shift if self._tick == self._unit else self._begin
+        picture.time_base = self._tick
+        picture.pts = round((time - since) / self._tick)
+        picture.duration = round((time - since + duration) / self._tick) - picture.pts
         picture.pict_type = 0  # the source's I, P and B say nothing about the output
         self._encode(picture)
         if self._companions:
@@ -146,7 +154,7 @@ class VideoSink:
 
     def _encode(self, picture: VideoFrame | None) -> None:
         with one_line(f"{self._stream.codec_context.name} cannot encode a frame"):
-            packets = self._stream.encode(picture)
+            packets = [self._in_units(packet) for packet in self._stream.encode(picture)]
         if packets and self._delay is None:
             self._delay = delay_of(packets[0])
         if packets and picture is None and self._file.final.suffix.lower() in MOV:
@@ -161,6 +169,16 @@ class VideoSink:
                 if self._companions is None:
                     raise VideoError(f"{self._file.final.suffix} cannot be written: {error.strerror}") from error
                 self._companions.was_refused()
+
+    def _in_units(self, packet: Packet[VideoStream]) -> Packet[VideoStream]:
+        """Times of an encoder that counts frames, as those of the file."""
+        if self._tick != self._unit and packet.pts is not None and packet.dts is not None:
+            begin, length = self._begin - self._shift, (packet.duration or 0) * self._tick
+            packet.pts, packet.dts = (
+                round((begin + stamp * self._tick) / self._unit) for stamp in (packet.pts, packet.dts)
+            )
+            packet.time_base, packet.duration = self._unit, round(length / self._unit)
+        return packet
 
     def finish(self, *, whole: bool = True) -> None:
         """See :class:`~runtimes.video.sink.Sink`. Of an interrupted job, other streams end where the video does."""
@@ -185,17 +203,11 @@ class VideoSink:
         except OSError:
             raise
         except av.error.FFmpegError as error:
-            if self._companions is None or self._written() != self._count:
+            if self._companions is None or count_packets(self._file.staging) != self._count:
                 raise VideoError(f"{self._file.final.suffix} cannot be finished: {error.strerror}") from error
             self._note(f"{self._file.final.suffix} refused the end of another stream ({error.strerror}): left out")
-
-    def _written(self) -> int:
-        """Frames that the finished file has; 0 when it cannot be read."""
-        try:
-            with open_input(self._file.staging) as container:
-                return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
-        except (VideoError, av.error.FFmpegError):
-            return 0
+        if self._companions and self._companions.refused and (kept := count_packets(self._file.staging)) != self._count:
+            raise VideoError(f"{self._file.final.suffix} holds {kept} of the {self._count} frames: write .mp4 or .mkv")
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""
@@ -208,6 +220,24 @@ class VideoSink:
         except (av.error.FFmpegError, OSError, ValueError):
             pass  # the trailer of a file that is removed in the next line
         self._file.discard()
+
+
+def count_packets(path: Path) -> int:
+    """Packets of video that a finished file has; 0 when it cannot be read."""
+    try:
+        with open_input(path) as container:
+            return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
+    except (VideoError, av.error.FFmpegError):
+        return 0
+
+
+def note_aspect(suffix: str, codec: str, aspect: Fraction, note: Callable[[str], None]) -> None:
+    """Say that the shape of a pixel is lost, where it is."""
+    if aspect != 1 and not keeps_aspect(suffix.lower(), codec):
+        note(
+            f"{suffix} does not say the shape of the pixels of {codec} ({aspect.numerator}:{aspect.denominator}): "
+            "left out; .mp4 and .mov keep it, and h264 and hevc in any file"
+        )
 
 
 def delay_of(first: Packet[VideoStream]) -> int:

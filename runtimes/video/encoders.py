@@ -25,6 +25,9 @@ ENCODERS = MappingProxyType(
 )
 """File suffix -> encoder unless another is asked for."""
 
+MOV = (".mp4", ".m4v", ".mov")
+"""File suffixes of FFmpeg's MOV muxer."""
+
 _NVENC = {"rc": "vbr", "cq": "19", "b": "0"}
 _QSV = {"global_quality": "20"}
 _AMF = {"rc": "cqp", "qp_i": "19", "qp_p": "21"}
@@ -124,6 +127,13 @@ _FORMATS = MappingProxyType(
 """File suffix -> FFmpeg's muxer."""
 
 
+_NOT_KEPT = MappingProxyType({".mov": ("av1", "vp8", "vp9"), ".nut": ("prores",)})
+"""File suffix -> codecs that its muxer seems to take: it refuses their header, or loses which profile they have."""
+
+_IN_THE_STREAM = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
+"""Codecs that say the shape of a pixel themselves."""
+
+
 def check_container(path: Path, encoder: str) -> None:
     """Find out, before any work and by an attempt in memory, whether a container takes an encoder.
 
@@ -141,4 +151,14 @@ def takes(suffix: str, encoder: str) -> bool:
         av.open(io.BytesIO(), "w", format=_FORMATS[suffix]).add_stream(encoder, rate=25)
     except (ValueError, av.error.FFmpegError):
         return False
-    return True
+    return av.Codec(encoder, "w").canonical_name not in _NOT_KEPT.get(suffix, ())
+
+
+def keeps_alpha(suffix: str, encoder: str) -> bool:
+    """Whether files of this suffix hold the transparency of an encoder: that of VP8 and VP9 is a stream of its own."""
+    return not encoder.startswith("libvpx") or suffix in (".mkv", ".webm")
+
+
+def keeps_aspect(suffix: str, codec: str) -> bool:
+    """Whether files of this suffix say the shape of a pixel: PyAV gives it to the encoder, and MOV and MP4 ask that."""
+    return suffix in MOV or codec in _IN_THE_STREAM

@@ -92,6 +92,8 @@ class OtherStreams:
         self._waiting: Packet[Stream] | None = None
         self._cover: Packet[Stream] | None = None
         self._refused = 0
+        self.refused = False
+        """Whether any packet was, the video's perhaps."""
 
     def attach(self, output: OutputContainer) -> None:
         """Add the streams, metadata and chapters to the output, whose video stream is there already.
@@ -262,6 +264,7 @@ class OtherStreams:
     def was_refused(self) -> None:
         """Count a packet that the muxer held back and refused later, while it wrote others."""
         self._refused += 1
+        self.refused = True
 
     def _next(self) -> Packet[Stream] | None:
         assert self._packets is not None

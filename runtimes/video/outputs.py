@@ -13,7 +13,7 @@ from runtimes.video.animation import AnimatedWebp, is_webp
 from runtimes.video.color import HDR_TRANSFERS, WIDE_PRIMARIES, bit_depth, has_alpha
 from runtimes.video.containers import STDIN, one_line
 from runtimes.video.encode import VideoSink
-from runtimes.video.encoders import ENCODERS, EncodeOptions, check_container
+from runtimes.video.encoders import ENCODERS, EncodeOptions, check_container, keeps_alpha
 from runtimes.video.gif import GifSink
 from runtimes.video.images import ImageFolder, ImageSink, images_of, split_pattern
 from runtimes.video.options import VideoOptions
@@ -109,7 +109,7 @@ def holds_alpha(options: VideoOptions) -> bool:
         return options.target != STDOUT and suffix not in (".y4m", ".jpg", ".jpeg")
     encoder = options.encode.encoder_for(target)
     chosen = options.encode.pixel_format
-    return encoder in WITH_ALPHA and (chosen is None or has_alpha(VideoFormat(chosen)))
+    return encoder in WITH_ALPHA and keeps_alpha(suffix, encoder) and (chosen is None or has_alpha(VideoFormat(chosen)))
 
 
 def _unsaid(output_format: OutputFormat, *, holds_aspect: bool) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtimes.artifact import read_manifest
 from runtimes.errors import UsageError
-from runtimes.video.encoders import takes
+from runtimes.video.encoders import keeps_alpha, takes
 from runtimes.video.errors import VideoError
 from runtimes.video.images import images_of
 from runtimes.video.options import Chunk, VideoOptions
@@ -32,14 +32,15 @@ _LONGEST_TAG = 4096
 """Bytes of a file that can be the tag of an empty part."""
 
 
-def part_suffix(encoder: str) -> str:
-    """Of parts made to be joined: NUT keeps times exact and is written as it goes; MOV has what it does not take.
+def part_suffix(encoder: str, *, alpha: bool = False) -> str:
+    """Of parts made to be joined: NUT keeps times exact and is written as it goes; MOV has what it does not take, and
+    Matroska the transparency of VP8 and VP9.
 
     Raises:
         VideoError: nothing takes the encoder.
     """
     for suffix in (".nut", ".mov", ".mkv"):
-        if takes(suffix, encoder):
+        if takes(suffix, encoder) and (keeps_alpha(suffix, encoder) or not alpha):
             return suffix
     raise VideoError(f"nothing that parts are made in takes {encoder}: pass another --encoder, or no --resume")
 
@@ -56,6 +57,7 @@ class PartTag:
         slowdown: maps source times to output times.
         color: matrix, primaries, transfer and 1 for full range; NUT does not store them.
         rate: frames a second for the header of the output, or 0.
+        aspect: of a pixel, or 0; NUT and Matroska do not store it.
     """
 
     job: str
@@ -65,6 +67,7 @@ class PartTag:
     slowdown: Fraction
     color: tuple[int, ...] = ()
     rate: Fraction = Fraction(0)
+    aspect: Fraction = Fraction(0)
 
     def to_metadata(self) -> dict[str, str]:
         """For the container."""
@@ -86,8 +89,8 @@ class PartTag:
             color = tuple(map(int, str(data.get("color", "")).split()))
             if len(color) not in (0, 4):
                 raise ValueError
-            rate = Fraction(data.get("rate", 0))
-            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), color=color, rate=rate, **times)
+            rest = {key: Fraction(data.get(key, 0)) for key in ("rate", "aspect")}
+            return cls(job=str(data["job"]), chunk=Chunk.parse(str(data["chunk"])), color=color, **times, **rest)
         except (KeyError, TypeError, ValueError, ArithmeticError, UsageError) as error:
             raise VideoError(f"{path} is not a part made with --chunk: it does not say where it belongs") from error
 

@@ -157,6 +157,7 @@ class Job:
             slowdown=self.options.timing.slowdown,
             color=(*(int(x) for x in (color.matrix, color.primaries, color.transfer)), int(color.full)),
             rate=output_format.declared,
+            aspect=output_format.aspect or Fraction(0),
         )
 
     def _mark_empty(self, rules: Rules, regular: Regularizer) -> None:

@@ -17,7 +17,7 @@ from runtimes.video.concat import concat
 from runtimes.video.containers import STDIN
 from runtimes.video.encoders import ENCODERS
 from runtimes.video.options import Chunk, VideoOptions
-from runtimes.video.outputs import check_target, open_source
+from runtimes.video.outputs import check_target, holds_alpha, open_source
 from runtimes.video.parts import count_parts, fingerprint, part_suffix, window
 from runtimes.video.pipeline import open_job
 from runtimes.video.seal import is_whole, sealed_frames
@@ -61,10 +61,10 @@ def remove_stale_parts(target: Path, note: Note) -> None:
             note(f"{folder} is removed: it had parts of another job for {target}, which did not end")
 
 
-def part_options(options: VideoOptions, chunk: Chunk, folder: Path) -> VideoOptions:
-    """The job of one part."""
+def part_options(options: VideoOptions, chunk: Chunk, folder: Path, *, alpha: bool) -> VideoOptions:
+    """The job of one part; ``alpha`` says that frames keep their transparency."""
     encoder = options.encode.encoder_for(Path(options.target))
-    path = folder / f"{chunk.index:05d}-of-{chunk.count:05d}{part_suffix(encoder)}"
+    path = folder / f"{chunk.index:05d}-of-{chunk.count:05d}{part_suffix(encoder, alpha=alpha)}"
     encode = replace(options.encode, encoder=encoder)
     return replace(options, target=str(path), chunk=chunk, encode=encode, force=True)
 
@@ -97,7 +97,8 @@ def prepared(options: VideoOptions, info: SourceInfo, seconds: float) -> Iterato
     """
     check_target(options)
     count, folder = count_parts(info, seconds), parts_folder(options)
-    parts = [part_options(options, Chunk(index=i, count=count), folder) for i in range(1, count + 1)]
+    alpha = info.alpha and holds_alpha(options)
+    parts = [part_options(options, Chunk(index=i, count=count), folder, alpha=alpha) for i in range(1, count + 1)]
     claim = StagedFile(Path(options.target), force=options.force)
     try:
         refuse_second_writer(claim.staging, claim.final)
