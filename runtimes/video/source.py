@@ -21,8 +21,10 @@ from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts
 from runtimes.video.color import Color, Converter, has_alpha, seconds
 from runtimes.video.containers import STDIN
 from runtimes.video.errors import VideoError
+from runtimes.video.filters import DEINTERLACE, taken
 from runtimes.video.hdr import Extras
-from runtimes.video.rotation import transposes, upright
+from runtimes.video.pixel_formats import Kind, changes_of
+from runtimes.video.rotation import transposes, turns, upright
 from runtimes.video.stills import MAX_PIXELS
 from runtimes.video.streams import decoder_with_alpha, open_video, video_stream
 
@@ -126,12 +128,18 @@ class VideoSource:
         first = self._waiting[0]
         self._lead = lead_of_dts(self._waiting, self._container.format.name)
         told = first if self._decoder is None else self._told() or first
+        color = Color.of(told)
+        self._size, self._converter = Size(first.width, first.height), Converter(color)
+        self._own = first.format.name
+        self._format = taken(self._own, DEINTERLACE * deinterlace + turns(told))
+        self._mixed = False
+        if changes := changes_of(Kind.of(self._own), Kind.of(self._format)):
+            note(f"{self._own} is filtered as {self._format}: {', '.join(changes)}")
+        first = self._converted(first)
         assert self._stream.time_base is not None
         self._orient = upright(first, told, self._stream.time_base, note)
-        self._size, self._format = Size(first.width, first.height), first.format.name
-        self._mixed = False
         aspect = self._stream.sample_aspect_ratio or None
-        self.info = self._describe(first, told, 1 / aspect if aspect and transposes(told) else aspect)
+        self.info = self._describe(first, told, color, 1 / aspect if aspect and transposes(told) else aspect)
 
     def _open(self) -> None:
         """From the beginning, with nothing read yet."""
@@ -150,9 +158,9 @@ class VideoSource:
             return next(again.decode(video_stream(again, self._name)), None)
         return None
 
-    def _describe(self, first: VideoFrame, told: VideoFrame, aspect: Fraction | None) -> SourceInfo:
+    def _describe(self, first: VideoFrame, told: VideoFrame, color: Color, aspect: Fraction | None) -> SourceInfo:
         frame = self._orient(first)
-        stream, color = self._stream, Color.of(told)
+        stream = self._stream
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
         if frame.interlaced_frame and not self._deinterlace:
@@ -214,7 +222,7 @@ class VideoSource:
         self._say_where_it_ended(last, length)
 
     def _alike(self, frame: VideoFrame, time: Fraction) -> VideoFrame:
-        """In the pixel format of the first frame: filters read past the end of a frame that is unlike it.
+        """In one pixel format, that of the first frame where filters take it: they read past the end of one unlike it.
 
         Raises:
             VideoError: of another size.
@@ -227,11 +235,14 @@ class VideoSource:
             )
         if format == self._format:
             return frame
-        if not self._mixed:
+        if format != self._own and not self._mixed:
             self._mixed = True
             self._note(f"{self._name} changes to {format} at {seconds(time)}, which is converted to {self._format}")
-        like = Converter(self.info.color).reformat(frame, self._format)
-        like.pts, like.time_base, like.duration = frame.pts, frame.time_base, frame.duration
+        return self._converted(frame)
+
+    def _converted(self, frame: VideoFrame) -> VideoFrame:
+        like = self._converter.reformat(frame, self._format)
+        like.pts, like.dts, like.time_base, like.duration = frame.pts, frame.dts, frame.time_base, frame.duration
         return like
 
     def _tell_jump(self, last: Fraction, time: Fraction) -> None:
