@@ -69,13 +69,19 @@ class Color:
     @classmethod
     def of(cls, frame: VideoFrame) -> Color:
         """Read a decoded frame's tags. Unspecified: 709 from 720 lines up, else 601; limited range, of
-        gray full range.
+        gray full range. RGB: what it is encoded as where it becomes YUV, 709 unless it says BT.2020 or HDR.
 
         Raises:
             VideoError: a matrix that swscale does not have, such as YCgCo.
         """
         if frame.format.is_rgb or frame.format.name == "pal8":
-            return STANDARD
+            primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+            return cls(
+                matrix=9 if primaries == WIDE_PRIMARIES else STANDARD.matrix,
+                full=STANDARD.full,
+                primaries=STANDARD.primaries if primaries == _UNSPECIFIED else primaries,
+                transfer=STANDARD.transfer if transfer == _UNSPECIFIED else transfer,
+            )
         matrix, assumed = int(frame.colorspace), []
         if matrix in (_RGB, _UNSPECIFIED):
             matrix = 1 if frame.height >= 720 or frame.width >= 1280 else 6
@@ -105,7 +111,7 @@ class Color:
 
 
 STANDARD = Color(matrix=1, full=False, primaries=1, transfer=1)
-"""What RGB sources are encoded as: BT.709, limited range."""
+"""What RGB sources are encoded as that say nothing else: BT.709, limited range."""
 
 
 class Converter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -75,6 +77,7 @@ def test_conventions_for_what_is_not_said() -> None:
     gray, told = Color.of(frame_of(Size(64, 64), "gray10le")), Color.of(frame_of(Size(64, 64), "gray", color_range=1))
     assert (gray.full, gray.assumed, told.full) == (True, "BT.601 and full range", False)
     assert Color.of(frame_of(Size(64, 64), "rgb24")) == STANDARD
+    assert Color.of(frame_of(Size(64, 64), "gbrp", color_primaries=1, color_trc=13)) == replace(STANDARD, transfer=13)
 
 
 def luma_of(frame: av.VideoFrame) -> Array:
