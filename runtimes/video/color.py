@@ -7,7 +7,8 @@ at 71 dB; RGB -> YUV is within one step of the defining formulas. Full range abo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
@@ -43,7 +44,10 @@ HDR_TRANSFERS = MappingProxyType({16: "PQ", 18: "HLG"})
 WIDE_PRIMARIES = 9
 """ColourPrimaries of BT.2020."""
 
-_RGB, _UNSPECIFIED = 0, 2
+_UNSPECIFIED = 2
+
+_SAME_TRANSFERS = {6: 1, 14: 1, 15: 1}
+"""Numbers of the function that BT.709 has, in BT.601 and BT.2020."""
 
 _ROUNDED = ("yuv420p", "yuv422p", "yuv444p")
 """Formats that are made in 16 bits and rounded here where the range is full."""
@@ -69,33 +73,39 @@ class Color:
     @classmethod
     def of(cls, frame: VideoFrame) -> Color:
         """Read a decoded frame's tags. Unspecified: 709 from 720 lines up, else 601; limited range, of
-        gray full range.
+        gray full range. RGB: what it is encoded as where it becomes YUV, 709 unless it says BT.2020 or HDR.
 
         Raises:
             VideoError: a matrix that swscale does not have, such as YCgCo.
         """
-        if frame.format.is_rgb or frame.format.name == "pal8":
-            return STANDARD
-        matrix, assumed = int(frame.colorspace), []
-        if matrix in (_RGB, _UNSPECIFIED):
-            matrix = 1 if frame.height >= 720 or frame.width >= 1280 else 6
-            assumed.append("BT.709" if matrix == 1 else "BT.601")
-        if matrix not in _MATRICES:
-            raise VideoError(
-                f"the video's colour matrix is number {matrix} of ITU-T H.273; expected one of {sorted(_MATRICES)}: "
-                "convert it first, for example with ffmpeg -vf colorspace=bt709"
-            )
-        full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-        if frame.color_range == ColorRange.UNSPECIFIED and not full:
-            full = _is_gray(frame.format)  # FFmpeg makes no other gray
-            assumed.append("full range" if full else "limited range")
-        return cls(
-            matrix=matrix,
-            full=full,
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-            assumed=" and ".join(assumed),
-        )
+        said, assumed = _said(frame), []
+        if _is_rgb(frame.format):
+            return replace(STANDARD, **said, matrix=9 if said.get("primaries") == WIDE_PRIMARIES else STANDARD.matrix)
+        if "matrix" not in said:
+            said["matrix"] = 1 if frame.height >= 720 or frame.width >= 1280 else 6
+            assumed.append("BT.709" if said["matrix"] == 1 else "BT.601")
+        if "full" not in said:
+            said["full"] = _is_gray(frame.format)  # FFmpeg makes no other gray
+            assumed.append("full range" if said["full"] else "limited range")
+        return cls(**said, assumed=" and ".join(assumed))
+
+    def later(self, frame: VideoFrame) -> Color:
+        """Of a later frame of the same video: what it does not say is as it was.
+
+        Raises:
+            VideoError: see :meth:`of`.
+        """
+        return replace(self, **_said(frame), assumed="")
+
+    def is_converted_like(self, other: Color) -> bool:
+        """Whether the numbers of both are the same RGB."""
+        return (_MATRICES[self.matrix], self.full) == (_MATRICES[other.matrix], other.full)
+
+    def shifts(self, later: Color) -> list[str]:
+        """What a later frame has otherwise and no matrix converts; after nothing was said, BT.2020 and HDR only."""
+        before, after = (_SAME_TRANSFERS.get(color.transfer, color.transfer) for color in (self, later))
+        found = ["primaries"] * _shifts(self.primaries, later.primaries, (WIDE_PRIMARIES,))
+        return found + ["transfer"] * _shifts(before, after, HDR_TRANSFERS)
 
     def __str__(self) -> str:
         name = {1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020", 10: "BT.2020"}[
@@ -105,7 +115,7 @@ class Color:
 
 
 STANDARD = Color(matrix=1, full=False, primaries=1, transfer=1)
-"""What RGB sources are encoded as: BT.709, limited range."""
+"""What RGB sources are encoded as that say nothing else: BT.709, limited range."""
 
 
 class Converter:
@@ -122,17 +132,21 @@ class Converter:
 
     def from_rgb(self, rgb: Array, name: str) -> VideoFrame:
         """A frame of pixel format ``name`` in this video's matrix and range, from (H, W, 3) or, with alpha, 4."""
-        frame = VideoFrame.from_ndarray(rgb, format=format_of(rgb))
-        if self._color.full and without_jpeg_name(name) in _ROUNDED:
-            deep = self._convert(frame, without_jpeg_name(name) + "16le", rgb_in=True, rgb_out=False)
-            return self._tag(_rounded(deep, name))
-        return self._tag(self._convert(frame, name, rgb_in=True, rgb_out=VideoFormat(name).is_rgb))
+        return self._tag(self._of_rgb(VideoFrame.from_ndarray(rgb, format=format_of(rgb)), name))
 
     def reformat(self, frame: VideoFrame, name: str) -> VideoFrame:
         """The frame itself when it has that format already, untouched."""
         if frame.format.name == name:
             return frame
-        return self._tag(self._convert(frame, name, rgb_in=frame.format.is_rgb, rgb_out=VideoFormat(name).is_rgb))
+        if frame.format.is_rgb:
+            return self._tag(self._of_rgb(frame, name))
+        return self._tag(self._convert(frame, name, rgb_in=False, rgb_out=VideoFormat(name).is_rgb))
+
+    def _of_rgb(self, frame: VideoFrame, name: str) -> VideoFrame:
+        if self._color.full and without_jpeg_name(name) in _ROUNDED:
+            deep = self._convert(frame, without_jpeg_name(name) + "16le", rgb_in=True, rgb_out=False)
+            return _rounded(deep, name)
+        return self._convert(frame, name, rgb_in=True, rgb_out=VideoFormat(name).is_rgb)
 
     def thumbnail(self, frame: VideoFrame, width: int, height: int) -> Array:
         """A small (height, width, 3) uint8 RGB picture."""
@@ -187,6 +201,37 @@ class Converter:
             frame.color_range = ColorRange.JPEG if self._color.full else ColorRange.MPEG
         frame.color_primaries, frame.color_trc = self._color.primaries, self._color.transfer
         return frame
+
+
+def _said(frame: VideoFrame) -> dict[str, Any]:
+    """What the tags of a frame say, by the names of :class:`Color`.
+
+    Raises:
+        VideoError: a matrix that swscale does not have.
+    """
+    said: dict[str, Any] = {"primaries": int(frame.color_primaries), "transfer": int(frame.color_trc)}
+    if not _is_rgb(frame.format):
+        matrix = said["matrix"] = int(frame.colorspace) or _UNSPECIFIED  # 0 is RGB
+        if matrix not in (_UNSPECIFIED, *_MATRICES):
+            raise VideoError(
+                f"the video's colour matrix is number {matrix} of ITU-T H.273; expected one of {sorted(_MATRICES)}: "
+                "convert it first, for example with ffmpeg -vf colorspace=bt709"
+            )
+    said = {name: number for name, number in said.items() if number != _UNSPECIFIED}
+    if not _is_rgb(frame.format):
+        if frame.format.name.startswith("yuvj"):
+            said["full"] = True
+        elif frame.color_range != ColorRange.UNSPECIFIED:
+            said["full"] = frame.color_range == ColorRange.JPEG
+    return said
+
+
+def _shifts(before: int, after: int, told_apart: Container[int]) -> bool:
+    return before != after and (before != _UNSPECIFIED or after in told_apart)
+
+
+def _is_rgb(format: VideoFormat) -> bool:
+    return format.is_rgb or format.name == "pal8"
 
 
 def _is_gray(format: VideoFormat) -> bool:

@@ -221,9 +221,11 @@ def _mux(output: OutputContainer, packet: Packet[VideoStream], other_streams: Ot
 def _tag_color(stream: VideoStream, tag: PartTag) -> None:
     """Give the output the colour tags that the container of the parts did not keep."""
     context = stream.codec_context
-    if tag.color and context.pix_fmt is not None and not VideoFormat(context.pix_fmt).is_rgb:
-        context.colorspace, context.color_primaries, context.color_trc = tag.color[:3]
-        context.color_range = ColorRange.JPEG if tag.color[3] else ColorRange.MPEG
+    if not tag.color:
+        return
+    matrix, context.color_primaries, context.color_trc, full = tag.color
+    if context.pix_fmt is not None and not VideoFormat(context.pix_fmt).is_rgb:
+        context.colorspace, context.color_range = matrix, ColorRange.JPEG if full else ColorRange.MPEG
 
 
 def _packets(container: InputContainer) -> Iterator[Packet[VideoStream]]:

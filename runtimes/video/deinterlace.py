@@ -11,19 +11,24 @@ import av
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from runtimes.contract import Size
+from runtimes.video.filters import DEINTERLACE, chain
 from runtimes.video.source import SourceFrame
 
 _UNIT = Fraction(1, 1000)
 
 
 def deinterlaced(frames: Iterable[SourceFrame]) -> Iterator[SourceFrame]:
-    """Frames of a video, each without combs. The filter looks a frame ahead."""
+    """Frames of a video, each without combs. The filter looks a frame ahead.
+
+    They are in a pixel format that it takes, see :func:`~runtimes.video.filters.taken`.
+    """
     graph: Graph | None = None
     waiting: deque[SourceFrame] = deque()
     for index, frame in enumerate(frames):
         native = frame.native
         assert native is not None
-        graph = graph or _bwdif(native)
+        graph = graph or chain(DEINTERLACE, Size(native.width, native.height), native.format, _UNIT)
         waiting.append(frame)
         native.pts, native.time_base = index, _UNIT
         graph.push(native)
@@ -41,13 +46,3 @@ def _ready(graph: Graph, waiting: deque[SourceFrame]) -> Iterator[SourceFrame]:
             return
         assert isinstance(whole, VideoFrame)
         yield replace(waiting.popleft(), native=whole)
-
-
-def _bwdif(frame: VideoFrame) -> Graph:
-    graph = Graph()
-    graph.link_nodes(
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_UNIT),
-        graph.add("bwdif", "mode=send_frame:parity=auto:deint=all"),
-        graph.add("buffersink"),
-    ).configure()
-    return graph

@@ -7,7 +7,7 @@ nothing; and a note names what is lost in the end.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -112,6 +112,12 @@ def choose_format(
     return found, _changes(native.name, source, found, size, alpha=alpha)
 
 
+def nearest(name: str, offered: Iterable[str]) -> str:
+    """Of these pixel formats the one that loses least of a picture in format ``name``, then the one that adds least."""
+    wanted = Kind.of(name)
+    return min(offered, key=lambda other: _cost(wanted, Kind.of(other)))
+
+
 def default_profile(encoder: str, format: str) -> str | None:
     """The profile to ask an encoder for, where its own default does not take the format."""
     if encoder not in PROFILES:
@@ -142,7 +148,7 @@ def _can_be_made(name: str, native: str) -> bool:
     return True
 
 
-def _cost(wanted: Kind, offered: Kind) -> Sequence[float]:
+def _cost(wanted: Kind, offered: Kind) -> tuple[float, ...]:
     """What is worse comes first: transparency, colour, the model, bits, chroma; then what is gained for nothing."""
     grey = (0, 0)
     sharing = [max(1, o) / max(1, w) for o, w in zip(offered.chroma, wanted.chroma, strict=True)]
@@ -158,17 +164,23 @@ def _cost(wanted: Kind, offered: Kind) -> Sequence[float]:
     )
 
 
-def _changes(name: str, source: Kind, found: str, size: Size, *, alpha: bool) -> str:
-    after = Kind.of(found)
+def changes_of(source: Kind, after: Kind) -> list[str]:
+    """What another format changes, for people; nothing where it is another packing."""
     changes = []
-    if not source.fits(size) and source.chroma != after.chroma and not source.rgb:
-        changes.append(f"{size} is odd")
     if after.depth != source.depth:
         changes.append(f"{after.depth} bits and not {source.depth}")
     if source.rgb and not after.rgb:
         changes.append("RGB becomes YUV")
     if after.chroma != source.chroma:
         changes.append(f"chroma {_sampling(after)} and not {_sampling(source)}")
+    return changes
+
+
+def _changes(name: str, source: Kind, found: str, size: Size, *, alpha: bool) -> str:
+    after = Kind.of(found)
+    changes = changes_of(source, after)
+    if not source.fits(size) and source.chroma != after.chroma and not source.rgb:
+        changes.insert(0, f"{size} is odd")
     if alpha and not after.alpha:
         changes.append("without transparency")
     return f"{name} is encoded as {found}: {', '.join(changes)}" if changes else ""

@@ -6,12 +6,13 @@ import struct
 from collections.abc import Callable
 from fractions import Fraction
 
-from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from runtimes.contract import Size
+from runtimes.video.filters import Filters, chain
 from runtimes.video.pyav_versions import side_data
 
-ORIENTATIONS = {
+ORIENTATIONS: dict[tuple[int, ...], Filters] = {
     (1, 0, 0, 1): (),
     (0, 1, -1, 0): (("transpose", "clock"),),
     (0, -1, 1, 0): (("transpose", "cclock"),),
@@ -29,22 +30,17 @@ def upright(
 ) -> Callable[[VideoFrame], VideoFrame]:
     """A function that applies the rotation flag, so that the output needs none.
 
-    It takes frames of the size and pixel format of ``frame`` only. ``told`` has the flag, ``unit`` is their time base.
+    It takes frames of the size and pixel format of ``frame`` only, which :func:`turns` of ``told`` take. ``told`` has
+    the flag, ``unit`` is their time base.
     """
-    signs = _orientation(told)
-    if signs not in ORIENTATIONS:
+    if _orientation(told) not in ORIENTATIONS:
         note(f"the rotation flag is not a right angle ({told.rotation} degrees) and is ignored")
         return lambda frame: frame
-    filters = ORIENTATIONS[signs]
+    filters = turns(told)
     if not filters:
         return lambda frame: frame
     note(f"the rotation flag ({told.rotation} degrees) is applied to the pixels")
-    graph = Graph()
-    graph.link_nodes(
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=unit),
-        *(graph.add(name, arguments) for name, arguments in filters),
-        graph.add("buffersink"),
-    ).configure()
+    graph = chain(filters, Size(frame.width, frame.height), frame.format, unit)
 
     def turn(frame: VideoFrame) -> VideoFrame:
         graph.push(frame)
@@ -53,6 +49,11 @@ def upright(
         return turned
 
     return turn
+
+
+def turns(frame: VideoFrame) -> Filters:
+    """The filters of :func:`upright`."""
+    return ORIENTATIONS.get(_orientation(frame), ())
 
 
 def transposes(frame: VideoFrame) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,11 +19,13 @@ from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.cadence import Grid
 from runtimes.video.clock import clock_zero, constant_rate, grid_of, lead_of_dts, length_of
-from runtimes.video.color import Color, Converter, has_alpha, seconds
+from runtimes.video.color import Color, Converter, bit_depth, has_alpha, rgb_format, seconds, without_jpeg_name
 from runtimes.video.containers import STDIN
 from runtimes.video.errors import VideoError
+from runtimes.video.filters import DEINTERLACE, taken
 from runtimes.video.hdr import Extras
-from runtimes.video.rotation import transposes, upright
+from runtimes.video.pixel_formats import Kind, changes_of
+from runtimes.video.rotation import transposes, turns, upright
 from runtimes.video.stills import MAX_PIXELS
 from runtimes.video.streams import decoder_with_alpha, open_video, video_stream
 
@@ -126,10 +129,16 @@ class VideoSource:
         first = self._waiting[0]
         self._lead = lead_of_dts(self._waiting, self._container.format.name)
         told = first if self._decoder is None else self._told() or first
+        self._color, self._tags = Color.of(told), _tags(first)
+        self._converter_of = functools.cache(Converter)
+        self._size, self._own = Size(first.width, first.height), first.format.name
+        self._format = taken(self._own, DEINTERLACE * deinterlace + turns(told))
+        self._noted: set[str] = set()
+        if changes := changes_of(Kind.of(self._own), Kind.of(self._format)):
+            note(f"{self._own} is filtered as {self._format}: {', '.join(changes)}")
+        first = self._converted(first, self._color)
         assert self._stream.time_base is not None
         self._orient = upright(first, told, self._stream.time_base, note)
-        self._size, self._format = Size(first.width, first.height), first.format.name
-        self._mixed = False
         aspect = self._stream.sample_aspect_ratio or None
         self.info = self._describe(first, told, 1 / aspect if aspect and transposes(told) else aspect)
 
@@ -152,7 +161,7 @@ class VideoSource:
 
     def _describe(self, first: VideoFrame, told: VideoFrame, aspect: Fraction | None) -> SourceInfo:
         frame = self._orient(first)
-        stream, color = self._stream, Color.of(told)
+        stream, color = self._stream, self._color
         if color.assumed:
             self._note(f"{self._name} does not say its colours: {color.assumed} assumed")
         if frame.interlaced_frame and not self._deinterlace:
@@ -214,7 +223,8 @@ class VideoSource:
         self._say_where_it_ended(last, length)
 
     def _alike(self, frame: VideoFrame, time: Fraction) -> VideoFrame:
-        """In the pixel format of the first frame: filters read past the end of a frame that is unlike it.
+        """In one pixel format, that of the first frame where filters take it: they read past the end of one unlike it.
+        In one matrix and range too.
 
         Raises:
             VideoError: of another size.
@@ -225,13 +235,30 @@ class VideoSource:
                 f"{self._name} changes from {self._size} to {size} at {seconds(time)}: cut it there, or scale it to "
                 "one size first, for example with ffmpeg -vf scale"
             )
-        if format == self._format:
-            return frame
-        if not self._mixed:
-            self._mixed = True
-            self._note(f"{self._name} changes to {format} at {seconds(time)}, which is converted to {self._format}")
-        like = Converter(self.info.color).reformat(frame, self._format)
-        like.pts, like.time_base, like.duration = frame.pts, frame.time_base, frame.duration
+        first, color = self._color, self._color if _tags(frame) == self._tags else self._color.later(frame)
+        if without_jpeg_name(format) != without_jpeg_name(self._own):
+            self._note_change("format", f"to {format}", time, f"is converted to {self._format}")
+        if not color.is_converted_like(first):
+            self._note_change("numbers", f"to {color}", time, f"is converted to {first}")
+        if shifts := first.shifts(color):
+            what = f"its colour {' and '.join(shifts)}"
+            self._note_change("meaning", what, time, "is not converted: cut it there, or colours are off")
+        return self._converted(frame, color)
+
+    def _note_change(self, kind: str, what: str, time: Fraction, outcome: str) -> None:
+        """Once of a kind."""
+        if kind not in self._noted:
+            self._noted.add(kind)
+            self._note(f"{self._name} changes {what} at {seconds(time)}, which {outcome}")
+
+    def _converted(self, frame: VideoFrame, color: Color) -> VideoFrame:
+        """To the format, matrix and range of the video, from a frame whose colours are ``color``."""
+        like = frame
+        if not color.is_converted_like(self._color):
+            rgb = rgb_format(deep=bit_depth(frame.format) > 8, alpha=has_alpha(frame.format))
+            like = self._converter_of(color).reformat(frame, rgb)
+        like = self._converter_of(self._color).reformat(like, self._format)
+        like.pts, like.dts, like.time_base, like.duration = frame.pts, frame.dts, frame.time_base, frame.duration
         return like
 
     def _tell_jump(self, last: Fraction, time: Fraction) -> None:
@@ -330,6 +357,11 @@ class VideoSource:
                 f"{self._name} ends at {seconds(last)} of the {seconds(self.info.start + declared)} it declares: "
                 f"it is truncated{'' if self._sure else ', or its sound goes on'}"
             )
+
+
+def _tags(frame: VideoFrame) -> tuple[int, ...]:
+    """What a frame says of its colours."""
+    return tuple(map(int, (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc)))
 
 
 def is_transparent(frame: VideoFrame) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from runtimes.contract import Size
 from runtimes.frames import Array
 from runtimes.video.color import STANDARD, Color, Converter, bit_depth
 from runtimes.video.errors import VideoError
-from tests.runtimes.video.clips import draw
+from tests.runtimes.video.clips import BT709, draw
+
+SMALL = Size(64, 64)
 
 LUMA = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 """Kr and Kb of ITU-R BT.709, BT.601 and BT.2020."""
@@ -75,6 +79,26 @@ def test_conventions_for_what_is_not_said() -> None:
     gray, told = Color.of(frame_of(Size(64, 64), "gray10le")), Color.of(frame_of(Size(64, 64), "gray", color_range=1))
     assert (gray.full, gray.assumed, told.full) == (True, "BT.601 and full range", False)
     assert Color.of(frame_of(Size(64, 64), "rgb24")) == STANDARD
+    assert Color.of(frame_of(Size(64, 64), "gbrp", color_primaries=1, color_trc=13)) == replace(STANDARD, transfer=13)
+
+
+def test_a_later_frame_that_says_nothing_is_as_the_first() -> None:
+    size = SMALL
+    first = Color.of(frame_of(size, colorspace=9, color_range=2, color_primaries=9, color_trc=16))
+    for silent in (frame_of(size, colorspace=2, color_range=0), frame_of(size, "gbrp"), frame_of(size, colorspace=10)):
+        later = first.later(silent)
+        assert first.is_converted_like(later)
+        assert first.shifts(later) == []
+    assert first.later(frame_of(size, colorspace=2, color_range=1)) == replace(first, full=False)
+    assert first.later(frame_of(size, colorspace=1, color_range=0)) == replace(first, matrix=1)
+    assert first.shifts(first.later(frame_of(size, color_primaries=1, color_trc=1))) == ["primaries", "transfer"]
+
+
+def test_shifts_after_nothing_was_said_are_those_to_hdr() -> None:
+    first = Color.of(frame_of(SMALL))
+    assert first.shifts(first.later(frame_of(SMALL, color_primaries=6, color_trc=6))) == []
+    assert first.shifts(first.later(frame_of(SMALL, color_primaries=9, color_trc=18))) == ["primaries", "transfer"]
+    assert BT709.shifts(BT709.later(frame_of(SMALL, color_trc=14))) == [], "the same function by another number"
 
 
 def luma_of(frame: av.VideoFrame) -> Array:

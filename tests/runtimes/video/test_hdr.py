@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runtimes.__main__ import main
-from runtimes.video.color import Color
+from runtimes.video.color import Color, Converter
 from runtimes.video.hdr import Extras, Mastering
 from runtimes.video.source import VideoSource
 from tests.runtimes.video.clips import Clip, even, write_clip
@@ -135,6 +135,38 @@ def test_parts_keep_colour_tags(artifact: Path, tmp_path: Path, encoder: str, su
         frames = list(container.decode(video=0))
     assert len(frames) == 12
     assert {Color.of(frame) for frame in frames} == {Color(matrix=9, full=False, primaries=9, transfer=16)}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name", "parts"),
+    [
+        ("libx264", "out.mkv", []),
+        ("libx265", "out.mp4", []),
+        ("ffv1", "out.mkv", []),
+        ("ffv1", "out.mkv", ["--resume", "--part-seconds", "0.1"]),
+    ],
+)
+def test_hdr_in_rgb_is_kept(artifact: Path, tmp_path: Path, encoder: str, name: str, parts: list[str]) -> None:
+    """In YUV too, which then is that of BT.2020."""
+    color = Color(matrix=9, full=False, primaries=9, transfer=16)
+    clip = Clip(times=even(24, 6), rate=Fraction(24), codec="ffv1", pixel_format="gbrp10le", color=color, options=())
+    source, target = write_clip(tmp_path / "in.mkv", clip), tmp_path / name
+    arguments = ["--artifact", str(artifact), "--encoder", encoder, *parts]
+    assert main(["video", str(source), str(target), *arguments]) == 0
+    found = []
+    for path in (source, target):
+        with av.open(str(path)) as container:
+            found.append(list(container.decode(video=0)))
+    before, after = found[0], found[1][::2]
+    assert {Color.of(frame) for frame in after} == {color}
+    assert {int(frame.colorspace) for frame in after} == {2 if encoder == "ffv1" else 9}
+    for a, b in zip(before, after, strict=True):
+        if encoder == "ffv1":
+            assert b.format.name == "gbrp10le"
+            assert np.array_equal(a.to_ndarray(), b.to_ndarray())
+        else:
+            shown = [Converter(color).to_rgb(frame).astype(float) / 257 for frame in (a, b)]
+            assert np.abs(shown[0] - shown[1]).mean() < 4
 
 
 def test_a_crop_of_the_container_is_named(artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
