@@ -171,6 +171,21 @@ def test_dedup_replaces_repeated_frames(video: Video, tmp_path: Path, capsys: py
     assert np.abs(after[1].rgb - quarter).mean() < 2.5, "the step is to the next new frame, not to the repeated one"
 
 
+@pytest.mark.parametrize(("rate", "like", "replaced"), [(24, 4, 3), (24, 5, 0), (6, 3, 2), (6, 4, 0)])
+def test_a_still_is_no_repeated_frame(
+    video: Video, tmp_path: Path, capsys: pytest.CaptureFixture[str], rate: int, like: int, replaced: int
+) -> None:
+    """More than four frames, or more than half a second, that look alike: the motion begins after the last of them."""
+    clip = Clip(times=even(rate, like + 2), pictures=lambda i: draw(9 * max(0, i - like + 1)), rate=Fraction(rate))
+    source = write_clip(tmp_path / "in.mp4", clip)
+    assert video(source, tmp_path / "out.mp4", "--dedup", "--no-scene-cuts") == 0
+    said = capsys.readouterr().err
+    assert f"{replaced} duplicates replaced" in said if replaced else "duplicates replaced" not in said
+    before, after = read_video(source), read_video(tmp_path / "out.mp4")
+    last = after[2 * (like - 1)].planes
+    assert np.array_equal(last, before[like - 1].planes) == (replaced == 0)
+
+
 def test_several_devices_share_the_work_in_order(video: Video, tmp_path: Path, blenders: list[Blender]) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 24)))
     assert video(source, tmp_path / "one.mp4") == 0
