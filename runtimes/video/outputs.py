@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -55,16 +56,18 @@ def open_source(options: VideoOptions, note: Note) -> Source:
 
 
 def check_target(options: VideoOptions) -> None:
-    """Refuse, before any work, an output that would replace the input or is of no known kind.
+    """Refuse, before any work, an output that would replace the input, is closed or is of no known kind.
 
     Raises:
-        UsageError: either of these.
+        UsageError: one of these.
         VideoError: the container does not take the encoder.
     """
     target, source = Path(options.target), Path(options.source)
     if (options.target == STDOUT or target.suffix.lower() not in ENCODERS) and options.encode != EncodeOptions():
         raise UsageError(f"--encoder and its options are for {', '.join(ENCODERS)}; {target} has none: leave them out")
     if options.target == STDOUT:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: pipe it to what reads y4m, or name a file")
         return
     suffix = target.suffix.lower()
     replaced = split_pattern(target)[0] if suffix in SUFFIXES else target

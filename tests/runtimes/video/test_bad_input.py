@@ -70,6 +70,18 @@ def test_a_pipe_is_read_from_standard_input_only(
     assert line.endswith("pass a file, or - for y4m on standard input")
 
 
+def test_a_standard_stream_that_is_closed(
+    artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``<&-`` and ``>&-``: Python has no stream then."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed" in refuse(capsys, ["-", tmp_path / "out.mp4", "--artifact", artifact])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        line = refuse(capsys, [clip, "-", "--artifact", artifact])
+    assert "standard output is closed" in line
+
+
 def test_no_video_stream(artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound = write_sound(clip, tmp_path / "sound.mp4")
     line = refuse(capsys, [sound, tmp_path / "out.mp4", "--artifact", artifact])
