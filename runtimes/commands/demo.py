@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from runtimes.atomic import is_taken
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
 from runtimes.commands.shipped import add_artifact, chosen
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     size = check_frames(img0, img1)
     targets = {factor: args.out / f"out_{factor}x.gif" for factor in FACTORS}
     for path in targets.values():
-        if path.exists() and not args.force:
+        if is_taken(path) and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
     with notes(), ExitStack() as stack:
         artifact = chosen(args.artifact, (args.device,), size, note)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import runtimes
+from runtimes.atomic import is_taken
 from runtimes.cli import Parser
 from runtimes.commands.common import notes, timestep
 from runtimes.commands.shipped import add_artifact, chosen
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace the output")
     args = parser.parse_args(arguments)
     check_suffix(args.output)
-    if args.output.exists() and not args.force:
+    if is_taken(args.output) and not args.force:
         raise UsageError(f"{args.output} exists: pass --force to replace it, or name another output")
     img0, img1 = read_image(args.first), read_image(args.second)
     size = check_frames(img0, img1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from runtimes.atomic import sync, temporary_folder
+from runtimes.atomic import is_taken, sync, temporary_folder
 from runtimes.errors import UsageError
 from runtimes.frames import Array, size_of
 from runtimes.video.color import STANDARD, format_of, seconds
@@ -103,7 +103,7 @@ class ImageSink:
         """
         self.path, self._pattern = split_pattern(target)
         check_suffix(Path(self._pattern), deep=deep)
-        if self.path.exists() and not (force and _replaceable(self.path)):
+        if is_taken(self.path) and not (force and _replaceable(self.path)):
             why = "exists: pass --force to replace it" if _replaceable(self.path) else "exists and holds other files"
             raise UsageError(f"{self.path} {why}, or name another folder")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ class ImageSink:
         """
         for path in [*self._staging.iterdir(), self._staging]:
             sync(path)
-        if self.path.exists() and not self._force:
+        if is_taken(self.path) and not self._force:
             kept = free_name(self.path)
             self._staging.rename(kept)
             raise UsageError(f"{self.path} appeared while this job ran, and is not replaced: the result is {kept}")

@@ -169,7 +169,9 @@ def test_interpolate_refuses(
     assert f"{tmp_path / 'none'} does not exist: make that folder" in missing
     assert "no device 'tpu:0' here" in failure(capsys, "interpolate", a, b, *base, "--device", "tpu:0")
     assert "does not end in" in failure(capsys, "interpolate", a, b, "-o", tmp_path / "mid.txt", "--artifact", folder)
-    assert "exists: pass --force" in failure(capsys, "interpolate", a, b, "-o", a, "--artifact", folder)
+    (tmp_path / "link.png").symlink_to("nowhere")
+    for there in (a, tmp_path / "link.png"):
+        assert "exists: pass --force" in failure(capsys, "interpolate", a, b, "-o", there, "--artifact", folder)
     assert not target.exists()
 
 

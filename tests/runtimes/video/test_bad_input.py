@@ -251,6 +251,20 @@ def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize(
+    ("name", "options"), [("out.mp4", []), ("out.mp4", ["--resume"]), ("out.gif", []), ("out.y4m", []), ("out", [])]
+)
+def test_output_that_is_a_link_to_nothing(
+    artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, options: list[str]
+) -> None:
+    """Nothing follows it, and it is seen before the work."""
+    (tmp_path / name).symlink_to("nowhere")
+    line = refuse(capsys, [clip, tmp_path / name, "--artifact", artifact, *options])
+    assert f"{name} exists" in line
+    assert (tmp_path / name).is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4", name]
+
+
+@pytest.mark.parametrize(
     ("options", "expected"),
     [
         (["--encoder", "h265"], r"there is no encoder 'h265'; there are .*libx264.*"),
