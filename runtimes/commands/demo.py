@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     from runtimes.video.gif import GifSink
     from runtimes.video.options import InferOptions
     from runtimes.video.sink import OutputFormat
-    from runtimes.video.stills import read_image
+    from runtimes.video.stills import is_plain, read_image, shared_profile
     from runtimes.video.workers import load_workers
 
     img0, img1 = read_image(args.first), read_image(args.second)
@@ -53,6 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     for path in targets.values():
         if is_taken(path) and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
+    profile, lost = shared_profile([args.first, args.second])
+    if lost or not is_plain(profile):
+        note("the ICC profile is left out: GIF has none")
     with notes(), ExitStack() as stack:
         artifact = chosen(args.artifact, (args.device,), size, note)
         options = choose_artifact(

@@ -14,7 +14,15 @@ from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.errors import UsageError
 from runtimes.frames import check_frames
 from runtimes.printable import note
-from runtimes.video.stills import check_output, check_suffix, may_be_transparent, read_image, write_image
+from runtimes.video.stills import (
+    LOST_PROFILES,
+    check_output,
+    check_suffix,
+    may_be_transparent,
+    read_image,
+    shared_profile,
+    write_image,
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     check_output(args.output, img0)
     if may_be_transparent(args.first) or may_be_transparent(args.second):
         note("transparency is left out: `video` keeps it, of a folder of these")
+    profile, lost = shared_profile([args.first, args.second])
+    if lost:
+        note(f"{LOST_PROFILES} are left out")
     with notes():
         artifact = chosen(args.artifact, (args.device,), size, note)
         with runtimes.load(artifact, device=args.device, threads=args.threads) as runtime:
@@ -49,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
                 if args.halve
                 else runtime.interpolate(img0, img1, float(args.t))
             )
-    write_image(middle, args.output)
+    write_image(middle, args.output, profile)
     print(f"{args.output}: t = {float(args.t):g}, {spec.name} on {spec.backend} {spec.device} ({spec.arithmetic})")
     return 0
 
