@@ -41,6 +41,11 @@ def beginning(name: str) -> str:
     return f"{data[:_LONGEST].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:8]}"
 
 
+def is_taken(path: Path) -> bool:
+    """Whether there is something of that name, if only a link that leads nowhere, which ``exists`` does not see."""
+    return os.path.lexists(path)
+
+
 @contextmanager
 def replacing(final: Path) -> Iterator[Path]:
     """A temporary path for a file; the file takes the name ``final`` when the block ends well, and is removed if not.

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn
 
 from runtimes.contract import Size
@@ -91,33 +94,59 @@ def run(program: str, main: Callable[[Sequence[str] | None], int], arguments: Se
     if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
         print(f"{program}: {versions()}")
         return 0
-    try:
-        with _warnings_in_one_line():
-            return main(arguments)
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
+    with _interrupts() as interrupts:
+        try:
+            with _warnings_in_one_line():
+                return main(arguments)
+        except (KeyboardInterrupt, Exception) as error:
+            if interrupts or isinstance(error, KeyboardInterrupt):
+                print(f"{program}: interrupted", file=sys.stderr)
+                return INTERRUPTED
+            return _tell(program, error)
+
+
+def _tell(program: str, error: Exception) -> int:
+    """Print what was raised; returns the exit code."""
+    if isinstance(error, BrokenPipeError):
         sys.stderr.close()  # the reader of our output is gone; there is nobody to tell
         return 1
-    except OSError as error:
+    if isinstance(error, OSError):
         print(f"{program}: {one_line(error)}", file=sys.stderr)
         return 1
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
-            print(f"{program}: {error.name} is not installed: pip install 'ifrnet-export[{extra}]'", file=sys.stderr)
-            return 1
-        code = getattr(error, "exit_code", None)
-        if isinstance(code, int):
-            print(f"{program}: {one_line(error)}", file=sys.stderr)
-            return code
-        said = str(error) if isinstance(error, RuntimeError) else ""
-        if isinstance(error, MemoryError) or any(words in said for words in _SHORT_OF_MEMORY):
-            print(f"{program}: there is not enough memory: smaller frames need less", file=sys.stderr)
-            return 1
-        traceback.print_exc()
-        print(f"{program}: this is a bug, please report it with the lines above; {versions()}", file=sys.stderr)
-        return BUG
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
+        print(f"{program}: {error.name} is not installed: pip install 'ifrnet-export[{extra}]'", file=sys.stderr)
+        return 1
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
+        return code
+    said = str(error) if isinstance(error, RuntimeError) else ""
+    if isinstance(error, MemoryError) or any(words in said for words in _SHORT_OF_MEMORY):
+        print(f"{program}: there is not enough memory: smaller frames need less", file=sys.stderr)
+        return 1
+    traceback.print_exception(error)
+    print(f"{program}: this is a bug, please report it with the lines above; {versions()}", file=sys.stderr)
+    return BUG
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Every Ctrl-C of the block: a library that one meets while it is imported may raise anything."""
+    seen: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # an app's own
+        yield seen
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.artifact import MANIFEST
-from runtimes.atomic import is_full, sync, temporary_folder
+from runtimes.atomic import is_full, is_taken, sync, temporary_folder
 from runtimes.errors import UsageError
 
 
@@ -46,7 +46,7 @@ def _take_name(staging: Path, final: Path) -> None:
     try:
         staging.rename(final)
     except OSError as error:
-        if not final.exists():
+        if not is_taken(final):
             raise
         raise UsageError(
             f"{final} was made by another process meanwhile, and stays: pass --force to replace it, or another --out"
@@ -72,7 +72,7 @@ def check_destination(final: Path, *, force: bool) -> None:
     Raises:
         UsageError: see :func:`staged_folder`.
     """
-    if not final.exists():
+    if not is_taken(final):
         return
     if not force:
         raise UsageError(f"{final} exists: pass --force to replace it, or another --out")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from runtimes.atomic import is_taken
 from runtimes.cli import Parser
 from runtimes.commands.common import notes
 from runtimes.commands.shipped import add_artifact, chosen
@@ -43,15 +44,18 @@ def main(arguments: Sequence[str]) -> int:
     from runtimes.video.gif import GifSink
     from runtimes.video.options import InferOptions
     from runtimes.video.sink import OutputFormat
-    from runtimes.video.stills import read_image
+    from runtimes.video.stills import is_plain, read_image, shared_profile
     from runtimes.video.workers import load_workers
 
     img0, img1 = read_image(args.first), read_image(args.second)
     size = check_frames(img0, img1)
     targets = {factor: args.out / f"out_{factor}x.gif" for factor in FACTORS}
     for path in targets.values():
-        if path.exists() and not args.force:
+        if is_taken(path) and not args.force:
             raise UsageError(f"{path} exists: pass --force to replace it, or another --out")
+    profile, lost = shared_profile([args.first, args.second])
+    if lost or not is_plain(profile):
+        note("the ICC profile is left out: GIF has none")
     with notes(), ExitStack() as stack:
         artifact = chosen(args.artifact, (args.device,), size, note)
         options = choose_artifact(

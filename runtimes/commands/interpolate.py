@@ -7,13 +7,22 @@ from fractions import Fraction
 from pathlib import Path
 
 import runtimes
+from runtimes.atomic import is_taken
 from runtimes.cli import Parser
 from runtimes.commands.common import notes, timestep
 from runtimes.commands.shipped import add_artifact, chosen
 from runtimes.errors import UsageError
 from runtimes.frames import check_frames
 from runtimes.printable import note
-from runtimes.video.stills import check_output, check_suffix, may_be_transparent, read_image, write_image
+from runtimes.video.stills import (
+    LOST_PROFILES,
+    check_output,
+    check_suffix,
+    may_be_transparent,
+    read_image,
+    shared_profile,
+    write_image,
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,13 +41,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace the output")
     args = parser.parse_args(arguments)
     check_suffix(args.output)
-    if args.output.exists() and not args.force:
+    if is_taken(args.output) and not args.force:
         raise UsageError(f"{args.output} exists: pass --force to replace it, or name another output")
     img0, img1 = read_image(args.first), read_image(args.second)
     size = check_frames(img0, img1)
     check_output(args.output, img0)
     if may_be_transparent(args.first) or may_be_transparent(args.second):
         note("transparency is left out: `video` keeps it, of a folder of these")
+    profile, lost = shared_profile([args.first, args.second])
+    if lost:
+        note(f"{LOST_PROFILES} are left out")
     with notes():
         artifact = chosen(args.artifact, (args.device,), size, note)
         with runtimes.load(artifact, device=args.device, threads=args.threads) as runtime:
@@ -48,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
                 if args.halve
                 else runtime.interpolate(img0, img1, float(args.t))
             )
-    write_image(middle, args.output)
+    write_image(middle, args.output, profile)
     print(f"{args.output}: t = {float(args.t):g}, {spec.name} on {spec.backend} {spec.device} ({spec.arithmetic})")
     return 0
 

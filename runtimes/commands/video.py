@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtimes.atomic import is_taken
 from runtimes.cli import INTERRUPTED, Parser, frame_size
 from runtimes.commands.common import notes
 from runtimes.commands.shipped import add_artifact, chosen
@@ -262,14 +263,25 @@ def _run(args: argparse.Namespace, options: VideoOptions) -> int:
 
 
 def _end(options: VideoOptions, summary: Summary, stats: Path | None) -> None:
-    """Say what was done, and write it where asked to."""
+    """Say what was done, and write it where asked to.
+
+    Raises:
+        UsageError: the statistics cannot be written: the disk is full, or a file of that name appeared meanwhile.
+    """
     from runtimes.video.sink import StagedFile
 
     note(f"{options.target}: {summary}")
-    if stats is not None:
+    if stats is None:
+        return
+    try:
         file = StagedFile(stats, force=False)
-        file.staging.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
-        file.finish()
+        try:
+            file.staging.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+            file.finish()
+        finally:
+            file.discard()
+    except OSError as error:
+        raise UsageError(f"{options.target} is done, but --stats {stats} is not: {error.strerror}") from error
 
 
 def _check_stats(path: Path | None, target: str) -> Path | None:
@@ -280,7 +292,7 @@ def _check_stats(path: Path | None, target: str) -> Path | None:
     """
     if path is None:
         return None
-    if path.exists():
+    if is_taken(path):
         raise UsageError(f"--stats {path} exists, and is not replaced: name a new file")
     if not path.parent.is_dir():
         raise UsageError(f"--stats: {path.parent} does not exist: make that folder first")

@@ -11,8 +11,9 @@ import numpy as np
 from runtimes.contract import Size
 from runtimes.video.color import STANDARD
 from runtimes.video.errors import VideoError
+from runtimes.video.hdr import Extras
 from runtimes.video.source import SourceFrame, SourceInfo
-from runtimes.video.stills import opened
+from runtimes.video.stills import LOST_PROFILES, opened, profile_of
 
 _MILLISECOND = Fraction(1, 1000)
 
@@ -44,6 +45,7 @@ class AnimatedWebp:
             if count < 2:
                 raise VideoError(f"{path} is one picture; at least 2 frames are needed: pass a folder of images")
             self._alpha = bool(image.has_transparency_data)
+            profile = profile_of(image)
             size = Size(*image.size)
             lengths = []
             for index in range(count):
@@ -62,6 +64,7 @@ class AnimatedWebp:
             color=STANDARD,
             pixel_format="rgba" if self._alpha else "rgb24",
             alpha=self._alpha,
+            extras=Extras(profile=profile or None, lost=(LOST_PROFILES,) if profile == b"" else ()),
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:

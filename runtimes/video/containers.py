@@ -59,6 +59,8 @@ def open_input(path: Path | str) -> InputContainer:
     Raises:
         VideoError: missing, of a format that is not read, or not whole.
     """
+    if path == STDIN and sys.stdin is None:
+        raise VideoError("standard input is closed: pipe y4m into it, or name a file")
     try:
         with ffmpeg_log() as said:
             if path == STDIN:

@@ -11,11 +11,13 @@ import av
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
+from runtimes.video.color import has_alpha
 from runtimes.video.containers import ffmpeg_log, one_line, open_input, open_output, reason
 from runtimes.video.encoders import MOV, EncodeOptions, check_container, keeps_aspect
 from runtimes.video.errors import VideoError
@@ -64,6 +66,8 @@ class VideoSink:
             os.environ.setdefault("SVT_LOG", "1")  # errors; or it prints as many
         if profile := default_profile(encoder, self.pixel_format):
             codec_options.setdefault("profile", profile)
+        if encoder == "libvpx" and has_alpha(VideoFormat(self.pixel_format)):
+            codec_options.setdefault("auto-alt-ref", "0")  # libvpx refuses both
         self._file = StagedFile(path, force=force)
         self._unit, self._tick = output_format.unit, output_format.unit
         self._companions, self._note = other_streams, note

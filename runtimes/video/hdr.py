@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 
 from runtimes.video.containers import python_log
 from runtimes.video.pyav_versions import side_data
+from runtimes.video.stills import is_plain
 
 _LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 
@@ -99,6 +100,7 @@ class Extras:
         mastering: of the display it was graded on.
         light: largest and average light level, in cd/m2.
         captions: frames carry closed captions.
+        profile: the ICC profile of pictures, which pictures can carry on.
         lost: what nothing here can write, for people.
     """
 
@@ -106,6 +108,7 @@ class Extras:
     mastering: Mastering | None = None
     light: tuple[int, int] | None = None
     captions: bool = False
+    profile: bytes | None = None
     lost: tuple[str, ...] = ()
 
     @classmethod
@@ -141,9 +144,9 @@ class Extras:
             parts.append(f"{light}={self.light[0]},{self.light[1]}")
         return options | ({name: ":".join(parts)} if parts else {})
 
-    def losses(self, encoder: str | None) -> list[str]:
+    def losses(self, encoder: str | None, *, holds_profile: bool = False) -> list[str]:
         """What the output will not have; ``encoder`` is None for outputs of pictures."""
-        names = list(self.lost)
+        names = list(self.lost) + ["the ICC profile"] * (not holds_profile and not is_plain(self.profile))
         if encoder not in _WRITERS:
             names += ["the mastering display"] * (self.mastering is not None)
             names += ["content light levels"] * (self.light is not None)

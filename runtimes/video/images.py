@@ -8,14 +8,23 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from runtimes.atomic import sync, temporary_folder
+from runtimes.atomic import is_taken, sync, temporary_folder
 from runtimes.errors import UsageError
 from runtimes.frames import Array, size_of
 from runtimes.video.color import STANDARD, format_of, seconds
 from runtimes.video.errors import VideoError
+from runtimes.video.hdr import Extras
 from runtimes.video.sink import free_name, refuse_second_writer
 from runtimes.video.source import SourceFrame, SourceInfo
-from runtimes.video.stills import SUFFIXES, check_suffix, may_be_transparent, read_image, save_image
+from runtimes.video.stills import (
+    LOST_PROFILES,
+    SUFFIXES,
+    check_suffix,
+    may_be_transparent,
+    read_image,
+    save_image,
+    shared_profile,
+)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -54,6 +63,7 @@ class ImageFolder:
             raise VideoError(f"{name} holds no images ({', '.join(SUFFIXES)})")
         self._rate = rate
         self._alpha = any(map(may_be_transparent, self._paths))
+        profile, lost = shared_profile(self._paths)
         first = read_image(self._paths[0], alpha=self._alpha)
         self.info = SourceInfo(
             name=str(name),
@@ -65,6 +75,7 @@ class ImageFolder:
             color=STANDARD,
             pixel_format=format_of(first),
             alpha=self._alpha,
+            extras=Extras(profile=profile, lost=(LOST_PROFILES,) if lost else ()),
         )
 
     def frames(self, since: Fraction | None = None) -> Iterator[SourceFrame]:
@@ -94,20 +105,20 @@ class ImageSink:
 
     pixel_format = None
 
-    def __init__(self, target: Path, *, deep: bool, force: bool) -> None:
+    def __init__(self, target: Path, *, deep: bool, force: bool, profile: bytes | None = None) -> None:
         """``target`` is a folder, or a folder with a pattern such as ``out/frame_%05d.png``; pictures that are ``deep``
-        have 16 bits.
+        have 16 bits; ``profile`` is their ICC profile.
 
         Raises:
             UsageError: the folder exists, or the pattern cannot hold such pictures.
         """
         self.path, self._pattern = split_pattern(target)
         check_suffix(Path(self._pattern), deep=deep)
-        if self.path.exists() and not (force and _replaceable(self.path)):
+        if is_taken(self.path) and not (force and _replaceable(self.path)):
             why = "exists: pass --force to replace it" if _replaceable(self.path) else "exists and holds other files"
             raise UsageError(f"{self.path} {why}, or name another folder")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._force = force
+        self._force, self._profile = force, profile
         self._staging = temporary_folder(self.path)
         try:
             if not force:
@@ -120,7 +131,7 @@ class ImageSink:
     def write(self, picture: Array, time: Fraction, duration: Fraction) -> None:
         """Add one image; the times are those of the numbers."""
         self._count += 1
-        save_image(picture, self._staging / (self._pattern % self._count))
+        save_image(picture, self._staging / (self._pattern % self._count), self._profile)
 
     def finish(self, *, whole: bool = True) -> None:
         """Give the folder its name. The folder that had it goes last, so that a failure loses nothing.
@@ -130,7 +141,7 @@ class ImageSink:
         """
         for path in [*self._staging.iterdir(), self._staging]:
             sync(path)
-        if self.path.exists() and not self._force:
+        if is_taken(self.path) and not self._force:
             kept = free_name(self.path)
             self._staging.rename(kept)
             raise UsageError(f"{self.path} appeared while this job ran, and is not replaced: the result is {kept}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -55,16 +56,18 @@ def open_source(options: VideoOptions, note: Note) -> Source:
 
 
 def check_target(options: VideoOptions) -> None:
-    """Refuse, before any work, an output that would replace the input or is of no known kind.
+    """Refuse, before any work, an output that would replace the input, is closed or is of no known kind.
 
     Raises:
-        UsageError: either of these.
+        UsageError: one of these.
         VideoError: the container does not take the encoder.
     """
     target, source = Path(options.target), Path(options.source)
     if (options.target == STDOUT or target.suffix.lower() not in ENCODERS) and options.encode != EncodeOptions():
         raise UsageError(f"--encoder and its options are for {', '.join(ENCODERS)}; {target} has none: leave them out")
     if options.target == STDOUT:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: pipe it to what reads y4m, or name a file")
         return
     suffix = target.suffix.lower()
     replaced = split_pattern(target)[0] if suffix in SUFFIXES else target
@@ -112,10 +115,10 @@ def holds_alpha(options: VideoOptions) -> bool:
     return encoder in WITH_ALPHA and keeps_alpha(suffix, encoder) and (chosen is None or has_alpha(VideoFormat(chosen)))
 
 
-def _unsaid(output_format: OutputFormat, *, holds_aspect: bool) -> list[str]:
+def _unsaid(output_format: OutputFormat, *, holds_aspect: bool, holds_profile: bool) -> list[str]:
     """What an output of pictures alone does not say of a video."""
     color, aspect = output_format.color, output_format.aspect
-    names = output_format.extras.losses(None)
+    names = output_format.extras.losses(None, holds_profile=holds_profile)
     if aspect is not None and aspect != 1 and not holds_aspect:
         names.append(f"the shape of its pixels ({aspect.numerator}:{aspect.denominator})")
     if color.transfer in HDR_TRANSFERS:
@@ -137,14 +140,16 @@ def open_sink(
     if suffix not in ENCODERS:
         if info.path is not None and not info.pixel_format.startswith(("bgra", "pal8")):
             note("this output holds pictures only: sound and other streams are not carried over")
-        if lost := _unsaid(output_format, holds_aspect=suffix == ".y4m" or options.target == STDOUT):
+        raw = suffix == ".y4m" or options.target == STDOUT
+        if lost := _unsaid(output_format, holds_aspect=raw, holds_profile=not raw and suffix != ".gif"):
             note(f"this output cannot say {', '.join(lost)}: left out")
         if suffix == ".gif":
             return GifSink(Path(options.target), output_format, force=options.force)
-        if suffix == ".y4m" or options.target == STDOUT:
+        if raw:
             return Y4mSink(options.target, output_format, force=options.force)
         deep = bit_depth(output_format.native_format) > 8
-        return ImageSink(Path(options.target), deep=deep, force=options.force)
+        profile = output_format.extras.profile
+        return ImageSink(Path(options.target), deep=deep, force=options.force, profile=profile)
     other_streams = None
     if info.path is not None and options.chunk is None:
         other_streams = OtherStreams(

@@ -113,7 +113,7 @@ class Job:
         from the first frame of the job on."""
         info, rules = self.source.info, planner.rules
         regular = Regularizer(info.grid, info.tick, info.start)
-        decoded = crew.stage(self.source.frames(rules.since), DEPTH)
+        decoded = crew.stage(self.source.frames(rules.read_since), DEPTH)
         planned = crew.stage(planner.plan(self._prepare(decoded, regular)), DEPTH)
         first = next(planned, None)
         if first is None and self.options.chunk is None:

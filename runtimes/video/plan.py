@@ -17,7 +17,10 @@ from runtimes.video.scenes import Thumbnail, cut_score, is_duplicate
 from runtimes.video.timeline import Slot, Timing, depth_of, slots
 
 MAX_REPEATS = 3
-"""Duplicates in a row that ``dedup`` takes out: animation on fours. A longer still is a still."""
+"""Duplicates in a row that ``dedup`` takes out: animation on fours. A longer still is a still, and stays."""
+
+_LONGEST_REPEAT = Fraction(1, 2)
+"""Seconds from a frame over its duplicates to the next new one, above which they are a still too."""
 
 MAX_DEPTH = 7
 """Halvings of one interval, as many as the largest factor needs."""
@@ -74,6 +77,11 @@ class Rules:
     since: Fraction | None = None
     until: Fraction | None = None
 
+    @property
+    def read_since(self) -> Fraction | None:
+        """From where to read. To tell a still from a repeat, ``dedup`` sees more than the longest one before it."""
+        return self.since if self.since is None or not self.dedup else self.since - 2 * _LONGEST_REPEAT
+
 
 @dataclass
 class Planner:
@@ -85,7 +93,8 @@ class Planner:
     cuts: int = 0
     duplicates: int = 0
     _run: list[Picture] = field(default_factory=list)
-    """The frame on the left, and the duplicates of it that follow."""
+    """The frame on the left, and the duplicates that follow; of a still, its last frame alone."""
+    _still: bool = False
 
     def plan(self, pictures: Iterable[Picture]) -> Iterator[Segment]:
         """Segments in order.
@@ -108,10 +117,12 @@ class Planner:
                 if first is not None and until is not None and picture.time >= until:
                     yield from self._between(replace(first, time=picture.time))
                     return
-                if self._repeats(picture):
+                repeats = self._repeats(picture)
+                if repeats and not self._still and len(self._run) <= MAX_REPEATS and self._is_short(picture):
                     self._run.append(picture)
                     continue
-                yield from self._between(picture)
+                yield from self._between(picture, still=repeats)
+                self._still = repeats
                 if until is not None and picture.time >= until:
                     return
             self._run = [picture]
@@ -132,17 +143,23 @@ class Planner:
         return (since is None or picture.time >= since) and (until is None or picture.time < until)
 
     def _repeats(self, picture: Picture) -> bool:
-        if not self.rules.dedup or len(self._run) > MAX_REPEATS:
+        """Whether a frame is like the one before it, which does not depend on where reading began."""
+        if not self.rules.dedup:
             return False
-        assert self._run[0].thumbnail is not None
+        before = self._run[-1].thumbnail
+        assert before is not None
         assert picture.thumbnail is not None
-        return is_duplicate(self._run[0].thumbnail, picture.thumbnail)
+        return is_duplicate(before, picture.thumbnail)
 
-    def _between(self, right: Picture) -> Iterator[Segment]:
-        """One segment up to ``right``; one for each frame where duplicates stay in because halving cannot skip them."""
+    def _is_short(self, right: Picture) -> bool:
+        return right.time - self._run[0].time <= _LONGEST_REPEAT
+
+    def _between(self, right: Picture, *, still: bool = False) -> Iterator[Segment]:
+        """One segment up to ``right``; one for each frame of a still, and where halving cannot skip the duplicates."""
         times = [picture.time for picture in self._run] + [right.time]
-        if len(self._run) > 1 and self.rules.timesteps is Timesteps.MIDDLE and not _halvable(times):
-            for left, following in zip(self._run, [*self._run[1:], right], strict=True):
+        skipped = self.rules.timesteps is Timesteps.ANY or _halvable(times)
+        if still or not skipped or not self._is_short(right):
+            for left, following in pairwise([*self._run, right]):
                 yield from self._segment(left, following, [left.time, following.time])
             return
         self.duplicates += sum(map(self._is_ours, self._run[1:]))
@@ -166,8 +183,12 @@ class Planner:
             yield Segment(left=left, right=right, slots=found, steps=steps, cut=cut)
 
     def _hold(self, end: Fraction) -> Iterator[Segment]:
-        for found in _batches(self._slots([picture.time for picture in self._run] + [end])):
-            yield Segment(left=self._run[0], right=None, slots=found, steps=(Fraction(0),) * len(found))
+        """The last frame. Duplicates before it stay: there is nothing new to go on to."""
+        for left, following in pairwise(self._run):
+            yield from self._segment(left, following, [left.time, following.time])
+        last = self._run[-1]
+        for found in _batches(self._slots([last.time, end])):
+            yield Segment(left=last, right=None, slots=found, steps=(Fraction(0),) * len(found))
 
     def _slots(self, times: Sequence[Fraction]) -> Iterator[Slot]:
         rules = self.rules

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from av.video.format import VideoFormat
 
-from runtimes.atomic import remove_abandoned, sync, temporary_name
+from runtimes.atomic import is_taken, remove_abandoned, sync, temporary_name
 from runtimes.contract import Size
 from runtimes.errors import UsageError
 from runtimes.video.color import Color
@@ -88,7 +88,7 @@ class StagedFile:
         Raises:
             UsageError: the file exists and ``force`` is false, another job is writing it, or its folder does not exist.
         """
-        if final.is_dir() or (final.exists() and not force):
+        if final.is_dir() or (is_taken(final) and not force):
             raise UsageError(f"{final} exists: pass --force to replace it, or name another output")
         if not final.parent.is_dir():
             raise UsageError(f"{final.parent} does not exist: make that folder first")
@@ -153,4 +153,4 @@ def refuse_second_writer(staging: Path, final: Path) -> None:
 def free_name(path: Path) -> Path:
     """``out.mp4`` -> ``out-2.mp4``, or the next number that no file has."""
     names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    return next(name for name in names if not name.exists())
+    return next(name for name in names if not is_taken(name))

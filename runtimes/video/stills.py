@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -31,8 +32,16 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupEr
 _LOSSLESS: dict[str, dict[str, Any]] = {".webp": {"lossless": True, "exact": True}, ".png": {"compress_level": 3}}
 """Pillow's options for suffixes that keep every pixel."""
 
+MAX_PROFILE = 1 << 20
+"""Bytes of an ICC profile that is kept. Pillow reads no PNG with a larger one."""
+
+LOST_PROFILES = "ICC profiles that differ or cannot be kept"
+
+_PROFILE_HEADER = 128
+
 _DEEP_PNG = b"\x10"
 _DEPTH_OFFSET = 24  # of the bit depth in a PNG: 8 of signature, 8 of chunk header, 8 of width and height
+_AFTER_HEADER = 33  # where the second chunk of a PNG begins
 
 
 def read_image(path: Path, *, alpha: bool = False) -> Array:
@@ -77,6 +86,40 @@ def may_be_transparent(path: Path) -> bool:
     """
     with opened(path) as image:
         return bool(image.has_transparency_data)
+
+
+def profile_of(image: Any) -> bytes | None:
+    """The ICC profile of a Pillow image, None where it has none; empty where it cannot be kept: too large, of grey or
+    CMYK, which become RGB here, or no profile at all. It is carried, and never followed."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return None
+    if not isinstance(profile, bytes) or not _PROFILE_HEADER <= len(profile) <= MAX_PROFILE:
+        return b""
+    whole = int.from_bytes(profile[:4], "big") == len(profile)
+    return profile if whole and profile[16:20] == b"RGB " and profile[36:40] == b"acsp" else b""
+
+
+def is_plain(profile: bytes | None) -> bool:
+    """Whether what :func:`profile_of` gave changes nothing: pictures without one are sRGB."""
+    return profile is None or b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
+
+
+def shared_profile(paths: Sequence[Path]) -> tuple[bytes | None, bool]:
+    """The ICC profile that all images have, to be kept, and whether there are others, which are lost.
+
+    Raises:
+        VideoError: not an image.
+    """
+    first: bytes | None = None
+    alike = plain = True
+    for index, path in enumerate(paths):
+        with opened(path) as image:
+            profile = profile_of(image)
+        first = profile if index == 0 else first
+        alike, plain = alike and profile == first, plain and is_plain(profile)
+    kept = first if alike and first else None
+    return kept, not plain and kept is None
 
 
 @contextmanager
@@ -141,16 +184,16 @@ def _is_deep_png(path: Path) -> bool:
     return head.startswith(b"\x89PNG") and head[_DEPTH_OFFSET:] == _DEEP_PNG
 
 
-def write_image(rgb: Array, path: Path) -> None:
+def write_image(rgb: Array, path: Path, profile: bytes | None = None) -> None:
     """Write (H, W, 3) RGB, or 4 with alpha (not in .jpg), by the suffix: lossless for .png and .webp, quality 95 for
-    .jpg. uint16 goes to .png only. The file is there whole or not at all.
+    .jpg. uint16 goes to .png only. ``profile`` is of ICC. The file is there whole or not at all.
 
     Raises:
         UsageError: a suffix that is not an image's, one that cannot hold 16 bits, or a folder that does not exist.
     """
     check_output(path, rgb)
     with replacing(path) as partial:
-        save_image(rgb, partial)
+        save_image(rgb, partial, profile)
 
 
 def check_output(path: Path, rgb: Array) -> None:
@@ -160,15 +203,16 @@ def check_output(path: Path, rgb: Array) -> None:
         raise UsageError(f"{path.parent} does not exist: make that folder first")
 
 
-def save_image(rgb: Array, path: Path) -> None:
+def save_image(rgb: Array, path: Path, profile: bytes | None = None) -> None:
     """As :func:`write_image`, straight to the file, and without checks."""
     from PIL import Image
 
     if rgb.dtype == np.uint16:
         require_video_packages()
-        path.write_bytes(_deep_png(rgb))
+        path.write_bytes(_with_profile(_deep_png(rgb), profile))
     else:
-        Image.fromarray(rgb).save(path, **_LOSSLESS.get(path.suffix.lower(), {"quality": 95}))
+        options = _LOSSLESS.get(path.suffix.lower(), {"quality": 95})
+        Image.fromarray(rgb).save(path, icc_profile=profile, **options)
 
 
 def _deep_png(rgb: Array) -> bytes:
@@ -181,6 +225,15 @@ def _deep_png(rgb: Array) -> bytes:
     codec.width, codec.height, codec.pix_fmt, codec.time_base = frame.width, frame.height, stored, Fraction(1, 25)
     packets = [*codec.encode(frame.reformat(format=stored)), *codec.encode(None)]
     return b"".join(bytes(packet) for packet in packets)
+
+
+def _with_profile(png: bytes, profile: bytes | None) -> bytes:
+    """FFmpeg's encoder writes none that PyAV could give it."""
+    if profile is None:
+        return png
+    body = b"iCCPICC Profile\0\0" + zlib.compress(profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:_AFTER_HEADER] + chunk + png[_AFTER_HEADER:]
 
 
 def check_suffix(path: Path, *, deep: bool = False) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtimes.artifact import MANIFEST, open_artifact
-from runtimes.atomic import temporary_folder
+from runtimes.atomic import is_taken, temporary_folder
 from runtimes.environment import cache_folder
 from runtimes.errors import BackendError, UsageError
 from runtimes.printable import MAX_REASON, one_line
@@ -56,9 +56,9 @@ def build_site(out: Path, *, packages: Path | None = None, force: bool = False, 
         BackendError: npm is missing or failed, or a package is not whole.
         ArtifactError: the built-in artifact was changed.
     """
-    if out.exists() and not force:
+    if is_taken(out) and not force:
         raise UsageError(f"{out} exists: pass --force to replace it, or name another folder")
-    if out.exists() and any(out.iterdir()) and not (out / "ifrnet.js").is_file():
+    if is_taken(out) and not (out / "ifrnet.js").is_file() and not _is_empty(out):
         raise UsageError(f"{out} is no site of this package, so it is not replaced: name another folder")
     artifact = open_artifact(ARTIFACT)
     packages = packages or npm_packages(report)
@@ -79,6 +79,10 @@ def build_site(out: Path, *, packages: Path | None = None, force: bool = False, 
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _copy_packages(packages: Path, site: Path) -> None:

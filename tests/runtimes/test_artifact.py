@@ -447,6 +447,9 @@ def test_what_exists_needs_force(folder: Path) -> None:
         check_destination(folder, force=False)
     check_destination(folder, force=True)
     check_destination(folder.parent / "other", force=False)
+    (folder.parent / "link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="exists: pass --force"):
+        check_destination(folder.parent / "link", force=False)
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from PIL import Image, ImageSequence
 import runtimes
 from runtimes.__main__ import COMMANDS, main
 from runtimes.artifact import read_manifest
-from runtimes.cli import run
+from runtimes.cli import INTERRUPTED, run
 from runtimes.contract import Size, Timesteps
 from runtimes.registry import BACKENDS
 from runtimes.video.color import Color, Converter
@@ -83,6 +84,22 @@ def test_usage_errors_are_one_line_and_exit_code_1(arguments: list[str], capsys:
         main(arguments)
     assert stopped.value.code == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_ctrl_c_is_one_whatever_a_library_makes_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Extension modules raise an ImportError where they are interrupted as they are imported."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def imports(arguments: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("numpy failed to import") from None
+        return 0
+
+    assert run("ifrnet", imports, []) == INTERRUPTED
+    assert capsys.readouterr().err == "ifrnet: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_devices_says_what_is_missing_and_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +169,9 @@ def test_interpolate_refuses(
     assert f"{tmp_path / 'none'} does not exist: make that folder" in missing
     assert "no device 'tpu:0' here" in failure(capsys, "interpolate", a, b, *base, "--device", "tpu:0")
     assert "does not end in" in failure(capsys, "interpolate", a, b, "-o", tmp_path / "mid.txt", "--artifact", folder)
-    assert "exists: pass --force" in failure(capsys, "interpolate", a, b, "-o", a, "--artifact", folder)
+    (tmp_path / "link.png").symlink_to("nowhere")
+    for there in (a, tmp_path / "link.png"):
+        assert "exists: pass --force" in failure(capsys, "interpolate", a, b, "-o", there, "--artifact", folder)
     assert not target.exists()
 
 

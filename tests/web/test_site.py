@@ -57,6 +57,12 @@ def test_a_folder_that_is_there_stays(fake_packages: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="is no site of this package"):
         build_site(out, packages=fake_packages, force=True)
     assert (out / "photos").is_dir()
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+    with pytest.raises(UsageError, match="exists: pass --force"):
+        build_site(link, packages=fake_packages)
+    with pytest.raises(UsageError, match="is no site of this package"):
+        build_site(link, packages=fake_packages, force=True)
 
 
 def test_a_site_is_replaced_when_asked(fake_packages: Path, tmp_path: Path) -> None:

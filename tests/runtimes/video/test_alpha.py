@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -72,6 +73,7 @@ def test_16_bits_keep_alpha(artifact: Path, tmp_path: Path) -> None:
 
 VIDEOS = [
     (".webm", "libvpx-vp9", ["--encoder-option", "lossless=1"]),
+    (".webm", "libvpx", ["--crf", "4"]),
     (".mov", "prores_ks", []),
     (".mkv", "ffv1", []),
     (".mov", "png", []),
@@ -81,10 +83,11 @@ VIDEOS = [
 
 
 def alphas(path: Path) -> list[Array]:
-    """Of every frame, in steps of 8 bits; VP9's by libvpx."""
+    """Of every frame, in steps of 8 bits; those of VP8 and VP9 by libvpx."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        decoder = av.CodecContext.create("libvpx-vp9", "r") if stream.codec_context.name == "vp9" else None
+        name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+        decoder: Any = None if name is None else av.CodecContext.create(name, "r")
         found = []
         for packet in container.demux(stream):
             for frame in packet.decode() if decoder is None else decoder.decode(packet if packet.size else None):

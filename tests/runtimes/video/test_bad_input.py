@@ -70,6 +70,18 @@ def test_a_pipe_is_read_from_standard_input_only(
     assert line.endswith("pass a file, or - for y4m on standard input")
 
 
+def test_a_standard_stream_that_is_closed(
+    artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``<&-`` and ``>&-``: Python has no stream then."""
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is closed" in refuse(capsys, ["-", tmp_path / "out.mp4", "--artifact", artifact])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        line = refuse(capsys, [clip, "-", "--artifact", artifact])
+    assert "standard output is closed" in line
+
+
 def test_no_video_stream(artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sound = write_sound(clip, tmp_path / "sound.mp4")
     line = refuse(capsys, [sound, tmp_path / "out.mp4", "--artifact", artifact])
@@ -236,6 +248,20 @@ def test_output_that_exists(artifact: Path, clip: Path, tmp_path: Path, capsys: 
     )
     assert (tmp_path / "out.mp4").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4", "out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("out.mp4", []), ("out.mp4", ["--resume"]), ("out.gif", []), ("out.y4m", []), ("out", [])]
+)
+def test_output_that_is_a_link_to_nothing(
+    artifact: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, options: list[str]
+) -> None:
+    """Nothing follows it, and it is seen before the work."""
+    (tmp_path / name).symlink_to("nowhere")
+    line = refuse(capsys, [clip, tmp_path / name, "--artifact", artifact, *options])
+    assert f"{name} exists" in line
+    assert (tmp_path / name).is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4", name]
 
 
 @pytest.mark.parametrize(

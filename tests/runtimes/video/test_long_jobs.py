@@ -22,6 +22,7 @@ import pytest
 from runtimes.__main__ import main
 from runtimes.contract import Timesteps
 from runtimes.errors import UsageError
+from runtimes.frames import Array
 from runtimes.video import resume
 from runtimes.video.concat import concat
 from runtimes.video.errors import VideoError
@@ -93,6 +94,22 @@ def test_parts_of_what_is_not_searched_for_key_frames(artifact: Path, tmp_path: 
         found = [frame.time for frame in read_frames(source, whole[index])]
         assert found == whole[-len(found) :]
         assert len(found) >= 120 - index
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(25, 0.5), (25, 1), (25, 1.5), (25, 2.5), (4, 1.5)])
+def test_parts_of_a_long_still_are_the_single_run(artifact: Path, tmp_path: Path, rate: int, seconds: float) -> None:
+    """A part begins to read somewhere in the still, and takes out the same duplicates as the whole."""
+
+    def still(index: int) -> Array:
+        return draw(index // 2 * 2 if index < 10 else max(10, (index - 62) // 3 * 3))
+
+    clip = Clip(times=even(rate, 90), pictures=still, rate=Fraction(rate), options=(("qp", "0"), ("g", "1")))
+    source = write_clip(tmp_path / "in.mp4", clip)
+    arguments = ["--artifact", str(artifact), *LOSSLESS, "--dedup", "--no-scene-cuts"]
+    assert main(["video", str(source), str(tmp_path / "whole.mp4"), *arguments]) == 0
+    arguments += ["--resume", "--part-seconds", str(seconds)]
+    assert main(["video", str(source), str(tmp_path / "parts.mp4"), *arguments]) == 0
+    assert same(tmp_path / "whole.mp4", tmp_path / "parts.mp4")
 
 
 def read_frames(path: Path, since: Fraction | None) -> list[SourceFrame]:

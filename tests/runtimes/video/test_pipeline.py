@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -171,6 +172,21 @@ def test_dedup_replaces_repeated_frames(video: Video, tmp_path: Path, capsys: py
     assert np.abs(after[1].rgb - quarter).mean() < 2.5, "the step is to the next new frame, not to the repeated one"
 
 
+@pytest.mark.parametrize(("rate", "like", "replaced"), [(24, 4, 3), (24, 5, 0), (6, 3, 2), (6, 4, 0)])
+def test_a_still_is_no_repeated_frame(
+    video: Video, tmp_path: Path, capsys: pytest.CaptureFixture[str], rate: int, like: int, replaced: int
+) -> None:
+    """More than four frames, or more than half a second, that look alike: the motion begins after the last of them."""
+    clip = Clip(times=even(rate, like + 2), pictures=lambda i: draw(9 * max(0, i - like + 1)), rate=Fraction(rate))
+    source = write_clip(tmp_path / "in.mp4", clip)
+    assert video(source, tmp_path / "out.mp4", "--dedup", "--no-scene-cuts") == 0
+    said = capsys.readouterr().err
+    assert f"{replaced} duplicates replaced" in said if replaced else "duplicates replaced" not in said
+    before, after = read_video(source), read_video(tmp_path / "out.mp4")
+    last = after[2 * (like - 1)].planes
+    assert np.array_equal(last, before[like - 1].planes) == (replaced == 0)
+
+
 def test_several_devices_share_the_work_in_order(video: Video, tmp_path: Path, blenders: list[Blender]) -> None:
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 24)))
     assert video(source, tmp_path / "one.mp4") == 0
@@ -206,16 +222,30 @@ def test_stats_are_written(video: Video, tmp_path: Path) -> None:
     assert 0 < stats["throughput"] < stats["infer_throughput"]
 
 
-@pytest.mark.parametrize("name", ["in.mp4", "old.json", "out.mp4", "none/s.json", "artifacts"])
+@pytest.mark.parametrize("name", ["in.mp4", "old.json", "link.json", "out.mp4", "none/s.json", "artifacts"])
 def test_stats_replace_nothing(video: Video, tmp_path: Path, blenders: list[Blender], name: str) -> None:
     """Known before the work, with --force too."""
     source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4)))
     (tmp_path / "old.json").write_text("precious")
+    (tmp_path / "link.json").symlink_to("nowhere")
     before = source.read_bytes()
     with pytest.raises(UsageError, match="--stats"):
         video(source, tmp_path / "out.mp4", "--stats", str(tmp_path / name), "--force")
     assert not blenders
     assert (source.read_bytes(), (tmp_path / "old.json").read_text()) == (before, "precious")
+
+
+def test_stats_on_a_full_disk(video: Video, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The video is done then, and the file of the statistics is named."""
+    source = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4)))
+
+    def full(path: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UsageError, match=r"out.mp4 is done, but --stats .*s.json is not: No space left on device"):
+        video(source, tmp_path / "out.mp4", "--stats", str(tmp_path / "s.json"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifacts", "in.mp4", "out.mp4"]
 
 
 def test_odd_sizes_are_encoded_without_subsampling(
