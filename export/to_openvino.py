@@ -19,7 +19,7 @@ from export.errors import ExportError, SentinelError
 from export.int8.recipe import layer_name
 from export.openvino_layers import MOVES, check_island, halve_weights, keep_marks, mark_island, sum_rows
 from export.options import ExportOptions
-from runtimes.backends.openvino import REMAINDER, choose_hint, executed_layers
+from runtimes.backends.openvino import REMAINDER, choose_hint, executed_layers, shared_core
 from runtimes.contract import Precision
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def compile(source: Source, folder: Path, precision: Precision, options: ExportO
     from export.openvino_int8 import quantise_at_sources
     from export.sentinels import ROW_WARPS
 
-    core = openvino.Core()
+    core = shared_core()
     source = _form(source)
     model = source.onnx
     if precision is Precision.INT8:

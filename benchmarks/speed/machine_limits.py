@@ -177,6 +177,8 @@ def _openvino_int8(threads: int) -> Work:
     import openvino
     from openvino import opset13 as ops
 
+    from runtimes.backends.openvino import shared_core
+
     def eight_bits(x: object) -> object:
         low, high = ops.constant(np.float32(0.0)), ops.constant(np.float32(1.0))
         return ops.fake_quantize(x, low, high, low, high, 256)
@@ -188,7 +190,7 @@ def _openvino_int8(threads: int) -> Work:
         last = ops.matmul(eight_bits(last), weight, False, True)
     model = openvino.Model([ops.reduce_max(last, ops.constant(np.array([0, 1])), True)], [x])
     properties = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(model, "CPU", properties)
+    compiled = shared_core().compile_model(model, "CPU", properties)
     _check_int8(compiled)
     request, values = compiled.create_infer_request(), _weights()
     return lambda: request.infer({0: values}, share_inputs=True)

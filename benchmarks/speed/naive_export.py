@@ -149,14 +149,14 @@ class NaiveOpenVino(NaiveRuntime):
     """OpenVINO on the CPU with default properties, but for the arithmetic."""
 
     def __init__(self, path: str, precision: str, timesteps: str, threads: int) -> None:
-        import openvino
+        from runtimes.backends.openvino import shared_core
 
-        model = openvino.Core().read_model(path)
+        model = shared_core().read_model(path)
         properties = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "f32" if precision == Precision.FP32 else "bf16",
         }
-        self._compiled = openvino.Core().compile_model(model, "CPU", properties)
+        self._compiled = shared_core().compile_model(model, "CPU", properties)
         self._request = self._compiled.create_infer_request()
         self._names = {value.any_name for value in self._compiled.inputs}
         super().__init__("openvino", precision, timesteps)

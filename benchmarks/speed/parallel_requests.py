@@ -126,10 +126,10 @@ class OpenVinoQueue(Mode):
         import openvino
 
         from runtimes.artifact import open_artifact
-        from runtimes.backends.openvino import choose_hint, float_precision, read_ir
+        from runtimes.backends.openvino import choose_hint, float_precision, read_ir, shared_core
         from runtimes.contract import Precision
 
-        artifact, core = open_artifact(path), openvino.Core()
+        artifact, core = open_artifact(path), shared_core()
         precision = artifact.manifest.precision
         hint = choose_hint(
             float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")

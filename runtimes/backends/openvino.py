@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -111,11 +113,26 @@ def missing() -> str:
     return ""
 
 
-def devices() -> list[Device]:
-    """The devices that OpenVINO reports, in lower case."""
+def shared_core() -> openvino.Core:
+    """OpenVINO's core, one for a process and as long as it lives.
+
+    With a core the CPU plugin goes, which then gives the thread the signal stack back that it found. Of two cores that
+    is the first one's, which is gone where that went first: the next signal that Python handles, Ctrl-C say, ended the
+    process (OpenVINO 2026.4).
+    """
+    return _core_of(os.getpid())  # a child that was forked has none of its threads
+
+
+@functools.cache
+def _core_of(process: int) -> openvino.Core:
     import openvino
 
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def devices() -> list[Device]:
+    """The devices that OpenVINO reports, in lower case."""
+    core = shared_core()
     found = [
         Device(
             name=name.lower(),
@@ -276,10 +293,8 @@ def read_ir(artifact: Artifact) -> openvino.Model:
     Raises:
         BackendError: OpenVINO cannot read them.
     """
-    import openvino
-
     try:
-        return openvino.Core().read_model(artifact.data(".xml"), artifact.data(".bin"))
+        return shared_core().read_model(artifact.data(".xml"), artifact.data(".bin"))
     except REFUSALS as error:
         raise _refusal(artifact, "", error) from error
 
@@ -296,9 +311,7 @@ def compile_ir(artifact: Artifact, device: str, tuning: Tuning, model: openvino.
     Raises:
         BackendError: OpenVINO refuses the model or the device.
     """
-    import openvino
-
-    core = openvino.Core()
+    core = shared_core()
     hint = choose_hint(
         float_precision(artifact.manifest), core.get_property(device.upper(), "OPTIMIZATION_CAPABILITIES")
     )
