@@ -20,6 +20,7 @@ namespace {
 using namespace ifrnet;
 
 constexpr size_t MAX_STEPS = 4096, MAX_FILES = 64;
+constexpr uint32_t MAX_STRUCT = 4096; // bytes; no later version's is larger
 
 thread_local std::string last_error;
 
@@ -120,15 +121,23 @@ void check_size(uint32_t size, size_t known, const char *name) {
 template <class Struct> Struct known_part(const Struct *given, const char *name) {
     check_size(given->size, sizeof(Struct), name);
     const char *bytes = reinterpret_cast<const char *>(given);
-    if (given->size > 4096 || std::any_of(bytes + sizeof(Struct), bytes + given->size, [](char c) { return c != 0; }))
+    if (given->size > MAX_STRUCT || std::any_of(bytes + sizeof(Struct), bytes + given->size, [](char c) { return c != 0; }))
         fail(IFRNET_ARGUMENT, "%s.size is %u and sets fields that this version (%s) does not know: update libifrnet", name,
              given->size, VERSION);
     return *given;
 }
 
-// The element of an array of structs of the caller's, whose size the first one states.
+// The first struct of an array of the caller's states the size of all, and so where the others are: one that was never
+// set would lead out of the array.
+template <class Struct> void check_array(const Struct *array, const char *name) {
+    check_size(array->size, sizeof(Struct), name);
+    if (array->size > MAX_STRUCT || array->size % alignof(Struct) != 0)
+        fail(IFRNET_ARGUMENT, "%s.size is %u; expected %zu, or a later version's: set it to sizeof the struct", name,
+             array->size, sizeof(Struct));
+}
+
 template <class Struct> Struct *element(Struct *array, size_t i) {
-    return reinterpret_cast<Struct *>(reinterpret_cast<char *>(array) + i * array->size);
+    return reinterpret_cast<Struct *>(reinterpret_cast<uintptr_t>(array) + i * array->size);
 }
 
 void check_choice(int32_t value, int last, const char *name) {
@@ -173,13 +182,11 @@ std::vector<float> read_steps(const Runtime &runtime, const float *t, size_t cou
 
 std::vector<ifrnet_image> read_outputs(const ifrnet_image *outputs, size_t count, Size size) {
     need(outputs, "outputs");
+    check_array(outputs, "outputs[0]");
     std::vector<ifrnet_image> images;
     for (size_t i = 0; i < count; i++) {
         const std::string name = "outputs[" + std::to_string(i) + "]";
-        check_size(outputs->size, sizeof(ifrnet_image), "outputs[0]");
-        const ifrnet_image *output = reinterpret_cast<const ifrnet_image *>(
-            reinterpret_cast<const char *>(outputs) + i * outputs->size);
-        images.push_back(known_part(output, name.c_str()));
+        images.push_back(known_part(element(outputs, i), name.c_str()));
         check_image(images.back(), size, name.c_str());
     }
     return images;
@@ -208,7 +215,7 @@ void write_comparison(const Comparison &found, ifrnet_comparison *comparison) {
 template <class Struct, class Found, class Write>
 void write_all(const std::vector<Found> &found, Struct *array, size_t *count, const char *name, Write write) {
     if (array && *count) {
-        check_size(array->size, sizeof(Struct), name);
+        check_array(array, name);
         for (size_t i = 0; i < std::min(*count, found.size()); i++)
             write(found[i], element(array, i));
     }
@@ -324,7 +331,7 @@ ifrnet_status ifrnet_verify(ifrnet_runtime *runtime, ifrnet_comparison *comparis
         if (comparisons) {
             need(count, "count");
             if (*count)
-                check_size(comparisons->size, sizeof *comparisons, "comparisons[0]"); // before seconds of work
+                check_array(comparisons, "comparisons[0]"); // before seconds of work
         }
         std::vector<Comparison> results;
         const Belief belief = found->verify(results);
