@@ -310,6 +310,11 @@ def test_careless_calls_do_no_harm(folder: Path, native_build: Path) -> None:
     assert re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout
 
 
+def test_memory_that_runs_out_inside_the_pool_is_no_harm(native_build: Path) -> None:
+    done = subprocess.run([native_build / "memory_probe"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
