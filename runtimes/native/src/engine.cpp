@@ -14,6 +14,7 @@
 #include "options.h"
 #include "pipeline_cache.h"
 #include "rewrite.h"
+#include "threads.h"
 #include "warp.h"
 
 namespace ifrnet {
@@ -82,6 +83,7 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
     net_->device = settings.device.name;
     if (settings.threads > 0)
         option.num_threads = settings.threads;
+    prepare_threads(option.num_threads);
     set_options(option, artifact.manifest, settings.float32);
     option.blob_allocator = &net_->memory;
     option.workspace_allocator = &net_->memory;

@@ -14,6 +14,7 @@
 #include "error.h"
 #include "frames.h"
 #include "runtime.h"
+#include "threads.h"
 
 namespace {
 
@@ -29,7 +30,7 @@ class Table {
 public:
     ifrnet_runtime *add(std::unique_ptr<Runtime> runtime) {
         const auto gone = std::make_shared<std::promise<void>>();
-        Entry entry{nullptr, gone->get_future()};
+        Entry entry{nullptr, gone->get_future(), process_number()};
         entry.runtime.reset(runtime.release(), [gone](Runtime *last) {
             delete last;
             gone->set_value();
@@ -41,13 +42,19 @@ public:
 
     std::shared_ptr<Runtime> find(ifrnet_runtime *handle) {
         const std::lock_guard<std::mutex> guard(mutex_);
-        return entry(handle)->second.runtime;
+        const Entry &found = entry(handle)->second;
+        if (found.process != process_number())
+            fail(IFRNET_BACKEND, "this runtime was opened by process %d, of which this one, %d, was forked: open the "
+                 "artifact again here", found.process, process_number());
+        return found.runtime;
     }
 
     // The runtime is found no more, and released when this returns: the calls that run on it have ended.
     void close(ifrnet_runtime *handle) {
         std::unique_lock<std::mutex> guard(mutex_);
         const auto found = entry(handle);
+        if (found->second.process != process_number())
+            return; // a call that ran when this process was forked never ends here; the memory goes with the process
         const std::future<void> gone = std::move(found->second.gone);
         std::shared_ptr<Runtime> runtime = std::move(found->second.runtime);
         runtimes_.erase(found);
@@ -60,6 +67,7 @@ private:
     struct Entry {
         std::shared_ptr<Runtime> runtime;
         std::future<void> gone; // when the last of its holders let it go
+        int process;            // that opened it
     };
     using Entries = std::map<uintptr_t, Entry>;
 
