@@ -279,6 +279,16 @@ def test_an_output_is_replaced_only_when_asked(
     assert pixels(output).shape == (SIZE[1], SIZE[0], 3)
 
 
+def test_an_output_may_have_the_longest_name(
+    ifrnet: Program, proven: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / ("c" * 251 + ".png")
+    done = ifrnet("interpolate", *pair, "-o", output, "--artifact", proven)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert output.is_file()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_pictures_of_another_size_are_refused(ifrnet: Program, proven: Path, pair: tuple[Path, Path]) -> None:
     small, output = pair[0].with_name("small.png"), pair[0].with_name("c.png")
     Image.new("RGB", (32, 48)).save(small)

@@ -122,7 +122,9 @@ void write_png(const Picture &picture, const std::string &path) {
     if (!stbi_write_png_to_func(append, &bytes, picture.width, picture.height, 3, picture.rgb.data(), stride)) {
         throw std::bad_alloc(); // its only way to fail
     }
-    const std::string partial = path + "." + std::to_string(getpid()) + ".partial";
+    // Of this process alone, and short: the output's own name may be as long as the file system takes.
+    const std::string name = ".ifrnet-" + std::to_string(getpid()) + ".partial";
+    const std::string partial = std::filesystem::path(path).replace_filename(name).string();
     std::error_code error;
     if (save(bytes, partial))
         std::filesystem::rename(partial, path, error); // on Windows std::rename replaces no file
