@@ -238,11 +238,11 @@ def test_interpolate_gives_the_frames_that_python_gives(
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("way", range(1, 9))
+@pytest.mark.parametrize(("way", "kind"), [*((way, "jpg") for way in range(1, 9)), (6, "png")])
 def test_a_photo_is_turned_as_its_camera_was_held(
-    ifrnet: Program, proven: Path, pair: tuple[Path, Path], way: int
+    ifrnet: Program, proven: Path, pair: tuple[Path, Path], way: int, kind: str
 ) -> None:
-    stored, upright, output = (pair[0].with_name(name) for name in ("stored.jpg", "upright.png", "c.png"))
+    stored, upright, output = (pair[0].with_name(name) for name in (f"stored.{kind}", "upright.png", "c.png"))
     y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] if way < 5 else np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
     exif = Image.Exif()
     exif[0x0112] = way
