@@ -9,6 +9,14 @@ namespace {
 
 int left = -1; // requests that are still granted; below 0: all
 
+void *taken_from(ifrnet::BestFit &memory) {
+    try {
+        return memory.fastMalloc(100);
+    } catch (const std::bad_alloc &) {
+        return nullptr;
+    }
+}
+
 }  // namespace
 
 void *operator new(size_t size) {
@@ -31,7 +39,7 @@ int main() {
         for (int round = 0; round < 2; round++) { // in the second one with what the first one gave back
             void *blocks[3];
             for (void *&block : blocks)
-                block = memory.fastMalloc(100);
+                block = taken_from(memory);
             left = 0;
             for (int i = 0; i < 3; i++)
                 if ((blocks[i] != nullptr) != (i < granted))

@@ -340,6 +340,22 @@ refused(opened, 1000)
 call(handle)
 """
 
+MEMORY = """
+library()
+for megabytes in range(16, 200, 4):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+    try:
+        handle = opened(1)
+        try:
+            call(handle)
+        finally:
+            library().call("ifrnet_close", handle)
+    except MemoryError as error:
+        print(error)
+print("enough")
+"""
+
 
 def printed_by(script: str, folder: Path) -> list[str]:
     """The lines of a process that uses the library without the guards of the backend."""
@@ -361,6 +377,14 @@ def test_a_forked_process_is_told_what_would_hang(artifact: Artifacts) -> None:
 def test_threads_that_cannot_be_started_are_an_error(artifact: Artifacts) -> None:
     (said,) = printed_by(LIMIT, artifact("ncnn"))
     assert re.search(r"start \d+ of the 1000 threads that are asked for: open it with a smaller options.threads", said)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="limits memory as Linux counts it")
+def test_memory_that_runs_out_while_it_loads_is_an_error(artifact: Artifacts) -> None:
+    *refusals, last = printed_by(MEMORY, artifact("ncnn"))
+    assert any(said.startswith("not enough memory to load ") for said in refusals)
+    assert all(said.startswith("not enough memory") for said in refusals)
+    assert last == "enough"
 
 
 def test_the_layers_of_every_artifact_are_built_in(artifact: Artifacts) -> None:

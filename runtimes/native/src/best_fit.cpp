@@ -33,12 +33,12 @@ void *BestFit::fastMalloc(size_t size) {
         block = ncnn::fastMalloc(size);
     }
     if (!block)
-        return nullptr;
+        throw std::bad_alloc();
     try {
         used_.emplace(size, block);
     } catch (const std::bad_alloc &) {
         ncnn::fastFree(block);
-        return nullptr;
+        throw;
     }
     return block;
 }

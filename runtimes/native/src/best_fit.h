@@ -11,7 +11,9 @@ namespace ifrnet {
 class BestFit : public ncnn::Allocator {
 public:
     ~BestFit() override;
-    void *fastMalloc(size_t size) override; // nullptr where there is no memory
+    // Throws std::bad_alloc where others give nullptr: some of ncnn's layers (Gemm) do not look. They ask outside of their
+    // parallel regions, so it reaches the caller.
+    void *fastMalloc(size_t size) override;
     void fastFree(void *block) override; // takes no memory: destructors call it
 
 private:
