@@ -28,8 +28,8 @@
 
 typedef struct Stream {
     int width, height;
-    unsigned long rate, per; /* frames a second: rate / per */
-    char rest[LINE];         /* the other parameters, as they are written again */
+    int rate, per;   /* frames a second: rate / per */
+    char rest[LINE]; /* the other parameters, as they are written again */
     ifrnet_matrix matrix;
     ifrnet_range range;
     ifrnet_chroma chroma;
@@ -67,17 +67,18 @@ static void read_chroma(Stream *stream, const char *name) {
     else quit(1, "pixels are %s, expected 4:2:0 in 8 bits: give ffmpeg -pix_fmt yuv420p", name);
 }
 
+/* Numbers of more than nine digits are none: twice as many still fit into an int. */
 static void read_parameter(Stream *stream, const char *word) {
     char end;
     switch (word[0]) {
     case 'W':
-        if (sscanf(word, "W%d%c", &stream->width, &end) != 1) stream->width = 0;
+        if (sscanf(word, "W%9d%c", &stream->width, &end) != 1) stream->width = 0;
         return;
     case 'H':
-        if (sscanf(word, "H%d%c", &stream->height, &end) != 1) stream->height = 0;
+        if (sscanf(word, "H%9d%c", &stream->height, &end) != 1) stream->height = 0;
         return;
     case 'F':
-        if (sscanf(word, "F%lu:%lu%c", &stream->rate, &stream->per, &end) != 2) stream->rate = 0;
+        if (sscanf(word, "F%9d:%9d%c", &stream->rate, &stream->per, &end) != 2) stream->rate = 0;
         return;
     case 'I':
         if (strcmp(word, "Ip") != 0 && strcmp(word, "I?") != 0)
@@ -100,7 +101,7 @@ static Stream read_header(const char *matrix) {
     for (word = strtok(line + 10, " "); word; word = strtok(NULL, " ")) read_parameter(&stream, word);
     if (stream.width < 1 || stream.width > MOST || stream.height < 1 || stream.height > MOST)
         quit(1, "frames of %d x %d, expected 1 to %d pixels a side", stream.width, stream.height, MOST);
-    if (stream.rate < 1 || stream.per < 1 || stream.rate > 1000000000)
+    if (stream.rate < 1 || stream.per < 1)
         quit(1, "the header states no frame rate: give ffmpeg -r 30");
     if (!matrix) matrix = stream.height >= 720 ? "709" : "601";
     if (strcmp(matrix, "709") == 0) stream.matrix = IFRNET_BT709;
@@ -159,7 +160,7 @@ int main(int count, char **arguments) {
     check(ifrnet_open(arguments[1], &options, &runtime));
     ifrnet_image last = new_frame(&stream), next = new_frame(&stream), between = new_frame(&stream);
     if (!read_frame(&last)) quit(1, "the stream has no frame");
-    printf("YUV4MPEG2 W%d H%d F%lu:%lu%s\n", stream.width, stream.height, 2 * stream.rate, stream.per, stream.rest);
+    printf("YUV4MPEG2 W%d H%d F%d:%d%s\n", stream.width, stream.height, 2 * stream.rate, stream.per, stream.rest);
     write_frame(&last);
     while (read_frame(&next)) {
         const ifrnet_image kept = last;

@@ -161,6 +161,26 @@ void structs_of_other_sizes(ifrnet_runtime *runtime, const ifrnet_info &info, co
     expect(IFRNET_ARGUMENT, second.run(runtime), "outputs[0].size", "an output of size 0");
 }
 
+// The first struct's size says where the second one is: one that was never set, and one that leaves it misaligned.
+void arrays_of_other_sizes(ifrnet_runtime *runtime, const ifrnet_info &info) {
+    const float steps[2] = {0.25f, 0.5f};
+    const Pair pair(IFRNET_RGB, info);
+    for (uint32_t bytes : {0xaaaaaaaau, 4096u + 8u, 0u}) {
+        size_t count = 2;
+        ifrnet_device devices[2]{};
+        devices[0].size = bytes ? bytes : sizeof(ifrnet_device) + 2;
+        expect(IFRNET_ARGUMENT, ifrnet_devices(devices, &count), "devices[0].size is", "devices of a size never set");
+        ifrnet_comparison comparisons[2]{};
+        comparisons[0].size = bytes ? bytes : sizeof(ifrnet_comparison) + 4;
+        expect(IFRNET_ARGUMENT, ifrnet_verify(runtime, comparisons, &count), "comparisons[0].size is",
+               "comparisons of a size never set");
+        ifrnet_image outputs[3] = {pair.out.image, pair.out.image, {}};
+        outputs[0].size = bytes ? bytes : sizeof(ifrnet_image) + 4;
+        expect(IFRNET_ARGUMENT, ifrnet_interpolate(runtime, &pair.a.image, &pair.b.image, steps, 2, outputs),
+               "outputs[0].size is", "outputs of a size never set");
+    }
+}
+
 template <class Change> void refused(ifrnet_runtime *runtime, const ifrnet_info &info, ifrnet_layout layout,
                                      const char *what, Change change) {
     Pair pair(layout, info);
@@ -318,6 +338,7 @@ int main(int count, char **arguments) {
     const ifrnet_info info = describe(runtime);
     null_pointers(runtime, info, folder);
     structs_of_other_sizes(runtime, info, folder);
+    arrays_of_other_sizes(runtime, info);
     images(runtime, info);
     shared_outputs(runtime, info);
     timesteps(runtime, info);

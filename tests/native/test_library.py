@@ -283,6 +283,110 @@ def test_a_call_takes_the_threads_it_was_given(artifact: Artifacts, threads: int
     assert int(done.stdout) == threads - 1
 
 
+IN_ANOTHER_PROCESS = """
+import os, resource, signal, sys, threading
+from ctypes import c_size_t
+import numpy
+from runtimes.artifact import MANIFEST, open_artifact
+from runtimes.backends.native import library
+from runtimes.backends.native_abi import File, Options, pointer_to
+from runtimes.errors import BackendError
+
+artifact = open_artifact(sys.argv[1])
+contents = {MANIFEST: artifact.manifest.to_json().encode(), **artifact.contents}
+files = (File * len(contents))(*(File.of(name, data) for name, data in contents.items()))
+frame, t = numpy.full((1, 3, 96, 160), 0.5, numpy.float32), numpy.array([0.5], numpy.float32)
+
+def opened(threads):
+    return library().open_memory(files, Options.of(threads=threads, unproven=2))
+
+def call(handle):
+    output = numpy.empty_like(frame)
+    inputs = map(pointer_to, (frame, frame, t))
+    library().call("ifrnet_infer", handle, *inputs, c_size_t(1), pointer_to(output), c_size_t(output.size))
+
+def refused(function, argument):
+    try:
+        function(argument)
+    except BackendError as error:
+        return print(error)
+    print("it was not refused")
+"""
+
+FORK = """
+parent = opened(2)
+call(parent)
+if (child := os.fork()) == 0:
+    signal.alarm(60)
+    refused(call, parent)
+    refused(opened, 2)
+    library().call("ifrnet_close", parent)
+    call(opened(1))
+    other = threading.Thread(target=lambda: (call(opened(2)), print("another thread")))
+    other.start()
+    other.join()
+    sys.stdout.flush()
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+call(parent)
+sys.exit(status)
+"""
+
+LIMIT = """
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, used + 2**30))  # of processes there is no limit for root
+handle = opened(2)
+refused(opened, 1000)
+call(handle)
+"""
+
+MEMORY = """
+library()
+for megabytes in range(16, 200, 4):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+    try:
+        handle = opened(1)
+        try:
+            call(handle)
+        finally:
+            library().call("ifrnet_close", handle)
+    except MemoryError as error:
+        print(error)
+print("enough")
+"""
+
+
+def printed_by(script: str, folder: Path) -> list[str]:
+    """The lines of a process that uses the library without the guards of the backend."""
+    command: list[str | Path] = [sys.executable, "-c", IN_ANOTHER_PROCESS + script, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_is_told_what_would_hang(artifact: Artifacts) -> None:
+    called, opened, other = printed_by(FORK, artifact("ncnn"))
+    assert re.fullmatch(r"this runtime was opened by process \d+, .* was forked: open the artifact again here", called)
+    assert re.search(r"this thread had computed with 2 threads, and would wait .* options.threads = 1", opened)
+    assert other == "another thread"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="limits memory as Linux counts it")
+def test_threads_that_cannot_be_started_are_an_error(artifact: Artifacts) -> None:
+    (said,) = printed_by(LIMIT, artifact("ncnn"))
+    assert re.search(r"start \d+ of the 1000 threads that are asked for: open it with a smaller options.threads", said)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="limits memory as Linux counts it")
+def test_memory_that_runs_out_while_it_loads_is_an_error(artifact: Artifacts) -> None:
+    *refusals, last = printed_by(MEMORY, artifact("ncnn"))
+    assert any(said.startswith("not enough memory to load ") for said in refusals)
+    assert all(said.startswith("not enough memory") for said in refusals)
+    assert last == "enough"
+
+
 def test_the_layers_of_every_artifact_are_built_in(artifact: Artifacts) -> None:
     text = (ROOT / "runtimes" / "native" / "cmake" / "ncnn.cmake").read_text()
     listed = re.search(r"set\(IFRNET_PARAM_LAYERS ([^)]*)\)", text)
@@ -308,6 +412,11 @@ def test_careless_calls_do_no_harm(folder: Path, native_build: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_memory_that_runs_out_inside_the_pool_is_no_harm(native_build: Path) -> None:
+    done = subprocess.run([native_build / "memory_probe"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -238,11 +238,11 @@ def test_interpolate_gives_the_frames_that_python_gives(
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("way", range(1, 9))
+@pytest.mark.parametrize(("way", "kind"), [*((way, "jpg") for way in range(1, 9)), (6, "png")])
 def test_a_photo_is_turned_as_its_camera_was_held(
-    ifrnet: Program, proven: Path, pair: tuple[Path, Path], way: int
+    ifrnet: Program, proven: Path, pair: tuple[Path, Path], way: int, kind: str
 ) -> None:
-    stored, upright, output = (pair[0].with_name(name) for name in ("stored.jpg", "upright.png", "c.png"))
+    stored, upright, output = (pair[0].with_name(name) for name in (f"stored.{kind}", "upright.png", "c.png"))
     y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]] if way < 5 else np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
     exif = Image.Exif()
     exif[0x0112] = way
@@ -277,6 +277,16 @@ def test_an_output_is_replaced_only_when_asked(
     assert output.read_text() == "mine"
     assert ifrnet(*command, "--force").returncode == 0
     assert pixels(output).shape == (SIZE[1], SIZE[0], 3)
+
+
+def test_an_output_may_have_the_longest_name(
+    ifrnet: Program, proven: Path, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / ("c" * 251 + ".png")
+    done = ifrnet("interpolate", *pair, "-o", output, "--artifact", proven)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert output.is_file()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_pictures_of_another_size_are_refused(ifrnet: Program, proven: Path, pair: tuple[Path, Path]) -> None:

@@ -4,8 +4,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #if defined(_WIN32)
@@ -120,12 +122,17 @@ void write_png(const Picture &picture, const std::string &path) {
     if (!stbi_write_png_to_func(append, &bytes, picture.width, picture.height, 3, picture.rgb.data(), stride)) {
         throw std::bad_alloc(); // its only way to fail
     }
-    const std::string partial = path + "." + std::to_string(getpid()) + ".partial";
-    if (!save(bytes, partial) || std::rename(partial.c_str(), path.c_str()) != 0) {
-        const std::string reason = std::strerror(errno);
-        std::remove(partial.c_str());
-        throw usage(path + " cannot be written: " + reason);
-    }
+    // Of this process alone, and short: the output's own name may be as long as the file system takes.
+    const std::string name = ".ifrnet-" + std::to_string(getpid()) + ".partial";
+    const std::string partial = std::filesystem::path(path).replace_filename(name).string();
+    std::error_code error;
+    if (save(bytes, partial))
+        std::filesystem::rename(partial, path, error); // on Windows std::rename replaces no file
+    else
+        error.assign(errno, std::generic_category());
+    if (!error) return;
+    std::remove(partial.c_str());
+    throw usage(path + " cannot be written: " + error.message());
 }
 
 bool exists(const std::string &path) {

@@ -38,22 +38,38 @@ int in_tiff(Part tiff) {
     return 1;
 }
 
-}  // namespace
-
-int orientation(const std::vector<uint8_t> &file) {
-    const Part whole{file.data(), file.size()};
-    if (whole.word(0) != 0xffd8) return 1;
+int in_jpeg(const Part &whole) {
     size_t at = 2;
-    while (at + 4 <= file.size() && whole.byte(at) == 0xff) { // a segment: 0xff, kind, length without these two
+    while (at + 4 <= whole.size && whole.byte(at) == 0xff) { // a segment: 0xff, kind, length without these two
         const uint32_t kind = whole.byte(at + 1), length = whole.word(at + 2);
-        if (kind == 0xda || length < 2 || at + 2 + length > file.size()) return 1; // 0xda: pixels follow
-        const uint8_t *content = file.data() + at + 4;
+        if (kind == 0xda || length < 2 || at + 2 + length > whole.size) return 1; // 0xda: pixels follow
+        const uint8_t *content = whole.data + at + 4;
         if (kind == 0xe1 && length >= 8 && std::memcmp(content, "Exif\0", 6) == 0) {
             return in_tiff({content + 6, length - 8});
         }
         at += 2 + length;
     }
     return 1;
+}
+
+// The chunk may stand before the pixels or after them.
+int in_png(const Part &whole) {
+    size_t at = 8;
+    while (at + 12 <= whole.size) { // a chunk: length of the content, kind, content, checksum
+        const size_t length = whole.twice(at);
+        if (length > whole.size - at - 12) return 1;
+        if (std::memcmp(whole.data + at + 4, "eXIf", 4) == 0) return in_tiff({whole.data + at + 8, length});
+        at += 12 + length;
+    }
+    return 1;
+}
+
+}  // namespace
+
+int orientation(const std::vector<uint8_t> &file) {
+    const Part whole{file.data(), file.size()};
+    if (whole.word(0) == 0xffd8) return in_jpeg(whole);
+    return whole.twice(0) == 0x89504e47 ? in_png(whole) : 1;
 }
 
 std::vector<uint8_t> upright(const std::vector<uint8_t> &stored, int width, int height, int orientation) {

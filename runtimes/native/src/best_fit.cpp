@@ -1,5 +1,8 @@
 #include "best_fit.h"
 
+#include <algorithm>
+#include <new>
+
 namespace ifrnet {
 
 namespace {
@@ -19,8 +22,7 @@ void *BestFit::fastMalloc(size_t size) {
     const auto found = free_.lower_bound(size);
     if (found != free_.end() && found->first / LARGEST_SHARE <= size) {
         void *block = found->second;
-        used_[block] = found->first;
-        free_.erase(found);
+        used_.insert(free_.extract(found));
         return block;
     }
     void *block = ncnn::fastMalloc(size);
@@ -30,18 +32,22 @@ void *BestFit::fastMalloc(size_t size) {
         free_.clear();
         block = ncnn::fastMalloc(size);
     }
-    if (block)
-        used_[block] = size;
+    if (!block)
+        throw std::bad_alloc();
+    try {
+        used_.emplace(size, block);
+    } catch (const std::bad_alloc &) {
+        ncnn::fastFree(block);
+        throw;
+    }
     return block;
 }
 
 void BestFit::fastFree(void *block) {
     const std::lock_guard<std::mutex> guard(mutex_);
-    const auto found = used_.find(block);
-    if (found == used_.end())
-        return;
-    free_.emplace(found->second, block);
-    used_.erase(found);
+    const auto found = std::find_if(used_.begin(), used_.end(), [&](const auto &item) { return item.second == block; });
+    if (found != used_.end())
+        free_.insert(used_.extract(found));
 }
 
 }  // namespace ifrnet

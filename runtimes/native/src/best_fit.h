@@ -11,13 +11,14 @@ namespace ifrnet {
 class BestFit : public ncnn::Allocator {
 public:
     ~BestFit() override;
-    void *fastMalloc(size_t size) override; // nullptr where there is no memory
-    void fastFree(void *block) override;
+    // Throws std::bad_alloc where others give nullptr: some of ncnn's layers (Gemm) do not look. They ask outside of their
+    // parallel regions, so it reaches the caller.
+    void *fastMalloc(size_t size) override;
+    void fastFree(void *block) override; // takes no memory: destructors call it
 
 private:
     std::mutex mutex_;
-    std::multimap<size_t, void *> free_; // by size in bytes
-    std::map<void *, size_t> used_;
+    std::multimap<size_t, void *> free_, used_; // by size in bytes; both alike, for a node to move without new memory
 };
 
 }  // namespace ifrnet

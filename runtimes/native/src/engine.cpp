@@ -14,6 +14,7 @@
 #include "options.h"
 #include "pipeline_cache.h"
 #include "rewrite.h"
+#include "threads.h"
 #include "warp.h"
 
 namespace ifrnet {
@@ -33,6 +34,19 @@ std::vector<Layer> layers_of(const Artifact &artifact, const Target &target) {
     } catch (const std::invalid_argument &) {
         return layers;
     }
+}
+
+// Where memory runs out while it loads, ncnn (20261020) writes to where none is. So what it needs at most is asked for
+// before, and given back: Winograd's F(6,3) makes 64 float32 of 9 weights, beside the weights themselves. It can go when
+// Convolution::create_pipeline looks at what it was given.
+void check_memory(const Artifact &artifact, size_t weights) {
+    const std::string &precision = artifact.manifest.precision;
+    const size_t growth = precision == "fp16" || precision == "int8" ? 16 : 8; // stored in half of a float32, or less
+    void *const block = ncnn::fastMalloc(growth * weights);
+    if (!block)
+        fail(IFRNET_MEMORY, "not enough memory to load %s, which takes up to %zu MB: use a smaller checkpoint",
+             one_line(artifact.where()).c_str(), growth * weights >> 20);
+    ncnn::fastFree(block);
 }
 
 }  // namespace
@@ -82,6 +96,7 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
     net_->device = settings.device.name;
     if (settings.threads > 0)
         option.num_threads = settings.threads;
+    prepare_threads(option.num_threads);
     set_options(option, artifact.manifest, settings.float32);
     option.blob_allocator = &net_->memory;
     option.workspace_allocator = &net_->memory;
@@ -107,6 +122,7 @@ Engine::Engine(const Artifact &artifact, const Settings &settings) : net_(new Ne
     const Bytes &weights = artifact.file("model.bin");
     const auto *text = reinterpret_cast<const unsigned char *>(param.data());
     const unsigned char *data = weights.data();
+    check_memory(artifact, weights.size());
     if (net_->net.load_param(ncnn::DataReaderFromMemory(text, param.size())) != 0
         || net_->net.load_model(ncnn::DataReaderFromMemory(data, weights.size())) != 0)
         fail(IFRNET_BACKEND, "ncnn cannot load %s on %s: export it again with this version",

@@ -14,12 +14,14 @@
 #include "error.h"
 #include "frames.h"
 #include "runtime.h"
+#include "threads.h"
 
 namespace {
 
 using namespace ifrnet;
 
 constexpr size_t MAX_STEPS = 4096, MAX_FILES = 64;
+constexpr uint32_t MAX_STRUCT = 4096; // bytes; no later version's is larger
 
 thread_local std::string last_error;
 
@@ -28,7 +30,7 @@ class Table {
 public:
     ifrnet_runtime *add(std::unique_ptr<Runtime> runtime) {
         const auto gone = std::make_shared<std::promise<void>>();
-        Entry entry{nullptr, gone->get_future()};
+        Entry entry{nullptr, gone->get_future(), process_number()};
         entry.runtime.reset(runtime.release(), [gone](Runtime *last) {
             delete last;
             gone->set_value();
@@ -40,13 +42,19 @@ public:
 
     std::shared_ptr<Runtime> find(ifrnet_runtime *handle) {
         const std::lock_guard<std::mutex> guard(mutex_);
-        return entry(handle)->second.runtime;
+        const Entry &found = entry(handle)->second;
+        if (found.process != process_number())
+            fail(IFRNET_BACKEND, "this runtime was opened by process %d, of which this one, %d, was forked: open the "
+                 "artifact again here", found.process, process_number());
+        return found.runtime;
     }
 
     // The runtime is found no more, and released when this returns: the calls that run on it have ended.
     void close(ifrnet_runtime *handle) {
         std::unique_lock<std::mutex> guard(mutex_);
         const auto found = entry(handle);
+        if (found->second.process != process_number())
+            return; // a call that ran when this process was forked never ends here; the memory goes with the process
         const std::future<void> gone = std::move(found->second.gone);
         std::shared_ptr<Runtime> runtime = std::move(found->second.runtime);
         runtimes_.erase(found);
@@ -59,6 +67,7 @@ private:
     struct Entry {
         std::shared_ptr<Runtime> runtime;
         std::future<void> gone; // when the last of its holders let it go
+        int process;            // that opened it
     };
     using Entries = std::map<uintptr_t, Entry>;
 
@@ -120,15 +129,23 @@ void check_size(uint32_t size, size_t known, const char *name) {
 template <class Struct> Struct known_part(const Struct *given, const char *name) {
     check_size(given->size, sizeof(Struct), name);
     const char *bytes = reinterpret_cast<const char *>(given);
-    if (given->size > 4096 || std::any_of(bytes + sizeof(Struct), bytes + given->size, [](char c) { return c != 0; }))
+    if (given->size > MAX_STRUCT || std::any_of(bytes + sizeof(Struct), bytes + given->size, [](char c) { return c != 0; }))
         fail(IFRNET_ARGUMENT, "%s.size is %u and sets fields that this version (%s) does not know: update libifrnet", name,
              given->size, VERSION);
     return *given;
 }
 
-// The element of an array of structs of the caller's, whose size the first one states.
+// The first struct of an array of the caller's states the size of all, and so where the others are: one that was never
+// set would lead out of the array.
+template <class Struct> void check_array(const Struct *array, const char *name) {
+    check_size(array->size, sizeof(Struct), name);
+    if (array->size > MAX_STRUCT || array->size % alignof(Struct) != 0)
+        fail(IFRNET_ARGUMENT, "%s.size is %u; expected %zu, or a later version's: set it to sizeof the struct", name,
+             array->size, sizeof(Struct));
+}
+
 template <class Struct> Struct *element(Struct *array, size_t i) {
-    return reinterpret_cast<Struct *>(reinterpret_cast<char *>(array) + i * array->size);
+    return reinterpret_cast<Struct *>(reinterpret_cast<uintptr_t>(array) + i * array->size);
 }
 
 void check_choice(int32_t value, int last, const char *name) {
@@ -173,13 +190,11 @@ std::vector<float> read_steps(const Runtime &runtime, const float *t, size_t cou
 
 std::vector<ifrnet_image> read_outputs(const ifrnet_image *outputs, size_t count, Size size) {
     need(outputs, "outputs");
+    check_array(outputs, "outputs[0]");
     std::vector<ifrnet_image> images;
     for (size_t i = 0; i < count; i++) {
         const std::string name = "outputs[" + std::to_string(i) + "]";
-        check_size(outputs->size, sizeof(ifrnet_image), "outputs[0]");
-        const ifrnet_image *output = reinterpret_cast<const ifrnet_image *>(
-            reinterpret_cast<const char *>(outputs) + i * outputs->size);
-        images.push_back(known_part(output, name.c_str()));
+        images.push_back(known_part(element(outputs, i), name.c_str()));
         check_image(images.back(), size, name.c_str());
     }
     return images;
@@ -208,7 +223,7 @@ void write_comparison(const Comparison &found, ifrnet_comparison *comparison) {
 template <class Struct, class Found, class Write>
 void write_all(const std::vector<Found> &found, Struct *array, size_t *count, const char *name, Write write) {
     if (array && *count) {
-        check_size(array->size, sizeof(Struct), name);
+        check_array(array, name);
         for (size_t i = 0; i < std::min(*count, found.size()); i++)
             write(found[i], element(array, i));
     }
@@ -324,7 +339,7 @@ ifrnet_status ifrnet_verify(ifrnet_runtime *runtime, ifrnet_comparison *comparis
         if (comparisons) {
             need(count, "count");
             if (*count)
-                check_size(comparisons->size, sizeof *comparisons, "comparisons[0]"); // before seconds of work
+                check_array(comparisons, "comparisons[0]"); // before seconds of work
         }
         std::vector<Comparison> results;
         const Belief belief = found->verify(results);

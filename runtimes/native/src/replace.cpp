@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
 #include <sys/stat.h>
 #if defined(_WIN32)
@@ -41,12 +43,14 @@ std::string replace_file(const std::string &path, const std::string &text) {
     std::remove(partial.c_str()); // of a process that had this number before, and died
     std::FILE *file = std::fopen(partial.c_str(), "wbx");
     if (file == nullptr) return std::strerror(errno);
-    if (!write_whole(file, text) || std::rename(partial.c_str(), path.c_str()) != 0) {
-        std::string why = std::strerror(errno);
-        std::remove(partial.c_str());
-        return why;
-    }
-    return "";
+    std::error_code error;
+    if (write_whole(file, text))
+        std::filesystem::rename(partial, path, error); // on Windows std::rename replaces no file
+    else
+        error.assign(errno, std::generic_category());
+    if (!error) return "";
+    std::remove(partial.c_str());
+    return error.message();
 }
 
 void make_folders(const std::string &path) {

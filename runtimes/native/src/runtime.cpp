@@ -57,7 +57,7 @@ void Runtime::decide(ifrnet_unproven unproven) {
 }
 
 void Runtime::describe(ifrnet_info &info) {
-    const Call call(*this);
+    const std::lock_guard<std::mutex> guard(mutex_);
     const Manifest &manifest = artifact_.manifest;
     info.width = manifest.size.width;
     info.height = manifest.size.height;

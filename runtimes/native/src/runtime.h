@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "ifrnet.h"
 #include "proof.h"
+#include "threads.h"
 #include "verdicts.h"
 
 namespace ifrnet {
@@ -42,10 +43,13 @@ public:
     Size size() const { return artifact_.manifest.size; }
 
 private:
-    // One call at a time, which a cancel() before it does not concern.
+    // One call that computes at a time, which a cancel() before it does not concern.
     class Call {
     public:
-        explicit Call(Runtime &runtime) : lock_(runtime.mutex_) { runtime.engine_.resume(); }
+        explicit Call(Runtime &runtime) : lock_(runtime.mutex_) {
+            prepare_threads(runtime.engine_.threads());
+            runtime.engine_.resume();
+        }
 
     private:
         std::lock_guard<std::mutex> lock_;
