@@ -99,7 +99,7 @@ export class EngineError extends IfrnetError {}
  */
 export function openArtifact(source: Source, options?: Options): Promise<Runtime>;
 
-/** A loaded artifact on one device of the browser. Calls run one after the other. */
+/** A loaded artifact on one device of the browser. Calls run one after the other, those of all artifacts on the device. */
 export class Runtime {
   private constructor();
   readonly manifest: Manifest;

@@ -37,27 +37,28 @@ export async function openArtifact(source, options = {}) {
   const model = /** @type {ArrayBuffer} */ (artifact.files.get("model.onnx"));
   /** @type {import("onnxruntime-web").InferenceSession} */
   let session;
-  if ((ort.env.wasm.numThreads ?? 1) > 1) starting();
   try {
-    session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [device], graphOptimizationLevel: "all" });
+    session = await inTurn(ort, () => {
+      if ((ort.env.wasm.numThreads ?? 1) > 1) starting();
+      return ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [device], graphOptimizationLevel: "all" });
+    });
   } catch (error) {
     throw new EngineError(`the browser cannot load ${artifact.manifest.name} on ${device} (${firstLine(error)})`);
   }
   try {
     checkShapes(session, artifact.manifest);
   } catch (error) {
-    await session.release();
+    await inTurn(ort, () => session.release());
     throw error;
   }
   return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [] });
 }
 
-/** A loaded artifact on one device of the browser. Calls run one after the other. */
+/** A loaded artifact on one device of the browser. Calls run one after the other, those of all artifacts on the device. */
 export class Runtime {
   /** @type {import("./ifrnet.js").Artifact} */ #artifact;
   /** @type {typeof import("onnxruntime-web")} */ #ort;
   /** @type {import("onnxruntime-web").InferenceSession | null} */ #session;
-  /** @type {Promise<unknown>} */ #last = Promise.resolve();
 
   /**
    * @param {import("./ifrnet.js").Artifact} artifact
@@ -137,17 +138,14 @@ export class Runtime {
    */
   #infer(img0, img1, t, size) {
     this.#check(img0, img1, t, size);
-    const run = this.#last.catch(() => {}).then(() => this.#run(img0, img1, t, size));
-    this.#last = run;
-    return run;
+    return inTurn(this.#ort, () => this.#run(img0, img1, t, size));
   }
 
   /** Release the network. */
   async close() {
     const session = this.#session;
     this.#session = null;
-    await this.#last.catch(() => {});
-    await session?.release();
+    await inTurn(this.#ort, async () => session?.release());
   }
 
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
@@ -178,6 +176,24 @@ export class Runtime {
       throw new EngineError(`the browser cannot compute a frame of ${width}x${height} on ${this.device} (${firstLine(error)}): take smaller pictures`);
     }
   }
+}
+
+/** @type {WeakMap<object, Promise<unknown>>} of each engine, the last call */
+const lastCalls = new WeakMap();
+
+/**
+ * The calls of one engine, one after the other, whichever artifact they are for: on WebGPU it keeps one stack, and of two
+ * calls at once neither ends.
+ *
+ * @template T
+ * @param {object} engine
+ * @param {() => Promise<T>} call
+ * @returns {Promise<T>}
+ */
+function inTurn(engine, call) {
+  const answer = (lastCalls.get(engine) ?? Promise.resolve()).catch(() => {}).then(call);
+  lastCalls.set(engine, answer);
+  return answer;
 }
 
 /** @returns {Promise<string>} what the browser says of its GPU */

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -12,6 +14,7 @@ PREPARED = """
     const { openArtifact } = await import("./ifrnet.js");
     const folder = "artifacts/ifrnet_s-web-fp16-dynamic/";
     const size = { width: 64, height: 64 };
+    const frame = (value) => new Float32Array(3 * 64 * 64).fill(value);
     const said = (promise) => promise.then(() => "fine", (error) => `${error.name}: ${error.message}`);
 """
 
@@ -50,7 +53,6 @@ def test_values_that_no_frame_has_are_refused(open_page: Callable[..., Page]) ->
         open_page(),
         """
         const runtime = await openArtifact(folder);
-        const frame = (value) => new Float32Array(3 * 64 * 64).fill(value);
         const ask = (value) => said(runtime.infer(frame(0.5), frame(value), 0.5, size));
         return Promise.all([200, -0.01, NaN, Infinity, 0, 1].map(ask));
         """,
@@ -123,3 +125,21 @@ def test_a_network_that_is_refused_is_released(open_page: Callable[..., Page]) -
     )
     assert "are of different sizes" in message
     assert released == 1
+
+
+def test_two_runtimes_on_a_gpu_take_turns(open_page: Callable[..., Page]) -> None:
+    means = evaluate(
+        open_page(gpu=True),
+        """
+        const device = "webgpu";
+        const first = await openArtifact(folder, { device });
+        const proved = [first.conditions];
+        await first.close();
+        const pair = await Promise.all([0, 1].map(() => openArtifact(folder, { device, proved })));
+        const frames = pair.map((runtime, i) => runtime.infer(frame(0.2 + 0.4 * i), frame(0.2 + 0.4 * i), 0.5, size));
+        const never = new Promise((resolve) => setTimeout(resolve, 60_000, []));
+        const answers = await Promise.race([Promise.all(frames), never]);
+        return answers.map((values) => values.reduce((sum, value) => sum + value) / values.length);
+        """,
+    )
+    assert means == pytest.approx([0.2, 0.6], abs=0.05)
