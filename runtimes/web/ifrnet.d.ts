@@ -121,7 +121,7 @@ export class Runtime {
    * The frame at `t` between two pictures of one size and colour space, in that colour space.
    *
    * @throws {FrameError} sizes or colour spaces differ or are not taken, parts are transparent, or t is not served.
-   * @throws {EngineError} the proof failed on this device, or none passed yet on a GPU.
+   * @throws {EngineError} the proof failed on this device, none passed yet on a GPU, or the GPU was lost: open the artifact again.
    */
   interpolate(first: Picture, second: Picture, t?: number): Promise<ImageData>;
 

@@ -51,25 +51,32 @@ export async function openArtifact(source, options = {}) {
     await inTurn(ort, () => session.release());
     throw error;
   }
-  return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [] });
+  const lost = device === "webgpu" ? /** @type {any} */ (await ort.env.webgpu.device)?.lost : undefined;
+  return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [], lost });
 }
 
 /** A loaded artifact on one device of the browser. Calls run one after the other, those of all artifacts on the device. */
 export class Runtime {
   /** @type {import("./ifrnet.js").Artifact} */ #artifact;
   /** @type {typeof import("onnxruntime-web")} */ #ort;
-  /** @type {import("onnxruntime-web").InferenceSession | null} */ #session;
+  /** @type {Held} */ #held;
 
   /**
    * @param {import("./ifrnet.js").Artifact} artifact
    * @param {typeof import("onnxruntime-web")} ort
    * @param {import("onnxruntime-web").InferenceSession} session
-   * @param {{device: import("./ifrnet.js").Device, adapter: string, proved: readonly string[]}} where
+   * @param {{device: import("./ifrnet.js").Device, adapter: string, proved: readonly string[], lost?: Promise<{message: string}>}} where
    */
-  constructor(artifact, ort, session, { device, adapter, proved }) {
+  constructor(artifact, ort, session, { device, adapter, proved, lost }) {
     this.#artifact = artifact;
     this.#ort = ort;
-    this.#session = session;
+    /** @type {Held} */
+    const held = (this.#held = { session, lost: "" });
+    lost?.then(({ message }) => {
+      if (!held.session) return;
+      held.lost = `the GPU was lost (${message || "the browser does not say why"}): open the artifact again`;
+      release(ort, held).catch(() => {});
+    });
     this.manifest = artifact.manifest;
     this.identity = artifact.identity;
     this.device = device;
@@ -143,9 +150,7 @@ export class Runtime {
 
   /** Release the network. */
   async close() {
-    const session = this.#session;
-    this.#session = null;
-    await inTurn(this.#ort, async () => session?.release());
+    await release(this.#ort, this.#held);
   }
 
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
@@ -163,16 +168,18 @@ export class Runtime {
 
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
   async #run(img0, img1, t, { width, height }) {
-    if (!this.#session) throw new EngineError("the artifact is closed: open it again");
+    const { session, lost } = this.#held;
+    if (!session) throw new EngineError(lost || "the artifact is closed: open it again");
     const { Tensor } = this.#ort;
     const shape = [1, 3, height, width];
     const feeds = { img0: new Tensor("float32", img0, shape), img1: new Tensor("float32", img1, shape), t: new Tensor("float32", new Float32Array([t]), [1, 1, 1, 1]) };
     try {
-      const output = (await this.#session.run(feeds))[OUTPUT];
+      const output = (await session.run(feeds))[OUTPUT];
       const data = /** @type {Float32Array} */ (await output.getData()).slice();
       output.dispose();
       return data;
     } catch (error) {
+      if (this.#held.lost) throw new EngineError(this.#held.lost);
       throw new EngineError(`the browser cannot compute a frame of ${width}x${height} on ${this.device} (${firstLine(error)}): take smaller pictures`);
     }
   }
@@ -195,6 +202,21 @@ function inTurn(engine, call) {
   lastCalls.set(engine, answer);
   return answer;
 }
+
+/**
+ * What a runtime computes with, until it is closed or its GPU is lost. A lost GPU gets no call but this release: a run
+ * would block its thread for ever, and the engine asks for another GPU when it holds no network on this one.
+ *
+ * @param {object} engine
+ * @param {Held} held
+ */
+function release(engine, held) {
+  const { session } = held;
+  held.session = null;
+  return inTurn(engine, async () => session?.release());
+}
+
+/** @typedef {{session: import("onnxruntime-web").InferenceSession | null, lost: string}} Held `lost` says so, in a sentence. */
 
 /** @returns {Promise<string>} what the browser says of its GPU */
 async function gpu() {

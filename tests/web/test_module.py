@@ -143,3 +143,38 @@ def test_two_runtimes_on_a_gpu_take_turns(open_page: Callable[..., Page]) -> Non
         """,
     )
     assert means == pytest.approx([0.2, 0.6], abs=0.05)
+
+
+def test_after_a_gpu_is_lost_the_artifact_can_be_opened_again(open_page: Callable[..., Page]) -> None:
+    """In a worker, since a run on a GPU that is gone would block its thread for ever."""
+    before, *after, again = evaluate(
+        open_page(gpu=True),
+        """
+        const work = async (folder) => {
+            const { openArtifact } = await import(`${self.location.origin}/ifrnet.js`);
+            const { env } = await import(`${self.location.origin}/engine/ort.webgpu.min.mjs`);
+            const frame = new Float32Array(3 * 64 * 64).fill(0.5);
+            const open = (proved) => openArtifact(folder, { device: "webgpu", proved });
+            const ask = (runtime) => runtime.infer(frame, frame, 0.5, { width: 64, height: 64 })
+                .then((values) => values.length, (error) => `${error.name}: ${error.message}`);
+            const first = await open([]);
+            const proved = [first.conditions];
+            const second = await open(proved);
+            const third = await open(proved);
+            const said = [await ask(second)];
+            const gpu = await env.webgpu.device;
+            gpu.destroy();
+            await gpu.lost;
+            said.push(await ask(second), await ask(third), await ask(await open(proved)));
+            self.postMessage(said);
+        };
+        const code = `(${work})(${JSON.stringify(new URL(folder, document.baseURI).href)})`;
+        const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+        return new Promise((resolve) => {
+            worker.onmessage = ({ data }) => resolve(data);
+            setTimeout(resolve, 90_000, ["it never answered", ""]);
+        });
+        """,
+    )
+    assert after == ["EngineError: the GPU was lost (Device was destroyed.): open the artifact again"] * 2
+    assert before == again == 3 * 64 * 64
