@@ -517,6 +517,31 @@ def test_between_two_questions_to_the_worker_it_can_be_stopped_too(
     assert page.is_enabled("#artifact")
 
 
+@pytest.mark.parametrize(
+    ("kind", "last"), [("middle", "HTMLCanvasElement.prototype.toBlob"), ("slow2", "VideoEncoder.prototype.flush")]
+)
+def test_after_the_last_question_to_the_worker_it_can_be_stopped_too(
+    open_page: Callable[..., Page], pair: list[Path], kind: str, last: str
+) -> None:
+    page = open_page()
+    page.set_input_files("#files", pair)
+    page.check(f"input[value={kind}]")
+    owner, _, name = last.rpartition(".")
+    page.evaluate(
+        f"""() => {{
+            const written = {last};
+            {owner}.{name} = function (...given) {{
+                document.querySelector("#cancel").click();
+                return written.apply(this, given);
+            }};
+        }}"""
+    )
+    make(page)
+    assert page.inner_text("#trouble") == ""
+    assert page.inner_text("#status") == "Stopped."
+    assert page.locator("#result").is_hidden()
+
+
 def test_what_is_dropped_while_something_is_made_is_refused_in_a_sentence(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.click("#example")

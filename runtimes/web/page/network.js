@@ -41,8 +41,8 @@ function fail(why) {
  * @param {(done: number, total: number) => void} [progress]
  * @returns {Promise<any>}
  */
-export function ask(action, question = {}, progress) {
-  if (stopped) return Promise.reject(new Error("stopped"));
+export async function ask(action, question = {}, progress) {
+  unlessStopped();
   const id = ++last;
   return new Promise((resolve, reject) => {
     waiting.set(id, { resolve, reject, progress });
@@ -71,6 +71,11 @@ export async function openArtifact({ source, options }, progress) {
 /** What is asked from here on is answered again. */
 export function begin() {
   stopped = false;
+}
+
+/** Refuse to go on after `stop`, where nothing more is asked. */
+export function unlessStopped() {
+  if (stopped) throw new Error("stopped");
 }
 
 /** End what runs; until `begin`, what it asks next is refused too. */
