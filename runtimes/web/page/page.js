@@ -4,7 +4,7 @@ import { Clip, Film, MOST_FRAMES } from "./clip.js";
 import { isCut } from "./cuts.js";
 import { amount, at, element, median, message, say, seconds } from "./elements.js";
 import { proved, remember } from "./memory.js";
-import { ask, begin, openArtifact, stop, unlessStopped } from "./network.js";
+import { ask, begin, onEnd, openArtifact, stop, unlessStopped } from "./network.js";
 import { average, decode, even, fit, pixels, show } from "./pictures.js";
 
 const BUILTIN = new URL("../artifacts/ifrnet_s-web-fp16-dynamic/", import.meta.url).href;
@@ -277,6 +277,7 @@ async function busy(work) {
   try {
     await work();
   } catch (error) {
+    state.opened = null; // what failed may be the GPU, which opens again
     say("");
     if (message(error) !== "stopped") at.trouble.textContent = `${message(error)}.`;
     else say("Stopped.");
@@ -310,7 +311,8 @@ at.example.addEventListener("click", () => busy(async () => {
 }));
 at.form.addEventListener("submit", (event) => { event.preventDefault(); busy(make); });
 at.form.addEventListener("input", refresh);
-at.cancel.addEventListener("click", () => { state.opened = null; stop(); });
+at.cancel.addEventListener("click", stop);
+onEnd(() => { state.opened = null; });
 at.split.addEventListener("input", () => at.stage.style.setProperty("--split", `${at.split.value}%`));
 at.verify.addEventListener("click", () => busy(async () => {
   for (const device of "gpu" in navigator ? ["wasm", "webgpu"] : ["wasm"]) {
