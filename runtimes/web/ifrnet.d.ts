@@ -38,7 +38,13 @@ export type Device = "wasm" | "webgpu";
 
 export type Verdict = "passed" | "failed" | "not run";
 
-/** Anything with pixels. Both of a pair have one size, and no transparent parts; `ImageData` has bytes. */
+/**
+ * Anything with pixels. Both of a pair have one size, and no transparent parts; `ImageData` has bytes.
+ *
+ * `ImageData` and canvases are read in their colour space, and a `VideoFrame` of wide primaries (`smpte432`, `bt2020`) in
+ * Display P3. `ImageBitmap`, `<img>` and `<video>` do not tell theirs, so they are read as sRGB and colours beyond it are
+ * clipped: to keep those, draw them on a canvas of `colorSpace: "display-p3"` and pass that. Firefox knows sRGB alone.
+ */
 export type Picture = ImageData | ImageBitmap | VideoFrame | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas;
 
 export interface Options {

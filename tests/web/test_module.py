@@ -85,6 +85,53 @@ def test_colours_stay_in_their_space(open_page: Callable[..., Page]) -> None:
     assert floats is None or "pixels of floats, expected bytes" in floats
 
 
+def test_wide_colours_of_canvases_and_video_frames_are_not_clipped(open_page: Callable[..., Page]) -> None:
+    found = evaluate(
+        open_page(),
+        """
+        const runtime = await openArtifact(folder);
+        const green = (colorSpace) => {
+            const canvas = new OffscreenCanvas(64, 64);
+            const context = canvas.getContext("2d", { colorSpace });
+            context.fillStyle = "color(display-p3 0 1 0)";
+            context.fillRect(0, 0, 64, 64);
+            return canvas;
+        };
+        const webgl = () => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+            const context = canvas.getContext("webgl", { preserveDrawingBuffer: true });
+            context.drawingBufferColorSpace = "display-p3";
+            context.clearColor(0, 1, 0, 1);
+            context.clear(context.COLOR_BUFFER_BIT);
+            return canvas;
+        };
+        const video = (primaries) => {
+            const { data } = green("display-p3").getContext("2d").getImageData(0, 0, 64, 64);
+            const colorSpace = { primaries, transfer: "iec61966-2-1", matrix: "rgb", fullRange: true };
+            return new VideoFrame(data, { format: "RGBA", codedWidth: 64, codedHeight: 64, timestamp: 0, colorSpace });
+        };
+        const handed = () => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+            canvas.transferControlToOffscreen();
+            return canvas;
+        };
+        const made = {};
+        for (const [name, picture] of Object.entries({
+            canvas: green("display-p3"), srgb: green("srgb"), webgl: webgl(), video: video("smpte432"),
+            plain: video("bt709"), bitmap: await createImageBitmap(green("display-p3")),
+        })) {
+            const { colorSpace, data } = await runtime.interpolate(picture, picture);
+            made[name] = [colorSpace, data[0] < 8 && data[1] > 247 && data[2] < 8];
+        }
+        made.handed = await said(runtime.interpolate(handed(), handed()));
+        return made;
+        """,
+    )
+    assert [found[name] for name in ("canvas", "webgl", "video")] == [["display-p3", True]] * 3
+    assert {found[name][0] for name in ("srgb", "plain", "bitmap")} == {"srgb"}
+    assert "has transparent parts" in found["handed"]
+
+
 def test_threads_are_those_that_the_engine_started_with(open_page: Callable[..., Page]) -> None:
     threads, workers = evaluate(
         open_page(),
