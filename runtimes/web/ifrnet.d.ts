@@ -30,7 +30,7 @@ export interface Artifact {
   identity: string;
 }
 
-/** The URL of an artifact's folder, or the files of one that the user chose. */
+/** The URL of an artifact's folder, whose query goes to every file, or the files of one that the user chose. */
 export type Source = string | URL | Iterable<File>;
 
 /** `wasm` is the CPU. `webgpu` makes frames only where the proof passed on it. */
@@ -50,8 +50,8 @@ export type Picture = ImageData | ImageBitmap | VideoFrame | HTMLImageElement | 
 export interface Options {
   /** Default: `wasm`. */
   device?: Device;
-  /** URL of the folder with onnxruntime-web's files; default: `engine/` beside this module. */
-  engine?: string;
+  /** URL of the folder with onnxruntime-web's files, from this module's where it is relative; default: `engine/` beside it. */
+  engine?: string | URL;
   /**
    * CPU threads. They need a page that is cross-origin isolated; elsewhere there is one. They start once in a page or worker,
    * with the first artifact: later ones get as many, and `Runtime.threads` says so.

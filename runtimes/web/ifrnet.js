@@ -5,7 +5,7 @@
  * imported: import it in a worker, and the page stays responsive.
  */
 
-import { readArtifact } from "./artifact.js";
+import { readArtifact, within } from "./artifact.js";
 import { ArtifactError, EngineError, FrameError } from "./errors.js";
 import { checkPair, pixelsOf, toImage, toTensor } from "./frames.js";
 import { readProof, runProof } from "./proof.js";
@@ -14,10 +14,10 @@ export { ArtifactError, EngineError, FrameError, IfrnetError } from "./errors.js
 
 const INPUTS = ["img0", "img1", "t"];
 const OUTPUT = "imgt";
-/** Of ONNX Runtime for the web: its module, and the WebAssembly that the module loads. */
+/** Of ONNX Runtime for the web: its module, and the module and the WebAssembly that it loads. */
 const ENGINES = {
-  wasm: ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm"],
-  webgpu: ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
+  wasm: ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"],
+  webgpu: ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
 };
 const MOST_THREADS = 8; // more of them were never measured, and each takes memory
 
@@ -29,11 +29,11 @@ const MOST_THREADS = 8; // more of them were never measured, and each takes memo
  * @returns {Promise<Runtime>}
  */
 export async function openArtifact(source, options = {}) {
-  const { device = "wasm", engine = new URL("./engine/", import.meta.url).href, progress = () => {}, starting = () => {} } = options;
+  const { device = "wasm", engine = "./engine/", progress = () => {}, starting = () => {} } = options;
   if (device !== "wasm" && device !== "webgpu") throw new EngineError(`no device ${JSON.stringify(device)}: there are wasm and webgpu`);
   const adapter = device === "webgpu" ? await gpu() : "";
   const artifact = await readArtifact(source, progress);
-  const ort = await loadEngine(engine, device, options.threads);
+  const ort = await loadEngine(new URL(engine, import.meta.url), device, options.threads);
   const model = /** @type {ArrayBuffer} */ (artifact.files.get("model.onnx"));
   /** @type {import("onnxruntime-web").InferenceSession} */
   let session;
@@ -229,27 +229,26 @@ async function gpu() {
 }
 
 /**
- * @param {string} folder of onnxruntime-web's files
+ * @param {URL} folder of onnxruntime-web's files
  * @param {import("./ifrnet.js").Device} device
  * @param {number | undefined} threads
  * @returns {Promise<typeof import("onnxruntime-web")>}
  */
 async function loadEngine(folder, device, threads) {
-  const base = new URL(folder.endsWith("/") ? folder : `${folder}/`, import.meta.url).href;
   if (typeof WebAssembly !== "object") throw new EngineError("this browser has no WebAssembly: take a newer one");
-  const [module, binary] = ENGINES[device];
+  const [module, loader, binary] = ENGINES[device].map((name) => within(folder, name).href);
   /** @type {typeof import("onnxruntime-web")} */
   let ort;
   try {
-    ort = await import(`${base}${module}`);
+    ort = await import(module);
     // It starts once; a later artifact gets the threads that there are.
     if (!ort.env.wasm.wasmBinary) ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
     // All of it before ONNX Runtime starts, so that whoever waits for its threads does not wait for the network.
-    ort.env.wasm.wasmBinary ??= await download(`${base}${binary}`);
+    ort.env.wasm.wasmBinary ??= await download(binary);
   } catch (error) {
-    throw new EngineError(`ONNX Runtime for the web is not at ${base} (${firstLine(error)}): serve its files there`);
+    throw new EngineError(`ONNX Runtime for the web is not at ${folder.href} (${firstLine(error)}): serve its files there`);
   }
-  ort.env.wasm.wasmPaths = base;
+  ort.env.wasm.wasmPaths = { mjs: loader, wasm: binary };
   ort.env.logLevel = "error";
   return ort;
 }

@@ -48,6 +48,33 @@ def test_a_download_that_breaks_off_is_an_error_of_the_artifact(open_page: Calla
     )
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_query_of_a_folder_goes_to_every_file(open_page: Callable[..., Page], slash: str) -> None:
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    values = evaluate(
+        page,
+        f"""
+        const engine = new URL("engine{slash}?v=1", document.baseURI);
+        const runtime = await openArtifact(`${{folder.slice(0, -1)}}{slash}?v=2`, {{ engine, threads: 2 }});
+        return (await runtime.infer(frame(0.5), frame(0.5), 0.5, size)).length;
+        """,
+    )
+    assert values == 3 * 64 * 64
+    files = {url.rpartition("/")[2] for url in asked if "/engine/" in url or "/artifacts/" in url}
+    names = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+    assert files == {f"{name}?v=1" for name in names} | {
+        f"{name}?v=2" for name in ("manifest.json", "model.onnx", "proof.dat")
+    }
+
+
+def test_an_engine_that_is_not_there_is_an_error_that_says_where(open_page: Callable[..., Page]) -> None:
+    message = evaluate(open_page(), 'return said(openArtifact(folder, { engine: "./nowhere?v=1" }));')
+    assert message.startswith("EngineError: ONNX Runtime for the web is not at http://127.0.0.1:")
+    assert "/nowhere?v=1 (" in message
+
+
 def test_values_that_no_frame_has_are_refused(open_page: Callable[..., Page]) -> None:
     messages = evaluate(
         open_page(),
