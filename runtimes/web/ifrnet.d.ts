@@ -124,14 +124,18 @@ export class Runtime {
   verify(progress?: (done: number, total: number) => void): Promise<ProofRecord>;
 
   /**
-   * The frame at `t` between two pictures of one size and colour space, in that colour space.
+   * The frame at `t` between two pictures of one size and colour space, in that colour space. Both are read before it returns.
    *
    * @throws {FrameError} sizes or colour spaces differ or are not taken, parts are transparent, or t is not served.
    * @throws {EngineError} the proof failed on this device, none passed yet on a GPU, or the GPU was lost: open the artifact again.
    */
   interpolate(first: Picture, second: Picture, t?: number): Promise<ImageData>;
 
-  /** The same in the network's own form: float32, 3 x height x width, RGB in [0, 1]. It rejects for the same reasons, and values beyond. */
+  /**
+   * The same in the network's own form: float32, 3 x height x width, RGB in [0, 1]. Arrays are copied at the call.
+   *
+   * It rejects for the same reasons, and values beyond.
+   */
   infer(img0: Float32Array, img1: Float32Array, t: number, size: Size): Promise<Float32Array>;
 
   close(): Promise<void>;

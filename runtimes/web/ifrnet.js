@@ -117,7 +117,7 @@ export class Runtime {
     const [before, after] = [pixelsOf(first), pixelsOf(second)];
     const size = checkPair(before, after);
     const [img0, img1] = [before, after].map(({ data }) => toTensor(data, 4, size.width * size.height));
-    return toImage(await this.infer(img0, img1, t, size), size, before.colorSpace);
+    return toImage(await this.#ask(img0, img1, t, size), size, before.colorSpace);
   }
 
   /**
@@ -129,7 +129,18 @@ export class Runtime {
    * @param {import("./ifrnet.js").Size} size
    * @returns {Promise<Float32Array>} 3 x height x width
    */
-  async infer(img0, img1, t, size) {
+  async infer(img0, img1, t, { width, height }) {
+    // Copies, since the engine may be at another call, and the caller may fill its arrays again meanwhile.
+    return this.#ask(new Float32Array(img0), new Float32Array(img1), t, { width, height });
+  }
+
+  /**
+   * Where the verdict allows it.
+   *
+   * @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size
+   * @returns {Promise<Float32Array>}
+   */
+  async #ask(img0, img1, t, size) {
     if (this.verdict === "failed") throw new EngineError(`the network came out wrong on ${this.device} here, so it is not used: take another device`);
     if (this.device === "webgpu" && this.verdict !== "passed") {
       throw new EngineError("WebGPU is used only where it was proved: call verify() first");

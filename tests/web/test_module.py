@@ -88,6 +88,28 @@ def test_values_that_no_frame_has_are_refused(open_page: Callable[..., Page]) ->
     assert messages[4:] == ["fine", "fine"]
 
 
+def test_frames_are_those_of_the_moment_of_the_call(open_page: Callable[..., Page]) -> None:
+    floats, levels = evaluate(
+        open_page(),
+        """
+        const runtime = await openArtifact(folder);
+        const mean = (values) => values.reduce((sum, value) => sum + value) / values.length;
+        const [img0, img1, given] = [frame(0.5), frame(0.5), { ...size }];
+        const answer = runtime.infer(img0, img1, 0.5, given);
+        img0.fill(1);
+        img1.fill(1);
+        given.width = 32;
+        const picture = new ImageData(64, 64);
+        picture.data.fill(255);
+        const middle = runtime.interpolate(picture, picture);
+        picture.data.fill(0);
+        return [mean(await answer), mean((await middle).data)];
+        """,
+    )
+    assert floats == pytest.approx(0.5, abs=0.05)
+    assert levels == pytest.approx(255, abs=5)
+
+
 def test_colours_stay_in_their_space(open_page: Callable[..., Page]) -> None:
     space, mixed, floats = evaluate(
         open_page(),
