@@ -43,6 +43,19 @@ export async function readArtifact(source, progress) {
   return { manifest, files, identity: await sha256(text) };
 }
 
+/**
+ * The URL of a file in a folder; the folder's query, which may be a version or a signature, goes with it.
+ *
+ * @param {URL} folder
+ * @param {string} name
+ * @returns {URL}
+ */
+export function within(folder, name) {
+  const url = new URL(folder);
+  url.pathname = `${folder.pathname.replace(/\/$/, "")}/${name}`;
+  return url;
+}
+
 /** @returns {string} */
 function baseUrl() {
   return globalThis.document?.baseURI ?? globalThis.location.href;
@@ -111,9 +124,8 @@ function size(text) {
  * @returns {Reader}
  */
 function fromUrl(base) {
-  const folder = base.href.endsWith("/") ? base : new URL(`${base.href}/`);
   return async (name, limit, progress) => {
-    const url = new URL(name, folder);
+    const url = within(base, name);
     const response = await fetch(url).catch(() => null);
     if (!response?.ok) {
       const why = response ? `the server answers ${response.status}` : "no server answers";

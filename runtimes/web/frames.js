@@ -3,6 +3,7 @@
 import { FrameError } from "./errors.js";
 
 const SCALE = Math.fround(1 / 255);
+const WIDE = ["smpte432", "bt2020"]; // primaries beyond sRGB's: those of Display P3 and of HDR
 
 /**
  * Bytes -> planes: value times the float32 of 1/255, as the proof asks for.
@@ -53,10 +54,28 @@ export function pixelsOf(picture) {
   if (picture instanceof ImageData) return picture;
   const { width, height } = sizeOf(picture);
   if (!width || !height) throw new FrameError("a picture has no pixels yet: wait until it is loaded");
-  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true, colorSpace: colorSpaceOf(picture) });
   if (!context) throw new FrameError(`the browser gives no memory for a picture of ${width}x${height}: take a smaller one`);
   context.drawImage(picture, 0, 0, width, height);
   return context.getImageData(0, 0, width, height);
+}
+
+/**
+ * The colour space that a picture tells, sRGB where it tells none.
+ *
+ * @param {Exclude<import("./ifrnet.js").Picture, ImageData>} picture
+ * @returns {PredefinedColorSpace}
+ */
+function colorSpaceOf(picture) {
+  if ("displayWidth" in picture) return WIDE.includes(picture.colorSpace?.primaries ?? "") ? "display-p3" : "srgb";
+  if (!("getContext" in picture)) return "srgb";
+  try {
+    // A canvas gives the context that it has, and null for the others.
+    const context = ["2d", "webgl2", "webgl", "webgpu"].map((kind) => /** @type {any} */ (picture).getContext(kind)).find(Boolean);
+    return context?.getContextAttributes?.()?.colorSpace ?? context?.drawingBufferColorSpace ?? context?.getConfiguration?.()?.colorSpace ?? "srgb";
+  } catch {
+    return "srgb"; // it was handed to a worker, which alone may ask it
+  }
 }
 
 /** @param {Exclude<import("./ifrnet.js").Picture, ImageData>} picture @returns {import("./ifrnet.js").Size} */

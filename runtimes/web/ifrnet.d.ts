@@ -30,7 +30,7 @@ export interface Artifact {
   identity: string;
 }
 
-/** The URL of an artifact's folder, or the files of one that the user chose. */
+/** The URL of an artifact's folder, whose query goes to every file, or the files of one that the user chose. */
 export type Source = string | URL | Iterable<File>;
 
 /** `wasm` is the CPU. `webgpu` makes frames only where the proof passed on it. */
@@ -38,14 +38,20 @@ export type Device = "wasm" | "webgpu";
 
 export type Verdict = "passed" | "failed" | "not run";
 
-/** Anything with pixels. Both of a pair have one size, and no transparent parts; `ImageData` has bytes. */
+/**
+ * Anything with pixels. Both of a pair have one size, and no transparent parts; `ImageData` has bytes.
+ *
+ * `ImageData` and canvases are read in their colour space, and a `VideoFrame` of wide primaries (`smpte432`, `bt2020`) in
+ * Display P3. `ImageBitmap`, `<img>` and `<video>` do not tell theirs, so they are read as sRGB and colours beyond it are
+ * clipped: to keep those, draw them on a canvas of `colorSpace: "display-p3"` and pass that. Firefox knows sRGB alone.
+ */
 export type Picture = ImageData | ImageBitmap | VideoFrame | HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas;
 
 export interface Options {
   /** Default: `wasm`. */
   device?: Device;
-  /** URL of the folder with onnxruntime-web's files; default: `engine/` beside this module. */
-  engine?: string;
+  /** URL of the folder with onnxruntime-web's files, from this module's where it is relative; default: `engine/` beside it. */
+  engine?: string | URL;
   /**
    * CPU threads. They need a page that is cross-origin isolated; elsewhere there is one. They start once in a page or worker,
    * with the first artifact: later ones get as many, and `Runtime.threads` says so.
@@ -99,7 +105,7 @@ export class EngineError extends IfrnetError {}
  */
 export function openArtifact(source: Source, options?: Options): Promise<Runtime>;
 
-/** A loaded artifact on one device of the browser. Calls run one after the other. */
+/** A loaded artifact on one device of the browser. Calls run one after the other, those of all artifacts on the device. */
 export class Runtime {
   private constructor();
   readonly manifest: Manifest;
@@ -118,14 +124,18 @@ export class Runtime {
   verify(progress?: (done: number, total: number) => void): Promise<ProofRecord>;
 
   /**
-   * The frame at `t` between two pictures of one size and colour space, in that colour space.
+   * The frame at `t` between two pictures of one size and colour space, in that colour space. Both are read before it returns.
    *
    * @throws {FrameError} sizes or colour spaces differ or are not taken, parts are transparent, or t is not served.
-   * @throws {EngineError} the proof failed on this device, or none passed yet on a GPU.
+   * @throws {EngineError} the proof failed on this device, none passed yet on a GPU, or the GPU was lost: open the artifact again.
    */
   interpolate(first: Picture, second: Picture, t?: number): Promise<ImageData>;
 
-  /** The same in the network's own form: float32, 3 x height x width, RGB in [0, 1]. It rejects for the same reasons, and values beyond. */
+  /**
+   * The same in the network's own form: float32, 3 x height x width, RGB in [0, 1]. Arrays are copied at the call.
+   *
+   * It rejects for the same reasons, and values beyond.
+   */
   infer(img0: Float32Array, img1: Float32Array, t: number, size: Size): Promise<Float32Array>;
 
   close(): Promise<void>;

@@ -5,7 +5,7 @@
  * imported: import it in a worker, and the page stays responsive.
  */
 
-import { readArtifact } from "./artifact.js";
+import { readArtifact, within } from "./artifact.js";
 import { ArtifactError, EngineError, FrameError } from "./errors.js";
 import { checkPair, pixelsOf, toImage, toTensor } from "./frames.js";
 import { readProof, runProof } from "./proof.js";
@@ -14,10 +14,10 @@ export { ArtifactError, EngineError, FrameError, IfrnetError } from "./errors.js
 
 const INPUTS = ["img0", "img1", "t"];
 const OUTPUT = "imgt";
-/** Of ONNX Runtime for the web: its module, and the WebAssembly that the module loads. */
+/** Of ONNX Runtime for the web: its module, and the module and the WebAssembly that it loads. */
 const ENGINES = {
-  wasm: ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm"],
-  webgpu: ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
+  wasm: ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"],
+  webgpu: ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"],
 };
 const MOST_THREADS = 8; // more of them were never measured, and each takes memory
 
@@ -29,46 +29,54 @@ const MOST_THREADS = 8; // more of them were never measured, and each takes memo
  * @returns {Promise<Runtime>}
  */
 export async function openArtifact(source, options = {}) {
-  const { device = "wasm", engine = new URL("./engine/", import.meta.url).href, progress = () => {}, starting = () => {} } = options;
+  const { device = "wasm", engine = "./engine/", progress = () => {}, starting = () => {} } = options;
   if (device !== "wasm" && device !== "webgpu") throw new EngineError(`no device ${JSON.stringify(device)}: there are wasm and webgpu`);
   const adapter = device === "webgpu" ? await gpu() : "";
   const artifact = await readArtifact(source, progress);
-  const ort = await loadEngine(engine, device, options.threads);
+  const ort = await loadEngine(new URL(engine, import.meta.url), device, options.threads);
   const model = /** @type {ArrayBuffer} */ (artifact.files.get("model.onnx"));
   /** @type {import("onnxruntime-web").InferenceSession} */
   let session;
-  if ((ort.env.wasm.numThreads ?? 1) > 1) starting();
   try {
-    session = await ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [device], graphOptimizationLevel: "all" });
+    session = await inTurn(ort, () => {
+      if ((ort.env.wasm.numThreads ?? 1) > 1) starting();
+      return ort.InferenceSession.create(new Uint8Array(model), { executionProviders: [device], graphOptimizationLevel: "all" });
+    });
   } catch (error) {
     throw new EngineError(`the browser cannot load ${artifact.manifest.name} on ${device} (${firstLine(error)})`);
   }
   try {
     checkShapes(session, artifact.manifest);
   } catch (error) {
-    await session.release();
+    await inTurn(ort, () => session.release());
     throw error;
   }
-  return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [] });
+  const lost = device === "webgpu" ? /** @type {any} */ (await ort.env.webgpu.device)?.lost : undefined;
+  return new Runtime(artifact, ort, session, { device, adapter, proved: options.proved ?? [], lost });
 }
 
-/** A loaded artifact on one device of the browser. Calls run one after the other. */
+/** A loaded artifact on one device of the browser. Calls run one after the other, those of all artifacts on the device. */
 export class Runtime {
   /** @type {import("./ifrnet.js").Artifact} */ #artifact;
   /** @type {typeof import("onnxruntime-web")} */ #ort;
-  /** @type {import("onnxruntime-web").InferenceSession | null} */ #session;
-  /** @type {Promise<unknown>} */ #last = Promise.resolve();
+  /** @type {Held} */ #held;
 
   /**
    * @param {import("./ifrnet.js").Artifact} artifact
    * @param {typeof import("onnxruntime-web")} ort
    * @param {import("onnxruntime-web").InferenceSession} session
-   * @param {{device: import("./ifrnet.js").Device, adapter: string, proved: readonly string[]}} where
+   * @param {{device: import("./ifrnet.js").Device, adapter: string, proved: readonly string[], lost?: Promise<{message: string}>}} where
    */
-  constructor(artifact, ort, session, { device, adapter, proved }) {
+  constructor(artifact, ort, session, { device, adapter, proved, lost }) {
     this.#artifact = artifact;
     this.#ort = ort;
-    this.#session = session;
+    /** @type {Held} */
+    const held = (this.#held = { session, lost: "" });
+    lost?.then(({ message }) => {
+      if (!held.session) return;
+      held.lost = `the GPU was lost (${message || "the browser does not say why"}): open the artifact again`;
+      release(ort, held).catch(() => {});
+    });
     this.manifest = artifact.manifest;
     this.identity = artifact.identity;
     this.device = device;
@@ -109,7 +117,7 @@ export class Runtime {
     const [before, after] = [pixelsOf(first), pixelsOf(second)];
     const size = checkPair(before, after);
     const [img0, img1] = [before, after].map(({ data }) => toTensor(data, 4, size.width * size.height));
-    return toImage(await this.infer(img0, img1, t, size), size, before.colorSpace);
+    return toImage(await this.#ask(img0, img1, t, size), size, before.colorSpace);
   }
 
   /**
@@ -121,7 +129,18 @@ export class Runtime {
    * @param {import("./ifrnet.js").Size} size
    * @returns {Promise<Float32Array>} 3 x height x width
    */
-  async infer(img0, img1, t, size) {
+  async infer(img0, img1, t, { width, height }) {
+    // Copies, since the engine may be at another call, and the caller may fill its arrays again meanwhile.
+    return this.#ask(new Float32Array(img0), new Float32Array(img1), t, { width, height });
+  }
+
+  /**
+   * Where the verdict allows it.
+   *
+   * @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size
+   * @returns {Promise<Float32Array>}
+   */
+  async #ask(img0, img1, t, size) {
     if (this.verdict === "failed") throw new EngineError(`the network came out wrong on ${this.device} here, so it is not used: take another device`);
     if (this.device === "webgpu" && this.verdict !== "passed") {
       throw new EngineError("WebGPU is used only where it was proved: call verify() first");
@@ -137,17 +156,12 @@ export class Runtime {
    */
   #infer(img0, img1, t, size) {
     this.#check(img0, img1, t, size);
-    const run = this.#last.catch(() => {}).then(() => this.#run(img0, img1, t, size));
-    this.#last = run;
-    return run;
+    return inTurn(this.#ort, () => this.#run(img0, img1, t, size));
   }
 
   /** Release the network. */
   async close() {
-    const session = this.#session;
-    this.#session = null;
-    await this.#last.catch(() => {});
-    await session?.release();
+    await release(this.#ort, this.#held);
   }
 
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
@@ -165,20 +179,55 @@ export class Runtime {
 
   /** @param {Float32Array} img0 @param {Float32Array} img1 @param {number} t @param {import("./ifrnet.js").Size} size */
   async #run(img0, img1, t, { width, height }) {
-    if (!this.#session) throw new EngineError("the artifact is closed: open it again");
+    const { session, lost } = this.#held;
+    if (!session) throw new EngineError(lost || "the artifact is closed: open it again");
     const { Tensor } = this.#ort;
     const shape = [1, 3, height, width];
     const feeds = { img0: new Tensor("float32", img0, shape), img1: new Tensor("float32", img1, shape), t: new Tensor("float32", new Float32Array([t]), [1, 1, 1, 1]) };
     try {
-      const output = (await this.#session.run(feeds))[OUTPUT];
+      const output = (await session.run(feeds))[OUTPUT];
       const data = /** @type {Float32Array} */ (await output.getData()).slice();
       output.dispose();
       return data;
     } catch (error) {
+      if (this.#held.lost) throw new EngineError(this.#held.lost);
       throw new EngineError(`the browser cannot compute a frame of ${width}x${height} on ${this.device} (${firstLine(error)}): take smaller pictures`);
     }
   }
 }
+
+/** @type {WeakMap<object, Promise<unknown>>} of each engine, the last call */
+const lastCalls = new WeakMap();
+
+/**
+ * The calls of one engine, one after the other, whichever artifact they are for: on WebGPU it keeps one stack, and of two
+ * calls at once neither ends.
+ *
+ * @template T
+ * @param {object} engine
+ * @param {() => Promise<T>} call
+ * @returns {Promise<T>}
+ */
+function inTurn(engine, call) {
+  const answer = (lastCalls.get(engine) ?? Promise.resolve()).catch(() => {}).then(call);
+  lastCalls.set(engine, answer);
+  return answer;
+}
+
+/**
+ * What a runtime computes with, until it is closed or its GPU is lost. A lost GPU gets no call but this release: a run
+ * would block its thread for ever, and the engine asks for another GPU when it holds no network on this one.
+ *
+ * @param {object} engine
+ * @param {Held} held
+ */
+function release(engine, held) {
+  const { session } = held;
+  held.session = null;
+  return inTurn(engine, async () => session?.release());
+}
+
+/** @typedef {{session: import("onnxruntime-web").InferenceSession | null, lost: string}} Held `lost` says so, in a sentence. */
 
 /** @returns {Promise<string>} what the browser says of its GPU */
 async function gpu() {
@@ -191,27 +240,26 @@ async function gpu() {
 }
 
 /**
- * @param {string} folder of onnxruntime-web's files
+ * @param {URL} folder of onnxruntime-web's files
  * @param {import("./ifrnet.js").Device} device
  * @param {number | undefined} threads
  * @returns {Promise<typeof import("onnxruntime-web")>}
  */
 async function loadEngine(folder, device, threads) {
-  const base = new URL(folder.endsWith("/") ? folder : `${folder}/`, import.meta.url).href;
   if (typeof WebAssembly !== "object") throw new EngineError("this browser has no WebAssembly: take a newer one");
-  const [module, binary] = ENGINES[device];
+  const [module, loader, binary] = ENGINES[device].map((name) => within(folder, name).href);
   /** @type {typeof import("onnxruntime-web")} */
   let ort;
   try {
-    ort = await import(`${base}${module}`);
+    ort = await import(module);
     // It starts once; a later artifact gets the threads that there are.
     if (!ort.env.wasm.wasmBinary) ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? (threads ?? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
     // All of it before ONNX Runtime starts, so that whoever waits for its threads does not wait for the network.
-    ort.env.wasm.wasmBinary ??= await download(`${base}${binary}`);
+    ort.env.wasm.wasmBinary ??= await download(binary);
   } catch (error) {
-    throw new EngineError(`ONNX Runtime for the web is not at ${base} (${firstLine(error)}): serve its files there`);
+    throw new EngineError(`ONNX Runtime for the web is not at ${folder.href} (${firstLine(error)}): serve its files there`);
   }
-  ort.env.wasm.wasmPaths = base;
+  ort.env.wasm.wasmPaths = { mjs: loader, wasm: binary };
   ort.env.logLevel = "error";
   return ort;
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from runtimes.artifact import MANIFEST, open_artifact
-from runtimes.atomic import is_taken, temporary_folder
+from runtimes.artifact import MANIFEST, open_artifact, sha256_of
+from runtimes.atomic import temporary_folder
 from runtimes.environment import cache_folder
 from runtimes.errors import BackendError, UsageError
 from runtimes.printable import MAX_REASON, one_line
@@ -33,6 +34,9 @@ ENGINE = (
 )
 """Of onnxruntime-web: the first three for the CPU, the rest for the GPU."""
 
+WRITTEN = ".ifrnet-site"
+"""The list of a site's files with their sha256, as ``sha256sum`` writes it: by it a site is known as one."""
+
 TIMEOUT_S = 600
 
 Report = Callable[[str], None]
@@ -46,20 +50,18 @@ def build_site(out: Path, *, packages: Path | None = None, force: bool = False, 
     """Write the page, the module, the engine and the built-in artifact into a folder.
 
     Args:
-        out: the folder; it is there whole or not at all.
+        out: the folder; a new one is there whole or not at all.
         packages: a ``node_modules`` that has them; None to take them from npm, checked against ``package-lock.json``.
-        force: replace a site that is there.
+        force: replace a site that is there, and holds nothing but what was written.
         report: receives a line for what takes time.
 
     Raises:
-        UsageError: the folder exists, or is something else than a site.
+        UsageError: the folder exists, is none, or holds something else than a site.
         BackendError: npm is missing or failed, or a package is not whole.
         ArtifactError: the built-in artifact was changed.
     """
-    if is_taken(out) and not force:
-        raise UsageError(f"{out} exists: pass --force to replace it, or name another folder")
-    if is_taken(out) and not (out / "ifrnet.js").is_file() and not _is_empty(out):
-        raise UsageError(f"{out} is no site of this package, so it is not replaced: name another folder")
+    out = Path(os.path.realpath(out))  # "." has no name, and a link is not what is replaced
+    _check_destination(out, force=force)
     artifact = open_artifact(ARTIFACT)
     packages = packages or npm_packages(report)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,15 +76,50 @@ def build_site(out: Path, *, packages: Path | None = None, force: bool = False, 
         shutil.copy(ARTIFACT / MANIFEST, folder / MANIFEST)
         for name, data in artifact.contents.items():
             (folder / name).write_bytes(data)
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
+        files = sorted(path for path in partial.rglob("*") if path.is_file())
+        lines = [f"{sha256_of(path)}  {path.relative_to(partial).as_posix()}\n" for path in files]
+        (partial / WRITTEN).write_text("".join(lines), encoding="utf-8", newline="\n")
+        _check_destination(out, force=force)  # npm may have taken minutes
+        _take_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
+def _check_destination(out: Path, *, force: bool) -> None:
+    """Refuse to replace what is neither an empty folder nor a site as it was written. Raises UsageError."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise UsageError(f"{out} is a file, and a site is a folder: name another")
+    if not force:
+        raise UsageError(f"{out} exists: pass --force to replace it, or name another folder")
+    listing = out / WRITTEN
+    text = listing.read_text(encoding="utf-8", errors="replace") if listing.is_file() else ""
+    written = {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())}
+    for path in out.rglob("*"):
+        name = path.relative_to(out).as_posix()
+        if path == listing or (path.is_dir() and not path.is_symlink()):
+            continue
+        if name not in written or sha256_of(path) != written[name]:
+            raise UsageError(
+                f"{out} holds {name}, which is not what python -m runtimes site wrote, so the folder is not replaced: "
+                "name another, or move your files out of it"
+            )
+
+
+def _take_place(partial: Path, out: Path) -> None:
+    """Let a new site have the name ``out``. A folder that is there stays, since the user may stand in it."""
+    if not out.exists():
+        partial.rename(out)
+        return
+    for old in list(out.iterdir()):
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.name != WRITTEN:
+            old.unlink()
+    (partial / WRITTEN).replace(out / WRITTEN)  # before the rest: what is interrupted can be replaced again
+    for new in list(partial.iterdir()):
+        new.rename(out / new.name)
 
 
 def _copy_packages(packages: Path, site: Path) -> None:

@@ -268,6 +268,87 @@ def test_a_worker_that_hangs_where_it_starts_a_thread_is_replaced(
     assert threads in page.inner_text("#artifact-note")
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_worker_that_did_not_load_is_told_of_and_loaded_again(
+    open_page: Callable[..., Page], pair: list[Path], failures: int
+) -> None:
+    asked: list[Route] = []
+
+    def prepare(page: Page) -> None:
+        def answer(route: Route) -> None:
+            asked.append(route)
+            route.abort() if len(asked) <= failures else route.continue_()
+
+        page.route("**/page/worker.js", answer)
+
+    page = open_page(prepare=prepare)
+    page.set_input_files("#files", pair)
+    for _ in range(1, failures):  # the page itself asks for it once before
+        make(page)
+        assert trouble(page) == "the worker did not load: look at the connection and try again."
+    make(page)
+    assert page.inner_text("#trouble") == ""
+    assert f"{WIDTH}x{HEIGHT}, t = 0.5" in page.inner_text("#result-note")
+
+
+def test_a_worker_that_was_killed_is_told_of_and_replaced(open_page: Callable[..., Page], pair: list[Path]) -> None:
+    """As by a browser that is short of memory; here it closes itself, of which no event tells either."""
+
+    def prepare(page: Page) -> None:
+        def answer(route: Route) -> None:
+            response = route.fetch()
+            patch = "const kill = new BroadcastChannel('kill'); kill.onmessage = () => self.close();"
+            route.fulfill(response=response, body=f"{patch}\n{response.text()}")
+
+        page.route("**/page/worker.js", answer)
+
+    page = open_page(prepare=prepare)
+    page.set_input_files("#files", pair)
+    make(page)
+    page.evaluate("window.kill = new BroadcastChannel('kill'); kill.postMessage('between two frames')")
+    page.wait_for_function("navigator.locks.query().then(({ held }) => !held.length)")
+    make(page)
+    assert page.inner_text("#trouble") == ""
+    page.evaluate(
+        """() => {
+            const { postMessage } = Worker.prototype;
+            Worker.prototype.postMessage = function (message) {
+                if (message.action === "interpolate") kill.postMessage("before a frame");
+                else postMessage.call(this, message);
+            };
+            window.mend = () => { Worker.prototype.postMessage = postMessage; };
+        }"""
+    )
+    make(page)
+    assert trouble(page).startswith("the worker ended (the browser may be short of memory)")
+    page.evaluate("mend()")
+    make(page)
+    assert page.inner_text("#trouble") == ""
+
+
+def test_after_a_gpu_was_lost_the_page_opens_it_again(
+    open_page: Callable[..., Page], artifact: Any, small_pair: list[Path]
+) -> None:
+    page = open_page(gpu=True)
+    open_artifact(page, artifact("web", model="ifrnet_s", size="96x64"))
+    page.set_input_files("#files", small_pair)
+    page.select_option("#device", "webgpu")
+    make(page)
+    page.workers[0].evaluate(
+        """async () => {
+            const { env } = await import("../engine/ort.webgpu.min.mjs");
+            const gpu = await env.webgpu.device;
+            gpu.destroy();
+            await gpu.lost;
+        }"""
+    )
+    make(page)
+    assert trouble(page) == "the GPU was lost (Device was destroyed.): open the artifact again."
+    make(page)
+    assert page.inner_text("#trouble") == ""
+    assert "on the GPU" in page.inner_text("#result-note")
+
+
 def test_a_changed_model_is_refused(open_page: Callable[..., Page], pair: list[Path]) -> None:
     def change(page: Page) -> None:
         def answer(route: Route) -> None:
@@ -515,6 +596,31 @@ def test_between_two_questions_to_the_worker_it_can_be_stopped_too(
     assert page.inner_text("#status") == "Stopped."
     assert page.inner_text("#trouble") == ""
     assert page.is_enabled("#artifact")
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"), [("middle", "HTMLCanvasElement.prototype.toBlob"), ("slow2", "VideoEncoder.prototype.flush")]
+)
+def test_after_the_last_question_to_the_worker_it_can_be_stopped_too(
+    open_page: Callable[..., Page], pair: list[Path], kind: str, last: str
+) -> None:
+    page = open_page()
+    page.set_input_files("#files", pair)
+    page.check(f"input[value={kind}]")
+    owner, _, name = last.rpartition(".")
+    page.evaluate(
+        f"""() => {{
+            const written = {last};
+            {owner}.{name} = function (...given) {{
+                document.querySelector("#cancel").click();
+                return written.apply(this, given);
+            }};
+        }}"""
+    )
+    make(page)
+    assert page.inner_text("#trouble") == ""
+    assert page.inner_text("#status") == "Stopped."
+    assert page.locator("#result").is_hidden()
 
 
 def test_what_is_dropped_while_something_is_made_is_refused_in_a_sentence(open_page: Callable[..., Page]) -> None:

@@ -52,26 +52,101 @@ def test_every_module_is_listed() -> None:
 def test_a_folder_that_is_there_stays(fake_packages: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
     (out / "photos").mkdir(parents=True)
+    (out / "photos" / "1.jpg").write_bytes(b"")
     with pytest.raises(UsageError, match="exists: pass --force"):
         build_site(out, packages=fake_packages)
-    with pytest.raises(UsageError, match="is no site of this package"):
+    with pytest.raises(UsageError, match=r"holds photos/1\.jpg, which is not what python -m runtimes site wrote"):
         build_site(out, packages=fake_packages, force=True)
-    assert (out / "photos").is_dir()
-    link = tmp_path / "link"
-    link.symlink_to("nowhere")
-    with pytest.raises(UsageError, match="exists: pass --force"):
-        build_site(link, packages=fake_packages)
-    with pytest.raises(UsageError, match="is no site of this package"):
-        build_site(link, packages=fake_packages, force=True)
+    assert (out / "photos" / "1.jpg").is_file()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_site_is_replaced_when_asked(fake_packages: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
     build_site(out, packages=fake_packages)
-    (out / "old.js").write_text("")
+    first = contents(out)
+    (fake_packages / "mediabunny" / "LICENSE").write_text("another")
+    (out / "page" / "page.js").unlink()
     build_site(out, packages=fake_packages, force=True)
-    assert not (out / "old.js").exists()
+    assert contents(out).keys() == first.keys()
+    assert contents(out)["media/LICENSE"] == b"another"
+    build_site(out, packages=fake_packages, force=True)
     assert {path.name for path in tmp_path.iterdir()} == {"site", "node_modules"}
+
+
+@pytest.mark.parametrize("name", ["index.html", "blog/index.html", ".git/HEAD"])
+def test_files_of_the_user_in_a_site_stay(fake_packages: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "site"
+    build_site(out, packages=fake_packages)
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).write_text("mine")
+    before = contents(out)
+    with pytest.raises(UsageError, match=rf"holds {re.escape(name)}, which is not what python -m runtimes site wrote"):
+        build_site(out, packages=fake_packages, force=True)
+    assert contents(out) == before
+
+
+def test_the_module_embedded_in_a_folder_of_the_user_is_no_site(fake_packages: Path, tmp_path: Path) -> None:
+    embedded = tmp_path / "public"
+    embedded.mkdir()
+    for name in MODULE:
+        shutil.copy(SOURCE / name, embedded / name)
+    with pytest.raises(UsageError, match="is not what python -m runtimes site wrote"):
+        build_site(embedded, packages=fake_packages, force=True)
+    assert contents(embedded).keys() == set(MODULE)
+
+
+@pytest.mark.parametrize("cut_short", [1, 3, 5])
+def test_a_replacement_that_was_interrupted_can_be_repeated(
+    fake_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_short: int
+) -> None:
+    out = tmp_path / "site"
+    build_site(out, packages=fake_packages)
+    (fake_packages / "mediabunny" / "LICENSE").write_text("another")
+    rename, renamed = Path.rename, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        renamed.append(target)
+        if len(renamed) == cut_short:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build_site(out, packages=fake_packages, force=True)
+    build_site(out, packages=fake_packages, force=True)
+    assert contents(out)["media/LICENSE"] == b"another"
+
+
+def test_the_folder_one_stands_in_can_be_named(
+    fake_packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    monkeypatch.chdir(tmp_path / "site")
+    for _ in range(2):
+        build_site(Path("."), packages=fake_packages, force=True)
+        assert Path("ifrnet.js").is_file()
+
+
+def test_a_link_leads_to_the_site(fake_packages: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("site")
+    build_site(link, packages=fake_packages, force=True)
+    assert link.is_symlink()
+    assert (tmp_path / "site" / "ifrnet.js").is_file()
+
+
+def test_a_file_is_no_folder_for_a_site(fake_packages: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    for force in (False, True):
+        with pytest.raises(UsageError, match=r"notes\.txt is a file, and a site is a folder: name another"):
+            build_site(tmp_path / "notes.txt", packages=fake_packages, force=force)
+    assert (tmp_path / "notes.txt").read_text() == "notes"
 
 
 def test_half_a_package_leaves_nothing(fake_packages: Path, tmp_path: Path) -> None:

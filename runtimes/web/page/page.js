@@ -4,7 +4,7 @@ import { Clip, Film, MOST_FRAMES } from "./clip.js";
 import { isCut } from "./cuts.js";
 import { amount, at, element, median, message, say, seconds } from "./elements.js";
 import { proved, remember } from "./memory.js";
-import { ask, begin, openArtifact, stop } from "./network.js";
+import { ask, begin, onEnd, openArtifact, stop, unlessStopped } from "./network.js";
 import { average, decode, even, fit, pixels, show } from "./pictures.js";
 
 const BUILTIN = new URL("../artifacts/ifrnet_s-web-fp16-dynamic/", import.meta.url).href;
@@ -150,17 +150,20 @@ async function ready() {
 
 async function make() {
   const note = await ready();
+  const place = where();
   const size = workSize();
-  if (state.clip) return makeFilm(state.clip.frames(size), size, state.clip.rate, KINDS[kind()], state.clip.audio, note);
+  if (state.clip) return makeFilm(state.clip.frames(size), size, state.clip.rate, KINDS[kind()], state.clip.audio, note, place);
   const [first, second] = state.pictures.map((picture) => pixels(picture, size));
-  if (kind() !== "middle") return makeFilm(pictureFrames(first, second), size, PICTURE_RATE, KINDS[kind()], null, note);
+  if (kind() !== "middle") return makeFilm(pictureFrames(first, second), size, PICTURE_RATE, KINDS[kind()], null, note, place);
   say(`Computing ${size.width}x${size.height}`);
   const { image, ms } = await ask("interpolate", { first, second, t: Number(at.time.value) });
   show(at.ours, image);
   show(at.mean, average(first, second));
-  await offer(await blobOf(at.ours), "png");
+  const blob = await blobOf(at.ours);
+  unlessStopped();
+  offer(blob, "png");
   shown("picture");
-  at.resultNote.textContent = `${note}${size.width}x${size.height}, t = ${Number(at.time.value)}: ${seconds(ms)} on ${where()}, ${believed()}.`;
+  at.resultNote.textContent = `${note}${size.width}x${size.height}, t = ${Number(at.time.value)}: ${seconds(ms)} on ${place}.`;
 }
 
 /** @param {ImageData} first @param {ImageData} second */
@@ -176,8 +179,9 @@ async function* pictureFrames(first, second) {
  * @param {{times: number, slow: number}} how many times the frames, and how much slower
  * @param {any} audio
  * @param {string} note
+ * @param {string} place where it is computed
  */
-async function makeFilm(frames, size, rate, { times, slow }, audio, note) {
+async function makeFilm(frames, size, rate, { times, slow }, audio, note, place) {
   const stretch = state.clip ? slow : 1;
   const film = await Film.create(size, (rate * times) / stretch, stretch === 1 ? audio : null);
   /** @type {number[]} */
@@ -205,7 +209,8 @@ async function makeFilm(frames, size, rate, { times, slow }, audio, note) {
     if (!before || !spent.length) throw new Error("the clip has no two frames of one shot: take a longer one");
     await film.add(before.image, end, stretch / rate);
     const { blob, extension } = await film.finish(origin, end + stretch / rate);
-    await offer(blob, extension.replace(".", ""));
+    unlessStopped();
+    offer(blob, extension.replace(".", ""));
   } catch (error) {
     await film.cancel().catch(() => {});
     throw error;
@@ -214,7 +219,7 @@ async function makeFilm(frames, size, rate, { times, slow }, audio, note) {
   shown("video");
   const sound = audio && !film.sound ? " Its sound is left out: it would not fit the pictures, or the file." : "";
   const shots = cuts ? ` ${cuts} scene cut${cuts === 1 ? "" : "s"} left as they are.` : "";
-  at.resultNote.textContent = `${note}${size.width}x${size.height}, ${spent.length} new frames, ${seconds(median(spent))} each on ${where()}, ${believed()}.${shots}${sound}`;
+  at.resultNote.textContent = `${note}${size.width}x${size.height}, ${spent.length} new frames, ${seconds(median(spent))} each on ${place}.${shots}${sound}`;
 }
 
 /**
@@ -239,7 +244,7 @@ function blobOf(canvas) {
 }
 
 /** @param {Blob} blob @param {string} extension */
-async function offer(blob, extension) {
+function offer(blob, extension) {
   if (state.result) URL.revokeObjectURL(state.result);
   state.result = URL.createObjectURL(blob);
   at.download.href = state.result;
@@ -272,6 +277,7 @@ async function busy(work) {
   try {
     await work();
   } catch (error) {
+    state.opened = null; // what failed may be the GPU, which opens again
     say("");
     if (message(error) !== "stopped") at.trouble.textContent = `${message(error)}.`;
     else say("Stopped.");
@@ -282,12 +288,9 @@ async function busy(work) {
   }
 }
 
-function believed() {
-  return state.opened.verdict === "passed" ? "proved here" : "not proved in this browser yet";
-}
-
 function where() {
-  return state.opened.device === "wasm" ? "the CPU" : `the GPU (${state.opened.adapter})`;
+  const { device, adapter, verdict } = state.opened;
+  return `${device === "wasm" ? "the CPU" : `the GPU (${adapter})`}, ${verdict === "passed" ? "proved here" : "not proved in this browser yet"}`;
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------
@@ -308,7 +311,8 @@ at.example.addEventListener("click", () => busy(async () => {
 }));
 at.form.addEventListener("submit", (event) => { event.preventDefault(); busy(make); });
 at.form.addEventListener("input", refresh);
-at.cancel.addEventListener("click", () => { state.opened = null; stop(); });
+at.cancel.addEventListener("click", stop);
+onEnd(() => { state.opened = null; });
 at.split.addEventListener("input", () => at.stage.style.setProperty("--split", `${at.split.value}%`));
 at.verify.addEventListener("click", () => busy(async () => {
   for (const device of "gpu" in navigator ? ["wasm", "webgpu"] : ["wasm"]) {

@@ -37,3 +37,10 @@ self.addEventListener("message", async ({ data: { id, action, question } }) => {
     self.postMessage({ id, trouble: error instanceof Error ? error.message : String(error) });
   }
 });
+
+// A lock that is held for as long as this worker lives: no event tells the page that a browser has ended it.
+const life = crypto.randomUUID();
+navigator.locks?.request(life, () => {
+  self.postMessage({ life });
+  return new Promise(() => {});
+});
