@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,8 +94,15 @@ class Table:
         return state
 
 
-def find_weights(content: object, source: str, weights: str | None = None) -> dict[str, Tensor]:
-    """The tensors of the one network in a checkpoint that fits IFRNet; of the nearest, where none fits.
+class Found(NamedTuple):
+    """The tensors of a network by name, and its label where the file holds several that fit; "" where it does not."""
+
+    state: dict[str, Tensor]
+    label: str
+
+
+def find_weights(content: object, source: str, weights: str | None = None) -> Found:
+    """The one network in a checkpoint that fits IFRNet; the nearest, where none fits.
 
     Args:
         content: what the file holds: mappings, lists, tensors and anything else.
@@ -116,23 +124,22 @@ def find_weights(content: object, source: str, weights: str | None = None) -> di
             "other things"
         )
     fitting = [table for table in tables if table.fits]
+    labels = _labels(fitting)
     if weights is not None:
-        fitting = [_named(weights, fitting, source)]
+        which = _named(weights, labels, source)
+        return Found(fitting[which].state(source), labels[which] if len(labels) > 1 else "")
     if len(fitting) > 1:
-        labels = _labels(fitting)
         raise CheckpointError(
             f"{source} holds {len(fitting)} networks that fit IFRNet, {', '.join(labels[:5])}: say which one with "
             f"--weights {labels[-1]}, in Python weights={labels[-1]!r}"
         )
     nearest = fitting[0] if fitting else max(tables, key=lambda table: (table.known, len(table.keys)))
-    return nearest.state(source)
+    return Found(nearest.state(source), "")
 
 
-def _named(weights: str, fitting: Sequence[Table], source: str) -> Table:
-    labels = _labels(fitting)
-    found = [
-        table for label, table in zip(labels, fitting, strict=True) if f".{label}".endswith(f".{weights.strip('.')}")
-    ]
+def _named(weights: str, labels: Sequence[str], source: str) -> int:
+    """Which of the labels ends in ``weights``."""
+    found = [index for index, label in enumerate(labels) if f".{label}".endswith(f".{weights.strip('.')}")]
     if len(found) != 1:
         which = f"it holds {', '.join(labels[:5])}" if labels else "it holds none that fits IFRNet"
         raise CheckpointError(f"{source} has no one network called {weights[:80]!r}; {which}")

@@ -181,11 +181,17 @@ def test_chosen_weights_are_named_in_what_is_made_of_them(weights: State, tmp_pa
     info = load_model(tmp_path / "net.pth", weights="state.ema").info
     assert info is not None
     assert (info.name, info.source, info.provenance) == ("net-state-ema", "net.pth", {"weights": "state.ema"})
+    also = load_model(tmp_path / "net.pth", weights="ema").info
+    assert also is not None
+    assert also.network == info.network == "state.ema"
 
 
 def test_the_only_weights_may_be_named(weights: State, tmp_path: Path, assert_refused: Refusal) -> None:
     torch.save({"ema": weights}, tmp_path / "net.pth")
     assert_loads(tmp_path / "net.pth", weights, weights="ema")
+    info = load_model(tmp_path / "net.pth", weights="ema").info
+    assert info is not None
+    assert info.network == ""
     assert_refused(tmp_path / "net.pth", "no one network called 'model'; it holds ema", weights="model")
     assert_refused(tmp_path / "net.pth", r"called 'e\\x1bma'", weights="e\x1bma")
 
@@ -251,7 +257,7 @@ def test_what_does_not_fit_is_named(case: str, weights: State, tmp_path: Path, a
 def test_a_checkpoint_that_contains_itself_is_searched_once(weights: State) -> None:
     content: dict[str, object] = {"net": weights}
     content["self"], content["list"] = content, [content]
-    assert find_weights(content, "net.pth").keys() == weights.keys()
+    assert find_weights(content, "net.pth").state.keys() == weights.keys()
 
 
 def files_beside(path: Path, weights: State) -> Iterator[str]:
