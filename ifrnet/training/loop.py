@@ -184,7 +184,7 @@ def train(
     of the last step saved.
 
     Raises:
-        TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
+        TrainingError: the loss is not finite, and its step and batch are kept in ``folder``; or the weights are not.
         OSError: the last state cannot be written.
     """
     options = run.options
