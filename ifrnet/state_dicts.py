@@ -131,7 +131,8 @@ def find_weights(content: object, source: str, weights: str | None = None) -> Fo
     if len(fitting) > 1:
         raise CheckpointError(
             f"{source} holds {len(fitting)} networks that fit IFRNet, {', '.join(labels[:5])}: say which one with "
-            f"--weights {labels[-1]}, in Python weights={labels[-1]!r}"
+            f"--weights {labels[-1]}, in Python weights={labels[-1]!r}; for a command without --weights save it alone, "
+            f"torch.save(ifrnet.load_model({source!r}, weights={labels[-1]!r}).state_dict(), 'one.pth')"
         )
     nearest = fitting[0] if fitting else max(tables, key=lambda table: (table.known, len(table.keys)))
     return Found(nearest.state(source), "")

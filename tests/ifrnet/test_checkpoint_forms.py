@@ -176,6 +176,17 @@ def test_two_that_fit_are_refused_until_told_which(
     assert_loads(tmp_path / "net.pth", weights, weights=which)
 
 
+def test_a_network_that_was_saved_alone_as_advised_loads(
+    weights: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": zeros(weights), "ema": weights}, "net.pth")
+    with pytest.raises(CheckpointError, match=r"for a command without --weights save it alone, torch\.save") as caught:
+        load_model("net.pth")
+    exec("import ifrnet, torch; " + str(caught.value).partition("save it alone, ")[2])
+    assert_loads(tmp_path / "one.pth", weights)
+
+
 def test_chosen_weights_are_named_in_what_is_made_of_them(weights: State, tmp_path: Path) -> None:
     torch.save({"model": zeros(weights), "state": {"ema": weights}}, tmp_path / "net.pth")
     info = load_model(tmp_path / "net.pth", weights="state.ema").info
