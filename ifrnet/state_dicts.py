@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ from torch import Tensor, nn
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
 from ifrnet.variants import VARIANTS, Variant
+from runtimes.errors import RuntimesWarning
 from runtimes.printable import printable
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 TRAINING_STATE = frozenset({"model", "average", "optimiser"})
 """Keys of a run of ``ifrnet.training``, whose ``export`` knows which of the two networks counts."""
+
+NAMELESS = "shadow_params"
+"""Key of torch-ema's average: a list of tensors, whose names are in the network that it was made of."""
 
 MAX_NESTING = 16
 """Deeper than any training script keeps its weights; what is deeper is not looked at."""
@@ -111,13 +116,23 @@ def find_weights(content: object, source: str, weights: str | None = None) -> Fo
 
     Raises:
         CheckpointError: nothing like it, several that fit, or the state of a training run of ours.
+
+    Warns:
+        RuntimesWarning: an average is there as well, as tensors without names.
     """
     if isinstance(content, Mapping) and content.keys() >= TRAINING_STATE:
         raise CheckpointError(
             f"{source} is the state of a training run; make a checkpoint of it with `python -m ifrnet.training "
             "export --state ... --output ...`"
         )
-    tables = list(_tables(content))
+    if any(isinstance(mapping.get(NAMELESS), list) for _, mapping in _mappings(content)):
+        warnings.warn(
+            f"{source} also holds an average of the weights as a list without names ({NAMELESS}), which is not read: "
+            "let torch-ema copy it into the network (copy_to), and save that one's state_dict()",
+            RuntimesWarning,
+            stacklevel=4,
+        )
+    tables = [table for path, mapping in _mappings(content) for table in _tables_in(mapping, path)]
     if not tables:
         raise CheckpointError(
             f"{source} holds a {type(content).__name__}; expected a state dict (names to tensors), alone or among "
@@ -157,14 +172,14 @@ def _labels(tables: Sequence[Table]) -> list[str]:
     ]
 
 
-def _tables(content: object) -> Iterator[Table]:
-    """All tables of tensors, the outer ones first; mappings that are there twice are looked at once."""
+def _mappings(content: object) -> Iterator[tuple[tuple[object, ...], Mapping[object, object]]]:
+    """All mappings with the keys that lead to them, the outer ones first; what is there twice is looked at once."""
     waiting: deque[tuple[tuple[object, ...], object]] = deque([((), content)])
     seen: set[int] = set()
     while waiting:
         path, value = waiting.popleft()
         if isinstance(value, dict):
-            yield from _tables_in(value, path)
+            yield path, value
         if len(path) == MAX_NESTING:
             continue
         for key, child in _items(value):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ifrnet import CheckpointError, UncheckedWeightsWarning, load_model, random_model
 from ifrnet.state_dicts import find_weights
+from runtimes.errors import RuntimesWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::ifrnet.UncheckedWeightsWarning")
 
@@ -195,6 +196,14 @@ def test_chosen_weights_are_named_in_what_is_made_of_them(weights: State, tmp_pa
     also = load_model(tmp_path / "net.pth", weights="ema").info
     assert also is not None
     assert also.network == info.network == "state.ema"
+
+
+def test_an_average_without_names_is_not_passed_over_in_silence(weights: State, tmp_path: Path) -> None:
+    """As torch-ema writes it."""
+    average = {"decay": 0.999, "num_updates": 10, "shadow_params": list(weights.values()), "collected_params": None}
+    torch.save({"model": weights, "ema": average}, tmp_path / "net.pth")
+    with pytest.warns(RuntimesWarning, match=r"net\.pth also holds an average .* without names \(shadow_params\)"):
+        assert_loads(tmp_path / "net.pth", weights)
 
 
 def test_the_only_weights_may_be_named(weights: State, tmp_path: Path, assert_refused: Refusal) -> None:
