@@ -37,14 +37,16 @@ def calibrate(
         wrap: see :data:`Wrap`.
         everything: also the layers that the recipe keeps in float, to measure what they would lose.
     """
-    assert model.info is not None
+    info = model.info
+    assert info is not None
     pairs = ((sample.frame0, sample.frame1) for sample in picked.samples)
-    histograms = collect(model, wrap(pairs), STEPS[model.info.timesteps])
+    histograms = collect(model, wrap(pairs), STEPS[info.timesteps])
     clips = {name: histogram.best_clip() for name, histogram in histograms.items()}
     names = tuple(convolutions(calibration_graph(model)))
     layers = names if everything else int8_layers(names)
+    network = {"network": info.network} if info.network else {}
     return Scales(
-        checkpoint={"name": model.info.name, "source": model.info.source, "sha256": model.info.sha256},
+        checkpoint={"name": info.name, "source": info.source, "sha256": info.sha256, **network},
         scales={name: max(clips[scale_owner(name)] / LEVELS, SMALLEST) for name in layers},
         provenance={
             "method": "symmetric, clipped where the squared error is least; weights per channel",

@@ -2,7 +2,7 @@
 
 ncnn's Python binding does not show how a layer runs. But a convolution in int8 gives, after its bias, whole multiples
 of (scale of the input x scale of the channel's weights), and one in float does not: half of its results are more than
-a quarter of such a step away from the next multiple.
+a quarter of such a step away from the next multiple. A layer that gives its bias alone would give it in either.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROWS = 64
 
 
 def int8_layers(folder: Path, quantized: Sequence[Quantized], size: Size, options: Mapping[str, bool]) -> list[str]:
-    """The layers of the recipe that ncnn runs in int8 on the CPU, in the files of ``folder``.
+    """The layers of the recipe that ncnn runs in int8 on the CPU, in the files of ``folder``, so far as that shows.
 
     Args:
         folder: with ``model.param`` and ``model.bin``.
@@ -55,21 +55,24 @@ def int8_layers(folder: Path, quantized: Sequence[Quantized], size: Size, option
         for item in held:
             code, blob = extractor.extract(item.layer.outputs[0])
             name = names[item.kernel[: int(item.layer.numbers["6"])]]
-            if code != 0 or not is_int8(item, np.array(blob)):
+            if code != 0 or between_steps(item, np.array(blob)):
                 raise SentinelError(f"sentinel int8-layers: ncnn runs {name} ({item.layer.name}) in float")
             found.append(name)
     return sorted(set(found))
 
 
-def is_int8(item: Weights, result: NDArray[np.float32]) -> bool:
-    """Whether (C, H, W) float32 are whole multiples of the layer's steps; False where all of it is zero."""
+def between_steps(item: Weights, result: NDArray[np.float32]) -> bool:
+    """Whether (C, H, W) float32 lie between the layer's steps; False where it gives its bias alone, and nothing shows.
+
+    Then weights or inputs are zero in int8, whatever ran: what that loses, parity and the quality gate measure.
+    """
     channels = len(result)
     per_unit = (item.scales[:channels] * item.scales[channels]).astype(np.float64)  # steps in 1.0
     bias = item.rest[: -len(item.scales)] if len(item.rest) > len(item.scales) else np.zeros(channels, np.float32)
     top = max(0, (result.shape[1] - ROWS) // 2)
     steps = (result[:, top : top + ROWS] - bias[:, None, None].astype(np.float64)) * per_unit[:, None, None]
     steps = steps[np.abs(steps) > 0.5]
-    return steps.size > 0 and float(np.median(np.abs(steps - np.rint(steps)))) < LARGEST_REST
+    return steps.size > 0 and float(np.median(np.abs(steps - np.rint(steps)))) >= LARGEST_REST
 
 
 def _load(param: str, weights: Path, options: Mapping[str, bool]) -> Any:

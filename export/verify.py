@@ -6,6 +6,7 @@ The reference is :func:`ifrnet.interpolate`, never the deploy graph: a bug plant
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -297,7 +298,12 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance, *, toget
                 f"{found.worst[:2]}, PSNR {found.psnr:.1f} dB (limit {tolerance.psnr:g})"
             )
             own = compare(reference.rounded(case, dtype), case.expected) if dtype else None
-            if own is not None:
+            if own is not None and not math.isfinite(own.max_error):
+                trouble += (
+                    f"; these weights overflow in {runtime.spec.precision}, in which PyTorch itself gives no frame: "
+                    "export them in bf16 or fp32"
+                )
+            elif own is not None:
                 trouble += f"; {runtime.spec.precision} moves PyTorch itself by {own.max_error:.2g}, {own.psnr:.1f} dB"
             if own is None or not _excused(found, own, tolerance.psnr if exact else FLOOR):
                 troubles.append(trouble)
@@ -315,7 +321,9 @@ def judge(runtime: Runtime, reference: Reference, tolerance: Tolerance, *, toget
 
 
 def _excused(found: Comparison, own: Comparison, floor: float) -> bool:
-    """Whether an error is no larger than rounding explains."""
+    """Whether an error is no larger than rounding explains; what overflows explains nothing."""
+    if not math.isfinite(own.max_error):
+        return False
     return found.psnr >= max(floor, own.psnr - MARGIN) and found.max_error <= MARGIN_OF_PIXELS * own.max_error
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +21,16 @@ from torch import Tensor, nn
 from ifrnet.errors import CheckpointError
 from ifrnet.model import IFRNet
 from ifrnet.variants import VARIANTS, Variant
+from runtimes.errors import RuntimesWarning
 from runtimes.printable import printable
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 TRAINING_STATE = frozenset({"model", "average", "optimiser"})
 """Keys of a run of ``ifrnet.training``, whose ``export`` knows which of the two networks counts."""
+
+NAMELESS = "shadow_params"
+"""Key of torch-ema's average: a list of tensors, whose names are in the network that it was made of."""
 
 MAX_NESTING = 16
 """Deeper than any training script keeps its weights; what is deeper is not looked at."""
@@ -93,8 +99,15 @@ class Table:
         return state
 
 
-def find_weights(content: object, source: str, weights: str | None = None) -> dict[str, Tensor]:
-    """The tensors of the one network in a checkpoint that fits IFRNet; of the nearest, where none fits.
+class Found(NamedTuple):
+    """The tensors of a network by name, and its label where the file holds several that fit; "" where it does not."""
+
+    state: dict[str, Tensor]
+    label: str
+
+
+def find_weights(content: object, source: str, weights: str | None = None) -> Found:
+    """The one network in a checkpoint that fits IFRNet; the nearest, where none fits.
 
     Args:
         content: what the file holds: mappings, lists, tensors and anything else.
@@ -103,36 +116,46 @@ def find_weights(content: object, source: str, weights: str | None = None) -> di
 
     Raises:
         CheckpointError: nothing like it, several that fit, or the state of a training run of ours.
+
+    Warns:
+        RuntimesWarning: an average is there as well, as tensors without names.
     """
     if isinstance(content, Mapping) and content.keys() >= TRAINING_STATE:
         raise CheckpointError(
             f"{source} is the state of a training run; make a checkpoint of it with `python -m ifrnet.training "
             "export --state ... --output ...`"
         )
-    tables = list(_tables(content))
+    if any(isinstance(mapping.get(NAMELESS), list) for _, mapping in _mappings(content)):
+        warnings.warn(
+            f"{source} also holds an average of the weights as a list without names ({NAMELESS}), which is not read: "
+            "let torch-ema copy it into the network (copy_to), and save that one's state_dict()",
+            RuntimesWarning,
+            stacklevel=4,
+        )
+    tables = [table for path, mapping in _mappings(content) for table in _tables_in(mapping, path)]
     if not tables:
         raise CheckpointError(
             f"{source} holds a {type(content).__name__}; expected a state dict (names to tensors), alone or among "
             "other things"
         )
     fitting = [table for table in tables if table.fits]
+    labels = _labels(fitting)
     if weights is not None:
-        fitting = [_named(weights, fitting, source)]
+        which = _named(weights, labels, source)
+        return Found(fitting[which].state(source), labels[which] if len(labels) > 1 else "")
     if len(fitting) > 1:
-        labels = _labels(fitting)
         raise CheckpointError(
             f"{source} holds {len(fitting)} networks that fit IFRNet, {', '.join(labels[:5])}: say which one with "
-            f"--weights {labels[-1]}, in Python weights={labels[-1]!r}"
+            f"--weights {labels[-1]}, in Python weights={labels[-1]!r}; for a command without --weights save it alone, "
+            f"torch.save(ifrnet.load_model({source!r}, weights={labels[-1]!r}).state_dict(), 'one.pth')"
         )
     nearest = fitting[0] if fitting else max(tables, key=lambda table: (table.known, len(table.keys)))
-    return nearest.state(source)
+    return Found(nearest.state(source), "")
 
 
-def _named(weights: str, fitting: Sequence[Table], source: str) -> Table:
-    labels = _labels(fitting)
-    found = [
-        table for label, table in zip(labels, fitting, strict=True) if f".{label}".endswith(f".{weights.strip('.')}")
-    ]
+def _named(weights: str, labels: Sequence[str], source: str) -> int:
+    """Which of the labels ends in ``weights``."""
+    found = [index for index, label in enumerate(labels) if f".{label}".endswith(f".{weights.strip('.')}")]
     if len(found) != 1:
         which = f"it holds {', '.join(labels[:5])}" if labels else "it holds none that fits IFRNet"
         raise CheckpointError(f"{source} has no one network called {weights[:80]!r}; {which}")
@@ -149,14 +172,14 @@ def _labels(tables: Sequence[Table]) -> list[str]:
     ]
 
 
-def _tables(content: object) -> Iterator[Table]:
-    """All tables of tensors, the outer ones first; mappings that are there twice are looked at once."""
+def _mappings(content: object) -> Iterator[tuple[tuple[object, ...], Mapping[object, object]]]:
+    """All mappings with the keys that lead to them, the outer ones first; what is there twice is looked at once."""
     waiting: deque[tuple[tuple[object, ...], object]] = deque([((), content)])
     seen: set[int] = set()
     while waiting:
         path, value = waiting.popleft()
         if isinstance(value, dict):
-            yield from _tables_in(value, path)
+            yield path, value
         if len(path) == MAX_NESTING:
             continue
         for key, child in _items(value):

@@ -77,6 +77,7 @@ class CheckpointInfo:
         source: file name without its folder, so that manifests do not depend on the machine.
         format: ``pth``, ``safetensors``, ``ncnn`` or ``random``.
         sha256: of the file; of the ``.param`` followed by the ``.bin`` for ncnn.
+        network: which of several networks in the file, by the keys that lead to it; "" where it holds one.
         timesteps: what the weights serve, narrowed by the provenance.
         provenance: what stands in the checkpoint's metadata and in the JSON file beside it; JSON types only.
     """
@@ -86,6 +87,7 @@ class CheckpointInfo:
     format: str
     sha256: str
     timesteps: Timesteps
+    network: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

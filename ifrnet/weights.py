@@ -46,6 +46,7 @@ class RawCheckpoint:
     source: str
     state: Mapping[str, Tensor]
     sha256: str
+    network: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -95,6 +96,7 @@ def load_model(name_or_path: str | os.PathLike[str], *, weights: str | None = No
         source=raw.source,
         format=raw.format,
         sha256=raw.sha256,
+        network=raw.network,
         timesteps=_timesteps(state, raw.metadata, provenance, raw.source),
         provenance={**raw.metadata, **provenance} | ({} if weights is None else {"weights": weights}),
     )
@@ -137,15 +139,22 @@ def _check_sha256(raw: RawCheckpoint, provenance: Mapping[str, Any], beside: Pat
 
 def _read_pth(path: Path, weights: str | None) -> RawCheckpoint:
     data = read_limited(path)
-    state = find_weights(read_pth(data, path.name), path.name, weights)
-    return RawCheckpoint(format="pth", source=path.name, state=state, sha256=_sha256(data))
+    state, network = find_weights(read_pth(data, path.name), path.name, weights)
+    return RawCheckpoint(format="pth", source=path.name, state=state, sha256=_sha256(data), network=network)
 
 
 def _read_safetensors(path: Path, weights: str | None) -> RawCheckpoint:
     data = read_limited(path)
     tensors, metadata = read_safetensors(data, path.name)
-    state = find_weights(tensors, path.name, weights)
-    return RawCheckpoint(format="safetensors", source=path.name, state=state, sha256=_sha256(data), metadata=metadata)
+    state, network = find_weights(tensors, path.name, weights)
+    return RawCheckpoint(
+        format="safetensors",
+        source=path.name,
+        state=state,
+        sha256=_sha256(data),
+        network=network,
+        metadata=metadata,
+    )
 
 
 def _read_ncnn(path: Path, weights: str | None) -> RawCheckpoint:

@@ -161,12 +161,13 @@ def believed(artifact: Artifact, conditions: Conditions) -> Belief:
         newest = max(mine, key=lambda record: record.created)  # one beside the artifact, one in the cache
         return Belief(verdict=newest.verdict, reason=newest.reason, own=True)
     device = Device(name=conditions.device)
-    reasons = []
-    for found in artifact.manifest.parity:
-        if found.device not in STAND_INS and Device(name=found.device).kind != device.kind:
-            continue
+    parity = artifact.manifest.parity
+    alike = [found for found in parity if found.device in STAND_INS or Device(name=found.device).kind == device.kind]
+    for found in alike:  # before any that passed: the manifest may name another device of the kind first
         if found.verdict is Verdict.FAILED:
             return Belief(verdict=Verdict.FAILED, reason=found.reason)
+    reasons = []
+    for found in alike:
         if found.verdict is not Verdict.PASSED or found.device in STAND_INS:
             reasons.append(found.reason)
         elif reason := _difference(found, conditions, device):

@@ -1,4 +1,4 @@
-"""Calibrated scales as a small JSON file, bound to the checkpoint by its sha256."""
+"""Calibrated scales as a small JSON file, bound to the checkpoint by its sha256 and to one of the networks in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scales:
     """The int8 layers of one checkpoint.
 
     Attributes:
-        checkpoint: name and sha256 of the weights.
+        checkpoint: name and sha256 of the weights; ``network``, where the file holds several.
         scales: layer -> scale of its input (float value of one int8 step). Layers that are not here stay in float.
         provenance: samples, method and versions, for the artifact's manifest.
     """
@@ -63,6 +63,8 @@ def read_scales(path: Path) -> Scales:
         if not scales or not all(SMALLEST <= value <= LARGEST for value in scales.values()):  # false for NaN too
             raise ValueError(f"scales must be numbers from {SMALLEST:g} to {LARGEST:g}, at least one")
         checkpoint = {key: str(data["checkpoint"][key]) for key in ("name", "sha256")}
+        if "network" in data["checkpoint"]:
+            checkpoint["network"] = str(data["checkpoint"]["network"])
         return Scales(checkpoint=checkpoint, scales=scales, provenance=dict(data["provenance"]))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CalibrationError(
@@ -84,6 +86,11 @@ def scales_for(info: CheckpointInfo, path: Path | None) -> Scales:
                 f"{path} holds scales of {found.checkpoint['name']} (sha256 {found.checkpoint['sha256'][:12]}), the "
                 f"model is {info.name} ({info.sha256[:12]}): {_command(info)}"
             )
+        if (network := found.checkpoint.get("network", "")) != info.network:
+            raise CalibrationError(
+                f"{path} holds scales of {one_line(network, 80) or 'an unnamed one'} of the networks in {info.source}, "
+                f"the model is {info.network}: {_command(info)}"
+            )
         return found
     for candidate in sorted(SHIPPED.glob("*.json")):
         found = read_scales(candidate)
@@ -93,7 +100,8 @@ def scales_for(info: CheckpointInfo, path: Path | None) -> Scales:
 
 
 def _command(info: CheckpointInfo) -> str:
+    weights = f" --weights {info.network}" if info.network else ""
     return (
-        f"run python -m calibration scales --model <{info.source}> --out {info.name}.int8.json, then export with "
-        f"--calibration {info.name}.int8.json"
+        f"run python -m calibration scales --model <{info.source}>{weights} --out {info.name}.int8.json, then export "
+        f"with --calibration {info.name}.int8.json"
     )

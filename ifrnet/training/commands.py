@@ -76,8 +76,15 @@ def train(arguments: argparse.Namespace) -> int:
         found = [sources.parse_source(text, options) for text in options.data]
         wide = sources.wide_scenes(found, options)
         run = loop.new_run(options, processes.device)
-        if (arguments.folder / FILE).exists():
+        path = arguments.folder / FILE
+        if path.exists():
             loop.resume(run, arguments.folder)
+            if arguments.start_from is not None:
+                loop.check_start(run, arguments.start_from, path)
+            if run.step > options.steps:
+                if processes.first:
+                    print(f"{path} is at step {run.step} already, beyond --steps {options.steps}", file=sys.stderr)
+                return 0
         elif arguments.start_from is not None:
             loop.start_from(run, arguments.start_from)
         evaluate = None

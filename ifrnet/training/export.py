@@ -83,15 +83,10 @@ def export_weights(
     sources = state.options.get("data", [])
     if openly_licensed:
         _check_openly_licensed(sources)
-    # Nothing but middle frames: whatever the weights answer at another t, nobody taught them, or they forget it.
-    timesteps: Any = [0.5] if sources and {s.partition("=")[0] for s in sources} <= MIDDLE_ONLY else "any"
-    if timesteps != "any":
-        warnings.warn(
-            f"{output.name} is marked to serve t = 0.5 only: its last run ({', '.join(sources)}) saw nothing but "
-            "middle frames, from which other times get worse",
-            RuntimesWarning,
-            stacklevel=2,
-        )
+    timesteps: Any = "any"
+    if reason := _middle_alone(sources, state.parent):
+        timesteps = [0.5]
+        warnings.warn(f"{output.name} is marked to serve t = 0.5 only: {reason}", RuntimesWarning, stacklevel=2)
     # Where each has its licence, what --data named stands in the options alone.
     learnt_from = openly_licensed_data() if openly_licensed else [{"name": source} for source in sources]
     rows = [*(data or []), *learnt_from, *teachers(state.options, state.parent)]
@@ -122,6 +117,17 @@ def export_weights(
     for suffix, data_bytes in ((".json", text), (".safetensors", content)):
         write_bytes(output.with_name(f"{output.name}{suffix}"), data_bytes)  # with_suffix would cut v1.0 to v1
     return output.with_name(f"{output.name}.safetensors")
+
+
+def _middle_alone(sources: list[str], parent: Mapping[str, Any] | None) -> str:
+    """Why weights serve the middle alone: at another t nobody taught them, or they forget it. Empty where any."""
+    if sources and {source.partition("=")[0] for source in sources} <= MIDDLE_ONLY:
+        return f"its last run ({', '.join(sources)}) saw nothing but middle frames, from which other times get worse"
+    while parent and "mean_with" in parent:
+        if parent["mean_with"].get("timesteps") == [0.5]:
+            return f"it is a mean with {parent['mean_with']['checkpoint']}, which serves no other time"
+        parent = parent["parent"]
+    return ""
 
 
 def _as_trained(

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
@@ -146,17 +146,7 @@ def start_from(run: Run, source: str) -> None:
         TrainingError: weights of another variant.
         CheckpointError: no such checkpoint.
     """
-    state = states.find(Path(source))
-    if state is not None:
-        variant, weights = state.options["variant"], state.weights()
-        parent = {"step": state.step, "options": state.options, "parent": state.parent}
-    else:
-        model = load_model(source)
-        assert model.info is not None
-        variant, weights = model.variant.name, model.state_dict()
-        # Without its figures: they are in its own file, and a line of checkpoints would outgrow what a loader reads.
-        told = {key: value for key, value in model.info.provenance.items() if key != "evaluation"}
-        parent = {"checkpoint": model.info.name, "sha256": model.info.sha256, "provenance": told}
+    variant, weights, parent = _initial(source)
     if variant != run.options.variant:
         raise TrainingError(
             f"{source} holds {variant}, this run trains {run.options.variant}: pass --variant {variant}"
@@ -165,6 +155,45 @@ def start_from(run: Run, source: str) -> None:
     if run.average is not None:
         run.average.module.load_state_dict(weights)
     run.parent = parent
+
+
+def check_start(run: Run, source: str, path: Path) -> None:
+    """Refuse to go on with a run that began from something else than ``source``.
+
+    Raises:
+        TrainingError: it did, or from that run at another step.
+        CheckpointError: no such checkpoint.
+    """
+    _, _, parent = _initial(source)
+    now, began = (None if p is None else {k: p[k] for k in p if k != "provenance"} for p in (parent, run.parent))
+    if now != began:
+        raise TrainingError(
+            f"{path} is a run that began from {_told(run.parent)}, asked for {source}, {_told(parent)}: leave "
+            "--start-from out to go on, or use another run folder"
+        )
+
+
+def _initial(source: str) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
+    """Variant, weights and record of what a run is to begin from."""
+    state = states.find(Path(source))
+    if state is not None:
+        parent = {"step": state.step, "options": state.options, "parent": state.parent}
+        return state.options["variant"], state.weights(), parent
+    model = load_model(source)
+    assert model.info is not None
+    # Without its figures: they are in its own file, and a line of checkpoints would outgrow what a loader reads.
+    told = {key: value for key, value in model.info.provenance.items() if key != "evaluation"}
+    parent = {"checkpoint": model.info.name, "sha256": model.info.sha256, "provenance": told}
+    return model.variant.name, model.state_dict(), parent
+
+
+def _told(parent: Mapping[str, Any] | None) -> str:
+    """A record of initial weights in a few words."""
+    if parent is None:
+        return "random weights"
+    if "checkpoint" in parent:
+        return f"{parent['checkpoint']} with sha256 {parent['sha256'][:12]}"
+    return f"the state of a run at step {parent['step']}"
 
 
 def train(
@@ -184,7 +213,7 @@ def train(
     of the last step saved.
 
     Raises:
-        TrainingError: the loss is not finite. The step and the batch are kept in ``folder``.
+        TrainingError: the loss is not finite, and its step and batch are kept in ``folder``; or the weights are not.
         OSError: the last state cannot be written.
     """
     options = run.options

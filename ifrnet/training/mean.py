@@ -12,6 +12,7 @@ from pathlib import Path
 from ifrnet.training import state as states
 from ifrnet.training.errors import TrainingError
 from ifrnet.weights import load_model
+from runtimes.contract import Timesteps
 
 
 def mean_state(path: Path, other: str, share: float) -> states.State:
@@ -37,6 +38,8 @@ def mean_state(path: Path, other: str, share: float) -> states.State:
     others = model.state_dict()
     mean = {key: (1.0 - share) * value + share * others[key] for key, value in state.weights().items()}
     told = {"checkpoint": model.info.name, "sha256": model.info.sha256, "share": share}
+    if model.info.timesteps is Timesteps.MIDDLE:  # then the mean serves no other time either
+        told["timesteps"] = [0.5]
     return states.State(
         step=state.step,
         options=state.options,

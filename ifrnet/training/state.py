@@ -45,17 +45,28 @@ class State:
         """The weights that count: the average where the run keeps one."""
         return dict(self.model if self.average is None else self.average)
 
+    def spoilt(self) -> str:
+        """The first of the weights, or of their average, that holds NaN or infinity; empty where all are finite."""
+        pairs = (*self.model.items(), *(self.average or {}).items())
+        return next((name for name, tensor in pairs if not tensor.isfinite().all()), "")
+
 
 def save(state: State, folder: Path) -> Path:
     """Write ``folder``/state.pt; a run that is cut off while writing keeps the state before.
 
     Raises:
+        TrainingError: the weights are not finite, as after an update that was too large.
         OSError: the folder cannot be written to, or the disk is full.
     """
+    path = folder / FILE
+    if name := state.spoilt():
+        raise TrainingError(
+            f"{name} is not finite after step {state.step}, so this state is not written to {path}: go on from the one "
+            "before, or begin anew, with a lower learning rate or a clipped gradient"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     content = BytesIO()  # on a full disk PyTorch's own writer raises RuntimeError
     torch.save({"format": FORMAT, **vars(state)}, content)
-    path = folder / FILE
     write_bytes(path, content.getvalue())
     return path
 
@@ -64,7 +75,7 @@ def load(path: Path) -> State:
     """Read a state.
 
     Raises:
-        TrainingError: the file is not a state of this version.
+        TrainingError: the file is not a state of this version, or its weights are not finite.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -75,9 +86,16 @@ def load(path: Path) -> State:
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise TrainingError(f"{path} is not a training state of format {FORMAT}; start a new run folder")
     try:
-        return State(**content)
-    except TypeError as error:
+        state = State(**content)
+        name = state.spoilt()
+    except (TypeError, AttributeError) as error:
         raise TrainingError(f"{path} is not a whole training state ({error}); start a new run folder") from error
+    if name:
+        raise TrainingError(
+            f"{path} holds NaN or infinity in {name} at step {state.step}; expected finite weights: the training "
+            "diverged, take an earlier state"
+        )
+    return state
 
 
 def find(path: Path) -> State | None:

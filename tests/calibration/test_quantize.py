@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 
 import onnx
 import pytest
@@ -104,6 +106,14 @@ def test_scales_are_collected_with_the_checkpoint_and_the_samples(scales: Scales
     assert scales.checkpoint["sha256"] == model.info.sha256
     assert scales.provenance["pairs"] == 2
     assert all(value > 0.0 for value in scales.scales.values())
+
+
+def test_scales_of_one_network_of_several_name_it(model: IFRNet, picked: SampleSet, scales: Scales) -> None:
+    assert "network" not in scales.checkpoint
+    assert model.info is not None
+    ema = copy.copy(model)
+    ema.info = replace(model.info, network="state.ema")
+    assert calibrate(ema, picked, source="test", seed=0).checkpoint == {**scales.checkpoint, "network": "state.ema"}
 
 
 def test_observation_changes_nothing(model: IFRNet, picked: SampleSet) -> None:

@@ -165,6 +165,22 @@ def test_half_precision_may_be_as_far_off_as_the_rounded_network(reference: Refe
     assert f"{precision} moves PyTorch itself by" in worse.reason
 
 
+def test_half_precision_that_overflows_excuses_nothing() -> None:
+    model = random_model("ifrnet_s")
+    convolution = model.get_submodule("encoder.pyramid4.1.0")
+    for parameter in convolution.parameters():
+        parameter.mul_(1e6)
+    model.get_submodule("decoder4.convblock.0.0").get_parameter("weight")[:, :-1].div_(1e6)  # the same function
+    reference = Reference(model, Timesteps.ANY, 1.0)
+    for precision, verdict in ((Precision.FP16, Verdict.FAILED), (Precision.BF16, Verdict.PASSED)):
+        runtime = Faithful(reference, lambda x: x + np.float32(1e-4))
+        runtime.spec = replace(runtime.spec, precision=precision)
+        record = judge(runtime, reference, STRICT)
+        assert record.verdict is verdict
+        told = "these weights overflow in fp16, in which PyTorch itself gives no frame: export them in bf16 or fp32"
+        assert (told in record.reason) == (verdict is Verdict.FAILED)
+
+
 def test_float32_is_held_against_float64(reference: Reference) -> None:
     record = judge(Faithful(reference, lambda x: x + np.float32(1e-5)), reference, STRICT)
     assert record.verdict is Verdict.FAILED

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ifrnet import CheckpointError, UncheckedWeightsWarning, load_model, random_model
 from ifrnet.state_dicts import find_weights
+from runtimes.errors import RuntimesWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::ifrnet.UncheckedWeightsWarning")
 
@@ -176,16 +177,41 @@ def test_two_that_fit_are_refused_until_told_which(
     assert_loads(tmp_path / "net.pth", weights, weights=which)
 
 
+def test_a_network_that_was_saved_alone_as_advised_loads(
+    weights: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": zeros(weights), "ema": weights}, "net.pth")
+    with pytest.raises(CheckpointError, match=r"for a command without --weights save it alone, torch\.save") as caught:
+        load_model("net.pth")
+    exec("import ifrnet, torch; " + str(caught.value).partition("save it alone, ")[2])
+    assert_loads(tmp_path / "one.pth", weights)
+
+
 def test_chosen_weights_are_named_in_what_is_made_of_them(weights: State, tmp_path: Path) -> None:
     torch.save({"model": zeros(weights), "state": {"ema": weights}}, tmp_path / "net.pth")
     info = load_model(tmp_path / "net.pth", weights="state.ema").info
     assert info is not None
     assert (info.name, info.source, info.provenance) == ("net-state-ema", "net.pth", {"weights": "state.ema"})
+    also = load_model(tmp_path / "net.pth", weights="ema").info
+    assert also is not None
+    assert also.network == info.network == "state.ema"
+
+
+def test_an_average_without_names_is_not_passed_over_in_silence(weights: State, tmp_path: Path) -> None:
+    """As torch-ema writes it."""
+    average = {"decay": 0.999, "num_updates": 10, "shadow_params": list(weights.values()), "collected_params": None}
+    torch.save({"model": weights, "ema": average}, tmp_path / "net.pth")
+    with pytest.warns(RuntimesWarning, match=r"net\.pth also holds an average .* without names \(shadow_params\)"):
+        assert_loads(tmp_path / "net.pth", weights)
 
 
 def test_the_only_weights_may_be_named(weights: State, tmp_path: Path, assert_refused: Refusal) -> None:
     torch.save({"ema": weights}, tmp_path / "net.pth")
     assert_loads(tmp_path / "net.pth", weights, weights="ema")
+    info = load_model(tmp_path / "net.pth", weights="ema").info
+    assert info is not None
+    assert info.network == ""
     assert_refused(tmp_path / "net.pth", "no one network called 'model'; it holds ema", weights="model")
     assert_refused(tmp_path / "net.pth", r"called 'e\\x1bma'", weights="e\x1bma")
 
@@ -251,7 +277,7 @@ def test_what_does_not_fit_is_named(case: str, weights: State, tmp_path: Path, a
 def test_a_checkpoint_that_contains_itself_is_searched_once(weights: State) -> None:
     content: dict[str, object] = {"net": weights}
     content["self"], content["list"] = content, [content]
-    assert find_weights(content, "net.pth").keys() == weights.keys()
+    assert find_weights(content, "net.pth").state.keys() == weights.keys()
 
 
 def files_beside(path: Path, weights: State) -> Iterator[str]:

@@ -160,6 +160,18 @@ def test_a_file_that_failed_is_refused_on_every_device(folder: Path) -> None:
         load(folder, threads=1)
 
 
+@pytest.mark.parametrize("order", [(Verdict.PASSED, Verdict.FAILED), (Verdict.FAILED, Verdict.PASSED)])
+def test_a_failure_counts_beside_another_device_that_passed(folder: Path, order: tuple[Verdict, ...]) -> None:
+    edit(
+        folder,
+        lambda manifest: replace(
+            manifest, parity=tuple(replace(manifest.parity[0], verdict=v, reason="bad memory") for v in order)
+        ),
+    )
+    with pytest.raises(ParityError, match=r"failed parity on cpu \(bad memory"):
+        load(folder, threads=1)
+
+
 def test_a_record_of_a_checked_file_proves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes.registry, "_believed", lambda *_, **__: module.Belief(verdict=Verdict.CHECKED))
     with pytest.warns(ParityNotRunWarning):

@@ -105,14 +105,17 @@ std::string difference(const Json &found, const Conditions &here, const std::str
 
 Belief of_manifest(const Artifact &artifact, const Conditions &here) {
     const std::string kind = kind_of(here.device);
+    std::vector<const Json *> alike;
+    for (const Json &found : artifact.manifest.parity.items)
+        if (kind_of(found.at("device").as_text()) == kind) alike.push_back(&found);
+    for (const Json *found : alike) // before any that passed: the manifest may name another device of the kind first
+        if (verdict_of(found->at("verdict").as_text()) == Belief::Failed)
+            return {Belief::Failed, found->at("reason").as_text(), false};
     std::string reason;
-    for (const Json &found : artifact.manifest.parity.items) {
-        if (kind_of(found.at("device").as_text()) != kind) continue;
-        Belief::Verdict verdict = verdict_of(found.at("verdict").as_text());
-        std::string why = found.at("reason").as_text();
-        if (verdict == Belief::Failed) return {Belief::Failed, why, false};
-        if (verdict == Belief::Passed) {
-            why = difference(found, here, kind);
+    for (const Json *found : alike) {
+        std::string why = found->at("reason").as_text();
+        if (verdict_of(found->at("verdict").as_text()) == Belief::Passed) {
+            why = difference(*found, here, kind);
             if (why.empty()) return {Belief::Passed, "", false};
         }
         if (reason.empty()) reason = why;

@@ -57,6 +57,21 @@ def test_scales_of_other_weights_are_refused(tmp_path: Path) -> None:
     assert scales_for(info, tmp_path / "scales.json") == mine
 
 
+def test_scales_of_another_network_of_the_same_file_are_refused(tmp_path: Path) -> None:
+    info = random_model("ifrnet_s").info
+    assert info is not None
+    model, ema = (replace(info, source="pair.pth", network=network) for network in ("model", "ema"))
+    old = replace(GOOD, checkpoint={"name": info.name, "sha256": info.sha256})
+    mine = replace(old, checkpoint={**old.checkpoint, "network": "ema"})
+    for scales, told in ((mine, "ema"), (old, "an unnamed one")):
+        scales.save(tmp_path / "scales.json")
+        match = rf"scales of {told} of the networks in pair\.pth, the model is model: .* --weights model --out"
+        with pytest.raises(CalibrationError, match=match):
+            scales_for(model, tmp_path / "scales.json")
+    mine.save(tmp_path / "scales.json")
+    assert scales_for(ema, tmp_path / "scales.json") == mine
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -204,6 +205,58 @@ def test_other_data_refuse_to_resume(tmp_path: Path, picture_folder: Path, capsy
     once[once.index(f"synthetic={picture_folder}")] += "@0.5"
     assert main(once) == 1
     assert "is a run with data = " in capsys.readouterr().err
+
+
+def test_another_start_refuses_to_resume(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = train(tmp_path / "run", picture_folder, "--batch", "1", "--schedule", "constant")
+    assert main([*once, "--steps", "1", "--start-from", "ifrnet_s"]) == 0
+    assert main([*once, "--steps", "2", "--start-from", "ifrnet_s"]) == 0
+    path = tmp_path / "run" / state.FILE
+    before = path.read_bytes()
+    capsys.readouterr()
+    for other, message in (
+        (
+            "random:ifrnet_s",
+            "began from ifrnet_s with sha256 .*, asked for random:ifrnet_s, .*: leave --start-from out",
+        ),
+        (str(path), "began from ifrnet_s with sha256 .*, asked for .*, the state of a run at step 2: leave"),
+        (str(tmp_path / "none.pth"), "none.pth: no such file"),
+    ):
+        assert main([*once, "--steps", "3", "--start-from", other]) == 1
+        assert re.search(message, capsys.readouterr().err)
+    assert path.read_bytes() == before
+    assert main([*once, "--steps", "3"]) == 0
+
+
+def test_a_run_that_began_from_another_goes_on_from_the_same(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(tmp_path / "first", picture_folder, "--batch", "1", "--schedule", "constant")
+    second = train(tmp_path / "second", picture_folder, "--batch", "1", "--schedule", "constant")
+    start = ["--start-from", str(tmp_path / "first" / state.FILE)]
+    assert main([*first, "--steps", "1"]) == 0
+    assert main([*second, *start, "--steps", "1"]) == 0
+    assert main([*second, *start, "--steps", "2"]) == 0
+    assert main([*first, *start, "--steps", "2"]) == 1
+    assert "began from random weights, asked for" in capsys.readouterr().err
+    assert main([*first, "--steps", "2"]) == 0
+    assert main([*second, *start, "--steps", "3"]) == 1
+    assert "began from the state of a run at step 1, asked for" in capsys.readouterr().err
+
+
+def test_fewer_steps_than_a_run_has_leave_it_alone(
+    tmp_path: Path, picture_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = train(tmp_path / "run", picture_folder, "--batch", "1", "--schedule", "constant")
+    path = tmp_path / "run" / state.FILE
+    assert main([*once, "--steps", "2"]) == 0
+    before = path.read_bytes()
+    capsys.readouterr()
+    assert main([*once, "--steps", "1"]) == 0
+    assert capsys.readouterr().err == f"{path} is at step 2 already, beyond --steps 1\n"
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(("flags", "chosen"), [("sse2 avx512_bf16", "bfloat16"), ("sse2 avx512f", "float32")])

@@ -16,9 +16,11 @@ from ifrnet.training.cutting import INDEX
 from ifrnet.training.errors import TrainingError
 from ifrnet.training.evaluate import psnr
 from ifrnet.training.export import FIRST_KERNEL, export_weights, openly_licensed_data
+from ifrnet.training.mean import mean_state
 from ifrnet.training.options import LossWeights, Precision, TrainOptions
 from ifrnet.training.samples import collate
 from ifrnet.training.synthetic import SyntheticMotion
+from ifrnet.weights import T_CHANNEL
 from runtimes.errors import RuntimesWarning
 
 
@@ -73,6 +75,24 @@ def test_weights_that_saw_the_middle_alone_serve_the_middle_alone(
     assert info is not None
     assert info.timesteps is timesteps
     assert json.loads(path.with_suffix(".json").read_text())["data"] == [{"name": source} for source in data]
+
+
+@pytest.mark.filterwarnings("ignore::ifrnet.UncheckedWeightsWarning")
+def test_a_mean_with_weights_of_the_middle_serves_the_middle_alone(tmp_path: Path, run: loop.Run) -> None:
+    weights = load_model("ifrnet_s").state_dict()
+    weights[T_CHANNEL][:, -1] = 0.0
+    torch.save(weights, tmp_path / "middle.pth")
+    once = mean_state(tmp_path / "run" / state.FILE, str(tmp_path / "middle.pth"), 0.5)
+    twice = mean_state(state.save(once, tmp_path / "once"), "ifrnet_s", 0.5)
+    for name, mean in (("once", once), ("twice", twice)):
+        path = state.save(mean, tmp_path / name)
+        with pytest.warns(
+            RuntimesWarning, match=r"t = 0\.5 only: it is a mean with middle, which serves no other time"
+        ):
+            exported = load_model(export_weights(path, tmp_path / f"{name}-weights", command=""))
+        assert exported.info is not None
+        assert exported.info.timesteps is Timesteps.MIDDLE
+        assert bool(exported.state_dict()[T_CHANNEL][:, -1].any())
 
 
 @pytest.mark.parametrize("precision", Precision)

@@ -205,6 +205,44 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path: Path, sce
     assert all(bool(value.isfinite().all()) for value in run.model.state_dict().values())
 
 
+@pytest.mark.parametrize("save_seconds", [0.0, 1e9])
+def test_a_last_step_that_spoils_the_weights_leaves_the_state_before(
+    tmp_path: Path, scenes: SyntheticMotion, monkeypatch: pytest.MonkeyPatch, save_seconds: float
+) -> None:
+    """No loss comes after it in which it would show."""
+    trained(tmp_path, scenes, replace(SMALL, steps=3))
+    before = (tmp_path / state.FILE).read_bytes()
+    run = loop.new_run(SMALL, ALONE.device)
+    loop.resume(run, tmp_path)
+    monkeypatch.setattr(run.optimiser, "step", lambda _: poisoned(run.model))
+    sources = [Source(name="s", data=scenes, share=1.0)]
+    with pytest.raises(TrainingError, match=r"weight is not finite after step 4, so this state is not written to .*pt"):
+        loop.train(run, tmp_path, sources, replace(MACHINE, save_seconds=save_seconds), ALONE)
+    assert (tmp_path / state.FILE).read_bytes() == before
+
+
+def poisoned(model: torch.nn.Module) -> None:
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_state_whose_weights_are_not_finite_is_refused(tmp_path: Path, average: float) -> None:
+    """Of versions that wrote one: training, evaluate, mean and export read it alike."""
+    run = loop.new_run(replace(SMALL, average=average), ALONE.device)
+    poisoned(run.best())
+    torch.save({"format": state.FORMAT, **vars(run.snapshot())}, tmp_path / state.FILE)
+    with pytest.raises(TrainingError, match=r"holds NaN or infinity in encoder\.pyramid1\.0\.0\.weight at step 0;"):
+        state.load(tmp_path / state.FILE)
+
+
+def test_a_state_without_tensors_is_one_line(tmp_path: Path) -> None:
+    content = {"format": state.FORMAT, **vars(loop.new_run(SMALL, ALONE.device).snapshot())}
+    torch.save({**content, "model": {"encoder": 5}}, tmp_path / state.FILE)
+    with pytest.raises(TrainingError, match="is not a whole training state"):
+        state.load(tmp_path / state.FILE)
+
+
 @dataclass
 class Ending:
     """Scenes; something happens before that of ``last``."""
