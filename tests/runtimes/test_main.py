@@ -88,7 +88,7 @@ def test_usage_errors_are_one_line_and_exit_code_1(arguments: list[str], capsys:
 
 def test_ctrl_c_is_one_whatever_a_library_makes_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Extension modules raise an ImportError where they are interrupted as they are imported."""
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 
     def imports(arguments: object) -> int:
         try:
@@ -97,9 +97,12 @@ def test_ctrl_c_is_one_whatever_a_library_makes_of_it(capsys: pytest.CaptureFixt
             raise ImportError("numpy failed to import") from None
         return 0
 
-    assert run("ifrnet", imports, []) == INTERRUPTED
+    try:
+        assert run("ifrnet", imports, []) == INTERRUPTED
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "ifrnet: interrupted\n"
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_devices_says_what_is_missing_and_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ CODE = """
 import signal, sys, threading
 import runtimes
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 runs = [runtimes.load(sys.argv[1]) for _ in range(2)]
 close = {"first in": runs, "last in": runs[::-1]}[sys.argv[2]]
 if sys.argv[3] == "elsewhere":
