@@ -43,7 +43,7 @@ int main() {
             left = 0;
             for (int i = 0; i < 3; i++)
                 if ((blocks[i] != nullptr) != (i < granted))
-                    return std::printf("%d requests granted, round %d: block %d is %p\n", granted, round, i, blocks[i]), 1;
+                    return std::printf("%d granted, round %d: block %d is %p\n", granted, round, i, blocks[i]), 1;
             for (void *block : blocks)
                 memory.fastFree(block);
         }

@@ -12,8 +12,8 @@
  * choose are int32_t, and take the values of the enum that their comment names.
  *
  * Threads: every function may be called from any thread. Calls on one runtime run one after the other; open an artifact
- * twice for two at a time. A runtime that was closed is refused, also while another thread closes it. So is one that was
- * opened before a fork, in the child: IFRNET_BACKEND; ifrnet_close does nothing with it there.
+ * twice for two at a time. A runtime that was closed is refused, also while another thread closes it. So is, in a forked
+ * process, one of its parent's (IFRNET_BACKEND; ifrnet_close does nothing with it there).
  */
 #ifndef IFRNET_H
 #define IFRNET_H

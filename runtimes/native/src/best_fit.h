@@ -11,8 +11,8 @@ namespace ifrnet {
 class BestFit : public ncnn::Allocator {
 public:
     ~BestFit() override;
-    // Throws std::bad_alloc where others give nullptr: some of ncnn's layers (Gemm) do not look. They ask outside of their
-    // parallel regions, so it reaches the caller.
+    // Throws std::bad_alloc where others give nullptr: some of ncnn's layers (Gemm) do not look. They ask outside of
+    // their parallel regions, so it reaches the caller.
     void *fastMalloc(size_t size) override;
     void fastFree(void *block) override; // takes no memory: destructors call it
 

@@ -37,8 +37,8 @@ std::vector<Layer> layers_of(const Artifact &artifact, const Target &target) {
 }
 
 // Where memory runs out while it loads, ncnn (20261020) writes to where none is. So what it needs at most is asked for
-// before, and given back: Winograd's F(6,3) makes 64 float32 of 9 weights, beside the weights themselves. It can go when
-// Convolution::create_pipeline looks at what it was given.
+// before, and given back: Winograd's F(6,3) makes 64 float32 of 9 weights, beside the weights themselves. It can go
+// when Convolution::create_pipeline looks at what it was given.
 void check_memory(const Artifact &artifact, size_t weights) {
     const std::string &precision = artifact.manifest.precision;
     const size_t growth = precision == "fp16" || precision == "int8" ? 16 : 8; // stored in half of a float32, or less

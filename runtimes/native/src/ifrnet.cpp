@@ -129,7 +129,8 @@ void check_size(uint32_t size, size_t known, const char *name) {
 template <class Struct> Struct known_part(const Struct *given, const char *name) {
     check_size(given->size, sizeof(Struct), name);
     const char *bytes = reinterpret_cast<const char *>(given);
-    if (given->size > MAX_STRUCT || std::any_of(bytes + sizeof(Struct), bytes + given->size, [](char c) { return c != 0; }))
+    const auto set = [](char byte) { return byte != 0; };
+    if (given->size > MAX_STRUCT || std::any_of(bytes + sizeof(Struct), bytes + given->size, set))
         fail(IFRNET_ARGUMENT, "%s.size is %u and sets fields that this version (%s) does not know: update libifrnet", name,
              given->size, VERSION);
     return *given;

@@ -51,8 +51,8 @@ void prepare_threads(int count) {
     if (count > running) {
         const int others = startable(count - 1);
         if (others < count - 1)
-            fail(IFRNET_BACKEND, "the system lets this process start %d of the %d threads that are asked for: open it with "
-                 "a smaller options.threads", others + 1, count);
+            fail(IFRNET_BACKEND, "the system lets this process start %d of the %d threads that are asked for: open it "
+                 "with a smaller options.threads", others + 1, count);
     }
     process = here;
     running = count;

@@ -7,8 +7,8 @@ namespace ifrnet {
 int process_number();
 
 // Before this thread computes with others, `count` in all. Throws Error (IFRNET_BACKEND) where the system has not so
-// many, for GNU's OpenMP would end the process, and where the others stayed in the process that this one was forked from,
-// for it would wait for them for ever.
+// many, for GNU's OpenMP would end the process, and where the others stayed in the process that this one was forked
+// from, for it would wait for them for ever.
 void prepare_threads(int count);
 
 }  // namespace ifrnet
