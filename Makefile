@@ -9,9 +9,7 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/installed
 	$(RUN) -m benchmarks demo
 
-# One process for each group: a native runtime that crashes takes only its own group with it. The training tests are apart
-# from the runtimes: PyTorch's data loader handles SIGCHLD, and in the same process as all native runtimes the first child
-# that ended after them killed it (SIGSEGV inside waitpid).
+# One process for each group: a native runtime that crashes takes only its own group with it.
 # Artifacts that more than one group wants are exported by the first: MADE holds copies of them, from an empty start.
 # EXPECT=onnxruntime,ncnn:cpu,... names the backends that have to run there, so that none can vanish in a skip;
 # EXPECT_NATIVE the same of libifrnet, EXPECT_WEB of browsers.

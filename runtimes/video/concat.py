@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from runtimes.errors import UsageError
 from runtimes.video.containers import ffmpeg_log, one_line, open_input, open_output, reason
-from runtimes.video.encode import container_options, count_packets, note_aspect, reach
+from runtimes.video.encode import check_whole, container_options, note_aspect, reach
 from runtimes.video.encoders import MOV
 from runtimes.video.errors import VideoError
 from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
@@ -190,8 +190,7 @@ def _write(
                         other_streams.copy_until(time)
         if other_streams is not None:
             other_streams.copy_until(None)
-    if other_streams is not None and other_streams.refused and (kept := count_packets(path)) != len(shown):
-        raise VideoError(f"{target.suffix} holds {kept} of the {len(shown)} frames: write .mp4 or .mkv")
+    check_whole(path, len(shown), other_streams)
 
 
 def _start(output: OutputContainer, target: Path) -> None:

@@ -144,7 +144,8 @@ class VideoSink:
 
     def write(self, picture: VideoFrame, time: Fraction, duration: Fraction) -> None:
         """See :class:`~runtimes.video.sink.Sink`. The frame's pixels are encoded as they are."""
-        self._begin = time if self._count == 0 else self._begin
+        if self._count == 0:
+            self._begin = time
         since = self._shift if self._tick == self._unit else self._begin
         picture.time_base = self._tick
         picture.pts = round((time - since) / self._tick)
@@ -210,8 +211,7 @@ class VideoSink:
             if self._companions is None or count_packets(self._file.staging) != self._count:
                 raise VideoError(f"{self._file.final.suffix} cannot be finished: {error.strerror}") from error
             self._note(f"{self._file.final.suffix} refused the end of another stream ({error.strerror}): left out")
-        if self._companions and self._companions.refused and (kept := count_packets(self._file.staging)) != self._count:
-            raise VideoError(f"{self._file.final.suffix} holds {kept} of the {self._count} frames: write .mp4 or .mkv")
+        check_whole(self._file.staging, self._count, self._companions)
 
     def discard(self) -> None:
         """See :class:`~runtimes.video.sink.Sink`."""
@@ -233,6 +233,16 @@ def count_packets(path: Path) -> int:
             return sum(packet.size > 0 for packet in container.demux(container.streams.video[0]))
     except (VideoError, av.error.FFmpegError):
         return 0
+
+
+def check_whole(path: Path, frames: int, other_streams: OtherStreams | None) -> None:
+    """Find out whether a finished file has all frames: a muxer that refuses a packet does not tell of which stream.
+
+    Raises:
+        VideoError: some are missing.
+    """
+    if other_streams is not None and other_streams.refused and (kept := count_packets(path)) != frames:
+        raise VideoError(f"{path.suffix} holds {kept} of the {frames} frames: write .mp4 or .mkv")
 
 
 def note_aspect(suffix: str, codec: str, aspect: Fraction, note: Callable[[str], None]) -> None:

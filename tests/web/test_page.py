@@ -173,13 +173,19 @@ def open_artifact(page: Page, folder: Path) -> None:
     page.wait_for_selector("#verify:not([disabled])")
 
 
+def open_on_gpu(open_page: Callable[..., Page], artifact: Path, pair: list[Path]) -> Page:
+    """The page with an artifact and two pictures, asked to compute on the GPU."""
+    page = open_page(gpu=True)
+    open_artifact(page, artifact)
+    page.set_input_files("#files", pair)
+    page.select_option("#device", "webgpu")
+    return page
+
+
 def test_webgpu_is_taken_where_its_proof_passes(
     open_page: Callable[..., Page], artifact: Any, small_pair: list[Path], ran: Callable[[str], None]
 ) -> None:
-    page = open_page(gpu=True)
-    open_artifact(page, artifact("web", model="ifrnet_s", size="96x64"))
-    page.set_input_files("#files", small_pair)
-    page.select_option("#device", "webgpu")
+    page = open_on_gpu(open_page, artifact("web", model="ifrnet_s", size="96x64"), small_pair)
     make(page)
     assert page.locator("#proof-webgpu td").first.inner_text() == "passed"
     assert "on the GPU" in page.inner_text("#result-note")
@@ -192,10 +198,7 @@ def test_webgpu_that_comes_out_wrong_gives_way_to_the_cpu(
     open_page: Callable[..., Page], artifact: Any, small_pair: list[Path]
 ) -> None:
     """The file of target onnx, whose convolutions are as wide as they are: onnxruntime-web 1.30 computes it wrongly."""
-    page = open_page(gpu=True)
-    open_artifact(page, artifact("onnx", model="ifrnet_s", size="96x64"))
-    page.set_input_files("#files", small_pair)
-    page.select_option("#device", "webgpu")
+    page = open_on_gpu(open_page, artifact("onnx", model="ifrnet_s", size="96x64"), small_pair)
     make(page)
     assert page.locator("#proof-webgpu td").first.inner_text() == "failed"
     assert "this GPU computes the network wrongly. The CPU is taken." in page.inner_text("#result-note")
@@ -329,10 +332,7 @@ def test_a_worker_that_was_killed_is_told_of_and_replaced(open_page: Callable[..
 def test_after_a_gpu_was_lost_the_page_opens_it_again(
     open_page: Callable[..., Page], artifact: Any, small_pair: list[Path]
 ) -> None:
-    page = open_page(gpu=True)
-    open_artifact(page, artifact("web", model="ifrnet_s", size="96x64"))
-    page.set_input_files("#files", small_pair)
-    page.select_option("#device", "webgpu")
+    page = open_on_gpu(open_page, artifact("web", model="ifrnet_s", size="96x64"), small_pair)
     make(page)
     page.workers[0].evaluate(
         """async () => {
@@ -638,10 +638,7 @@ def test_what_is_dropped_while_something_is_made_is_refused_in_a_sentence(open_p
 def test_stopping_the_proof_of_a_gpu_makes_no_frame_on_the_cpu(
     open_page: Callable[..., Page], artifact: Any, small_pair: list[Path]
 ) -> None:
-    page = open_page(gpu=True)
-    open_artifact(page, artifact("web", model="ifrnet_s", size="96x64"))
-    page.set_input_files("#files", small_pair)
-    page.select_option("#device", "webgpu")
+    page = open_on_gpu(open_page, artifact("web", model="ifrnet_s", size="96x64"), small_pair)
     page.click("#make")
     page.locator("#status", has_text="Proving the network on the GPU").wait_for()
     page.click("#cancel")

@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 #if defined(_WIN32)
 #include <direct.h>
-#include <process.h>
-#define getpid _getpid
 #else
 #include <unistd.h>
 #endif
+
+#include "threads.h"
 
 namespace ifrnet {
 
@@ -24,7 +24,7 @@ namespace {
 std::string temporary_name(const std::string &path) {
     static std::atomic<unsigned> counter{0};
     size_t slash = path.rfind('/') + 1; // 0 where there is none
-    std::string tail = ".native-" + std::to_string(getpid()) + "-" + std::to_string(counter++) + ".partial";
+    std::string tail = ".native-" + std::to_string(process_number()) + "-" + std::to_string(counter++) + ".partial";
     return path.substr(0, slash) + "." + path.substr(slash) + tail;
 }
 

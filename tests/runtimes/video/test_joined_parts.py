@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from runtimes.__main__ import main
+from runtimes.video.encode import check_whole
 from runtimes.video.errors import VideoError
+from runtimes.video.other_streams import AudioMode, OtherStreamOptions, OtherStreams
 from tests.runtimes.video.clips import Clip, even, seconds_of, write_clip
 from tests.runtimes.video.test_alpha import alphas, folder_of
 
@@ -63,6 +65,20 @@ def test_joining_to_what_cannot_hold_the_parts(artifact: Path, tmp_path: Path, w
     with pytest.raises(VideoError, match="vp9 only supported in MP4"):
         main(["concat", str(part), "-o", str(tmp_path / "out.mov"), *rest])
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_frames_that_the_muxer_refused_are_missed(tmp_path: Path) -> None:
+    """Nobody says of which stream a refused packet was."""
+    path = write_clip(tmp_path / "in.mp4", Clip(times=even(25, 4), audio="aac"))
+    other_streams = OtherStreams(
+        OtherStreamOptions(path=path, audio=AudioMode.COPY, subtitles=True, slowdown=Fraction(1)), print
+    )
+    check_whole(path, 5, other_streams)  # nothing was refused, so nobody counts
+    other_streams.was_refused()
+    check_whole(path, 4, other_streams)
+    with pytest.raises(VideoError, match=r"\.mp4 holds 4 of the 5 frames"):
+        check_whole(path, 5, other_streams)
+    other_streams.close()
 
 
 def test_parts_keep_the_transparency_of_vp9(artifact: Path, tmp_path: Path) -> None:
