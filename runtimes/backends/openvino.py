@@ -117,8 +117,8 @@ def shared_core() -> openvino.Core:
     """OpenVINO's core, one for a process and as long as it lives.
 
     A core's CPU plugin gives the thread a signal stack of its own, and when the core goes the plugin restores the stack
-    that it had found. With two cores that is the first core's stack, which is freed memory if the first core went first:
-    the next signal that Python handles (Ctrl-C, the end of a child) then ends the process (OpenVINO 2026.4).
+    that it had found. With two cores that is the first core's stack, which is freed memory if that core went first: the
+    next signal that Python handles (Ctrl-C, the end of a child) then ends the process (OpenVINO 2026.4).
     """
     return _core_of(os.getpid())  # a child that was forked has none of its threads
 
