@@ -28,6 +28,7 @@ PARTS = (
     "sha256",
     "shape_text",
     "shapes",
+    "threads",
     "verdicts",
 )
 """Sources that need nothing of ncnn."""
